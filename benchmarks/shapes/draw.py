@@ -1,0 +1,98 @@
+"""Drawing the clips of the `shapes` benchmark from signed distances, one anti-aliased shape a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from latte_eval.seeding import numpy_generator
+
+CLASSES = ("disc", "square", "triangle", "ring")
+SIZE, FRAMES = 16, 16
+BACKGROUND = np.array([20, 20, 28.0])
+COLOURS = np.array([[250, 150, 50], [70, 150, 250], [80, 220, 110], [220, 110, 240.0]])
+
+Path = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # column, row, angle, radius; each [T]
+TIME = np.arange(FRAMES, dtype=np.float64)
+
+
+def bounce(start: float, speed: float, low: float, high: float) -> np.ndarray:  # -> [T]
+    """Positions of a point that moves at `speed` a frame and is reflected at `low` and `high`."""
+    span = high - low
+    folded = np.mod(start - low + speed * TIME, 2 * span)
+    return low + np.where(folded > span, 2 * span - folded, folded)
+
+
+def disc_path(random: np.random.Generator) -> Path:
+    radius, speed = 3.2, 1.0
+    start, heading = random.uniform(radius, SIZE - radius, 2), random.choice([-1.0, 1.0], 2)
+    column, row = (bounce(s, speed * h, radius, SIZE - radius) for s, h in zip(start, heading, strict=True))
+    return column, row, np.zeros(FRAMES), np.full(FRAMES, radius)
+
+
+def square_path(random: np.random.Generator) -> Path:
+    column, row = random.uniform(6.5, SIZE - 6.5, 2)
+    angle = random.uniform(0, np.pi / 2) + random.choice([-1.0, 1.0]) * 0.12 * TIME
+    return np.full(FRAMES, column), np.full(FRAMES, row), angle, np.full(FRAMES, 4.0)
+
+
+def triangle_path(random: np.random.Generator) -> Path:
+    phase = random.uniform(0, 2 * np.pi) + random.choice([-1.0, 1.0]) * 2 * np.pi / FRAMES * TIME
+    centre, orbit = SIZE / 2, 3.2
+    return centre + orbit * np.cos(phase), centre + orbit * np.sin(phase), np.zeros(FRAMES), np.full(FRAMES, 4.4)
+
+
+def ring_path(random: np.random.Generator) -> Path:
+    column, row = random.uniform(7, SIZE - 7, 2)
+    radius = 4.0 + 1.8 * np.sin(random.uniform(0, 2 * np.pi) + 2 * np.pi / FRAMES * TIME)
+    return np.full(FRAMES, column), np.full(FRAMES, row), np.zeros(FRAMES), radius
+
+
+# Signed distance in pixels of a point (x, y) to a shape of radius r at the origin; negative inside.
+def disc_distance(x: np.ndarray, y: np.ndarray, r: np.ndarray) -> np.ndarray:
+    return np.hypot(x, y) - r
+
+
+def square_distance(x: np.ndarray, y: np.ndarray, r: np.ndarray) -> np.ndarray:
+    return np.maximum(np.abs(x), np.abs(y)) - r
+
+
+def triangle_distance(x: np.ndarray, y: np.ndarray, r: np.ndarray) -> np.ndarray:
+    sides = [x * np.sin(a) - y * np.cos(a) for a in (np.pi, np.pi / 3 * 5, np.pi / 3)]
+    return np.max(sides, axis=0) - r / 2
+
+
+def ring_distance(x: np.ndarray, y: np.ndarray, r: np.ndarray) -> np.ndarray:
+    return np.abs(np.hypot(x, y) - r) - 1.0
+
+
+PATHS: tuple[Callable[[np.random.Generator], Path], ...] = (disc_path, square_path, triangle_path, ring_path)
+DISTANCES = (disc_distance, square_distance, triangle_distance, ring_distance)
+
+
+def draw_clip(label: int, random: np.random.Generator) -> np.ndarray:  # -> [T, 3, 16, 16] uint8
+    """One clip of class `label`: random start, heading and brightness, then the motion of that class."""
+    column, row, angle, radius = (value[:, None, None] for value in PATHS[label](random))
+    brightness = random.uniform(0.85, 1.0)
+    y, x = np.mgrid[:SIZE, :SIZE] + 0.5
+    dx, dy = x - column, y - row
+    rotated = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
+    cover = np.clip(0.5 - DISTANCES[label](*rotated, radius), 0, 1)[:, None]
+    colour = (brightness * COLOURS[label])[None, :, None, None]
+    return np.rint(BACKGROUND[None, :, None, None] * (1 - cover) + colour * cover).astype(np.uint8)
+
+
+def draw_clips(seed: int, indices: Iterable[int], split: str = "train") -> tuple[np.ndarray, np.ndarray]:
+    """Clips and labels of the given indices; the class is drawn with the clip.
+
+    Returns:
+        [N, T, 3, 16, 16] uint8 and [N] int64.
+    """
+    clips, labels = [], []
+    for index in indices:
+        random = numpy_generator("shapes", split, seed, index)
+        label = int(random.integers(len(CLASSES)))
+        clips.append(draw_clip(label, random))
+        labels.append(label)
+    return np.stack(clips), np.array(labels)

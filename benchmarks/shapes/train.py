@@ -1,0 +1,195 @@
+"""Train a small Latte on the `shapes` benchmark; this is how the shipped demo checkpoints are made.
+
+    python -m latte_eval.benchmarks.shapes.train --out DIR
+
+The objective is Latte's: mean squared error of the noise, plus the variational bound for the learned-range
+variance alone (Nichol and Dhariwal 2021), AdamW, and an exponential moving average of the weights. Checkpoints
+have the published layout, `{"ema": state_dict}`, in half precision.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from tqdm import tqdm
+
+from latte_eval.benchmarks.shapes.draw import CLASSES, FRAMES, SIZE, draw_clips
+from latte_eval.sampler.diffusion import TRAINING_STEPS, make_schedule
+from latte_eval.sampler.latte import Latte, LatteConfig
+
+DEMO = LatteConfig(
+    input_size=SIZE, patch=4, channels=3, width=128, depth=4, heads=4, frames=FRAMES, classes=len(CLASSES)
+)
+TRAINING_CLIPS = 16_384
+CLASS_DROPOUT = 0.1
+
+
+class NoiseSchedule(nn.Module):
+    """The linear schedule as float32 buffers of length 1000."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        schedule = make_schedule(TRAINING_STEPS)
+        self.log_beta = torch.from_numpy(np.log(schedule.betas)).float()
+        self.log_posterior = torch.from_numpy(schedule.posterior_log_variance_clipped).float()
+        self.signal = torch.from_numpy(np.sqrt(schedule.alphas_cumprod)).float()
+        self.noise = torch.from_numpy(np.sqrt(1 - schedule.alphas_cumprod)).float()
+        self.coef1 = torch.from_numpy(schedule.posterior_mean_coef1).float()
+        self.coef2 = torch.from_numpy(schedule.posterior_mean_coef2).float()
+
+
+def gather(table: Tensor, timesteps: Tensor) -> Tensor:  # [1000], [N] -> [N, 1, 1, 1, 1]
+    return table[timesteps].view(-1, 1, 1, 1, 1)
+
+
+def variational_bound(out: Tensor, x0: Tensor, x: Tensor, timesteps: Tensor, s: NoiseSchedule) -> Tensor:
+    """Bits per dimension of one reverse step, with the mean held fixed so that only the variance learns. # -> [N]"""
+    epsilon, logits = out.chunk(2, dim=2)
+    epsilon = epsilon.detach()
+    clean = (x - gather(s.noise, timesteps) * epsilon) / gather(s.signal, timesteps)
+    coef1, coef2 = gather(s.coef1, timesteps), gather(s.coef2, timesteps)
+    truth, mean = coef1 * x0 + coef2 * x, coef1 * clean + coef2 * x
+    low, high = gather(s.log_posterior, timesteps), gather(s.log_beta, timesteps)
+    log_variance = low + (logits + 1) / 2 * (high - low)
+    kl = 0.5 * (log_variance - low + torch.exp(low - log_variance) - 1 + (truth - mean) ** 2 * torch.exp(-log_variance))
+    decoder = -discretized_log_likelihood(x0, mean, 0.5 * log_variance)
+    first = (timesteps == 0).view(-1, 1, 1, 1, 1)
+    return torch.where(first, decoder, kl).flatten(1).mean(1) / math.log(2)
+
+
+def discretized_log_likelihood(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    """Log probability of 8-bit values in -1..1 under a Gaussian, the edge bins open. Ho et al. 2020, eq. 13."""
+    normal = torch.distributions.Normal(0.0, 1.0)
+    upper = normal.cdf((x - mean + 1 / 255) * torch.exp(-log_std))
+    lower = normal.cdf((x - mean - 1 / 255) * torch.exp(-log_std))
+    mass = torch.where(x < -0.999, upper, torch.where(x > 0.999, 1 - lower, upper - lower))
+    return mass.clamp(min=1e-12).log()
+
+
+def diffusion_loss(model: nn.Module, x0: Tensor, labels: Tensor, timesteps: Tensor, s: NoiseSchedule) -> tuple[Tensor, Tensor]:
+    """Noise error and variational bound. # [N, T, C, H, W], [N], [N] -> two scalars"""
+    epsilon = torch.randn_like(x0)
+    x = gather(s.signal, timesteps) * x0 + gather(s.noise, timesteps) * epsilon
+    with torch.autocast("cpu", torch.bfloat16):
+        out = model(x, timesteps, labels)
+    out = out.float()
+    noise_error = F.mse_loss(out[:, :, : x0.shape[2]], epsilon)
+    return noise_error, variational_bound(out, x0, x, timesteps, s).mean()
+
+
+def initialise(model: Latte) -> None:
+    """DiT's start (all gates zero), but patches enter through an orthonormal map and leave through its inverse.
+
+    On `shapes` that halves the steps that a given noise error takes.
+    """
+    config = model.config
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)
+            if "adaLN_modulation" in name:
+                nn.init.zeros_(module.weight)
+    for linear in (model.t_embedder.mlp[0], model.t_embedder.mlp[2]):
+        nn.init.normal_(linear.weight, std=0.02)
+    if model.y_embedder is not None:
+        nn.init.normal_(model.y_embedder.embedding_table.weight, std=0.02)
+    patch_values = config.channels * config.patch**2
+    into = nn.init.orthogonal_(torch.empty(config.width, patch_values))
+    model.x_embedder.proj.weight.data.copy_(into.unflatten(1, (config.channels, config.patch, config.patch)))
+    nn.init.zeros_(model.x_embedder.proj.bias)
+    out = torch.zeros(config.patch, config.patch, config.out_channels, config.width)
+    out[:, :, : config.channels] = model.x_embedder.proj.weight.data.permute(2, 3, 1, 0)
+    model.final_layer.linear.weight.data.copy_(out.flatten(0, 2))
+
+
+def batches(batch_size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless shuffled batches of clips in -1..1 and labels, a tenth of them the null class."""
+    pixels, classes = draw_clips(seed, range(TRAINING_CLIPS))
+    clips, labels = torch.from_numpy(pixels), torch.from_numpy(classes)
+    while True:
+        for chosen in torch.randperm(len(clips)).split(batch_size):
+            dropped = torch.rand(len(chosen)) < CLASS_DROPOUT
+            yield clips[chosen].float() / 127.5 - 1, torch.where(dropped, len(CLASSES), labels[chosen])
+
+
+def stratified_timesteps(batch_size: int) -> Tensor:  # -> [N] int64, uniform over 0..999, one from each stratum
+    u = (torch.arange(batch_size) + torch.rand(batch_size)) / batch_size
+    return (u * TRAINING_STEPS).long()[torch.randperm(batch_size)]
+
+
+def learning_rate(step: int, steps: int, peak: float) -> float:
+    """Linear warm-up over 500 steps, then a cosine to 2 % of the peak."""
+    cosine = 0.5 * (1 + math.cos(math.pi * step / steps))
+    return peak * min(1.0, (step + 1) / 500) * (0.02 + 0.98 * cosine)
+
+
+@torch.no_grad()
+def update_ema(ema: Latte, model: Latte, step: int) -> None:
+    """Average with decay 0.9995, faster at the start."""
+    decay = min(0.9995, (1 + step) / (10 + step))
+    for average, current in zip(ema.parameters(), model.parameters(), strict=True):
+        average.lerp_(current, 1 - decay)
+
+
+def save_checkpoint(ema: Latte, path: Path) -> None:
+    """Write `{"ema": state_dict}` in half precision, under a temporary name first."""
+    partial = path.with_suffix(".partial")
+    torch.save({"ema": {key: value.half() for key, value in ema.state_dict().items()}}, partial)
+    partial.rename(path)
+
+
+def train(out: Path, steps: int, batch_size: int, peak: float, seed: int, keep: set[int], compiled: bool) -> None:
+    """Train and write `out/{step:07d}.pt` at the steps in `keep` and at the end."""
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    model = Latte(DEMO)
+    initialise(model)
+    ema = copy.deepcopy(model).requires_grad_(False)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=peak, betas=(0.9, 0.99), weight_decay=0.0)
+    forward = torch.compile(model) if compiled else model
+    data, noise_schedule = batches(batch_size, seed), NoiseSchedule()
+    bar, started, running = tqdm(range(steps), mininterval=10), time.perf_counter(), 0.0
+    with sdpa_kernel(SDPBackend.MATH):
+        for step in bar:
+            optimizer.param_groups[0]["lr"] = learning_rate(step, steps, peak)
+            clips, labels = next(data)
+            error, bound = diffusion_loss(forward, clips, labels, stratified_timesteps(len(clips)), noise_schedule)
+            optimizer.zero_grad()
+            (error + bound).backward()
+            nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+            update_ema(ema, model, step)
+            running += (error.item() - running) * max(0.005, 1 / (step + 1))
+            if (step + 1) % 200 == 0:
+                bar.set_postfix(noise_error=f"{running:.4f}", bound=f"{bound.item():.3f}")
+            if step + 1 in keep or step + 1 == steps:
+                save_checkpoint(ema, out / f"{step + 1:07d}.pt")
+    click.echo(f"{steps} steps in {time.perf_counter() - started:.0f} s, noise error {running:.4f}")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the checkpoints.")
+@click.option("--steps", default=20_000)
+@click.option("--batch-size", default=16)
+@click.option("--learning-rate", "peak", default=1e-3)
+@click.option("--seed", default=0)
+@click.option("--keep", default="1000", help="Steps to keep besides the last, with commas.")
+@click.option("--compile/--no-compile", "compiled", default=True, help="Compile the model; needs a C++ compiler.")
+def main(out: Path, steps: int, batch_size: int, peak: float, seed: int, keep: str, compiled: bool) -> None:
+    """Train the demo Latte on the shapes benchmark."""
+    train(out, steps, batch_size, peak, seed, {int(step) for step in keep.split(",") if step}, compiled)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""`Clips`, the only pixel currency between rooms, and `ClipSource`, whatever yields them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from latte_eval.errors import ClipError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Clips:
+    """A batch of clips, generated or real.
+
+    Attributes:
+        pixels: [N, T, 3, H, W] uint8, RGB, 0..255.
+        indices: the index of each clip in its source, [N].
+        labels: the class of each clip where there are classes, [N].
+    """
+
+    pixels: Tensor
+    indices: tuple[int, ...]
+    labels: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        shape, dtype = tuple(self.pixels.shape), str(self.pixels.dtype)
+        if dtype != "torch.uint8" or len(shape) != 5 or shape[2] != 3:
+            raise ClipError(f"clips are {dtype} {shape}; they must be torch.uint8 (N, T, 3, H, W)")
+        if shape[0] != len(self.indices):
+            raise ClipError(f"{shape[0]} clips came with {len(self.indices)} indices")
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def to_detector(self) -> Tensor:  # -> [N, 3, T, H, W] uint8, contiguous
+        """The layout that video detectors take."""
+        return self.pixels.transpose(1, 2).contiguous()
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A file that could not serve as a clip, and why, in one line."""
+
+    path: str
+    reason: str
+
+
+@runtime_checkable
+class ClipSource(Protocol):
+    """Anything that yields clips by index: a dataset folder, a checkpoint, another generator.
+
+    Clip i is a function of the source alone, never of the batch it is asked in.
+    """
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of everything that changes its clips."""
+
+    @property
+    def rejected(self) -> Sequence[Rejected]:
+        """What could not be used so far."""
+
+    def __len__(self) -> int:
+        """Candidate clips: an upper bound where some turn out to be unreadable."""
+
+    def clips(self, indices: Sequence[int]) -> Clips:
+        """The clips of these indices, in order; unreadable ones are left out and listed in `rejected`."""
+
+    def groups(self, indices: Sequence[int]) -> list[str]:
+        """The source video that each clip belongs to: clips of one group are not independent."""

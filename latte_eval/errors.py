@@ -1,0 +1,47 @@
+"""What can go wrong, by name. The library raises these; only `latte_eval.cli` turns them into messages."""
+
+
+class LatteEvalError(Exception):
+    """Base of every error that latte-eval raises on purpose: one sentence, with both numbers and what to type."""
+
+    exit_code = 1
+
+
+class UsageError(LatteEvalError):
+    """The request itself does not make sense: options that exclude each other, an unknown name."""
+
+    exit_code = 2
+
+
+class CheckpointError(LatteEvalError):
+    """A checkpoint that is absent, damaged, unsafe, or of another model."""
+
+
+class ClipError(LatteEvalError):
+    """One video, frame folder or archive member that cannot serve as a clip."""
+
+
+class NotEnoughClips(LatteEvalError):
+    """A side that holds fewer clips than the protocol or the user asks for."""
+
+
+class NotComparable(LatteEvalError):
+    """Two results, statistics or shards that were made under different choices."""
+
+    exit_code = 3
+
+
+class ProtocolError(UsageError):
+    """A protocol name, field or value that does not exist."""
+
+
+class SamplerError(LatteEvalError):
+    """A sampling request that the model cannot serve: labels, guidance, steps."""
+
+
+class StoreError(LatteEvalError):
+    """A run folder or result file that cannot be read or written."""
+
+
+class WeightsError(LatteEvalError):
+    """Detector or codec weights that are absent, wrong, or unreachable."""

@@ -1,0 +1,172 @@
+"""`Protocol`: every choice that changes a number, as data with a generated id and hash."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from latte_eval.errors import ProtocolError
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "real_split": ("all", "train", "test", "train+test"),
+    "real_selection": ("seeded", "sorted"),
+    "real_offset": ("seeded", "zero"),
+    "windows": ("one", "all"),
+    "crop": ("crop-resize", "resize-crop", "none"),
+    "resample": ("lanczos", "bilinear"),
+    "labels": ("uniform", "dataset", "balanced"),
+}
+STORAGE_STEPS = ("h264-crf5", "jpeg75")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Every choice that changes a number.
+
+    Attributes:
+        stem: `latte`, `stylegan-v`, `clean` or `demo`; changing a field keeps the stem and changes the id.
+        benchmark: the dataset it belongs to, or `none`.
+        frames: frames of a clip.
+        size: side in pixels that real clips are brought to; None takes them as they are.
+        real_stride, fake_stride: distance between the frames of a clip in its video.
+        real_split: part of the dataset that counts.
+        real_selection: which videos, where there are more than asked for: `sorted` takes the first in path
+            order, `seeded` chooses by a hash of the seed and the video's relative path.
+        real_clips: at most this many real clips; None takes all.
+        fake_clips: exactly this many fake clips; None takes all that a folder has.
+        windows: `one` clip a video, or `all` non-overlapping ones.
+        real_offset: where the window starts when there is one a video: `seeded` or `zero`.
+        crop: `crop-resize` (centre square, then resize), `resize-crop` (shorter side, then centre) or `none`.
+        resample: resize filter.
+        real_storage, fake_storage: lossy steps a side passes through, in order: `h264-crf5` (yuv420p, 8 fps),
+            `jpeg75` (4:2:0).
+        labels: how classes of generated clips are chosen.
+
+    A video shorter than frames x stride is dropped on the real side, and covariances divide by N:
+    both hold in every protocol, as in StyleGAN-V.
+    """
+
+    stem: str = "clean"
+    benchmark: str = "none"
+    frames: int = 16
+    size: int | None = 256
+    real_stride: int = 1
+    fake_stride: int = 1
+    real_split: str = "all"
+    real_selection: str = "seeded"
+    real_clips: int | None = None
+    fake_clips: int | None = None
+    windows: str = "one"
+    real_offset: str = "seeded"
+    crop: str = "crop-resize"
+    resample: str = "lanczos"
+    real_storage: tuple[str, ...] = ()
+    fake_storage: tuple[str, ...] = ()
+    labels: str = "uniform"
+
+    def __post_init__(self) -> None:
+        for name, allowed in CHOICES.items():
+            check_choice(name, getattr(self, name), allowed)
+        for name in ("real_storage", "fake_storage"):
+            for step in getattr(self, name):
+                check_choice(name, step, STORAGE_STEPS)
+        for name in ("frames", "size", "real_stride", "fake_stride", "real_clips", "fake_clips"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ProtocolError(f"{name} is {value}; it must be at least 1")
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all fields."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def id(self) -> str:
+        """A name generated from the fields, short enough to print; its tail is the start of the hash."""
+        size = "native" if self.size is None else f"{self.size}px"
+        stride = f"stride{self.real_stride}"
+        if self.fake_stride != 1:
+            stride += f"x{self.fake_stride}"
+        benchmark = [] if self.benchmark == "none" else [self.benchmark]
+        parts = [self.stem, *benchmark, f"{self.frames}f", stride, size, f"{self.windows}-window", self.sha256[:8]]
+        return "-".join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, in JSON types."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Protocol:
+        """The inverse of `to_dict`. Raises `ProtocolError` for a field that this version does not know."""
+        unknown = set(fields) - {field.name for field in dataclasses.fields(cls)}
+        if unknown:
+            raise ProtocolError(f"protocol field {sorted(unknown)[0]!r} is not known to this version of latte-eval")
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+
+    def replace(self, **changes: Any) -> Protocol:
+        """A copy with some fields changed; id and hash follow."""
+        return dataclasses.replace(self, **changes)
+
+    def override(self, assignments: Iterable[str]) -> Protocol:
+        """A copy with `field=value` texts applied, as `--param` takes them."""
+        return self.replace(**dict(parse_assignment(text) for text in assignments))
+
+    def differing_fields(self, other: Protocol) -> list[str]:
+        """Names of the fields in which two protocols differ."""
+        return [key for key, value in vars(self).items() if value != getattr(other, key)]
+
+
+def check_choice(name: str, value: str, allowed: Iterable[str]) -> None:
+    """Raise `ProtocolError` with a suggestion unless `value` is one of `allowed`."""
+    allowed = list(allowed)
+    if value not in allowed:
+        close = difflib.get_close_matches(str(value), allowed, n=1)
+        hint = f"Did you mean {close[0]}? " if close else ""
+        raise ProtocolError(f"{name} cannot be {value!r}. {hint}One of: {', '.join(allowed)}")
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """`real_stride=3` -> ("real_stride", 3); lists are written with `+`, nothing as `none`."""
+    name, equals, value = text.partition("=")
+    fields = {field.name: str(field.type) for field in dataclasses.fields(Protocol)}
+    if not equals:
+        raise ProtocolError(f"--param {text!r} must read field=value")
+    check_choice("--param field", name, fields)
+    kind = fields[name]
+    if "None" in kind and value == "none":
+        return name, None
+    if "int" in kind:
+        if not value.lstrip("-").isdigit():
+            raise ProtocolError(f"--param {name} takes a whole number, not {value!r}")
+        return name, int(value)
+    if "tuple" in kind:
+        return name, tuple(step for step in value.split("+") if step not in ("", "none"))
+    return name, value
+
+
+JPEG, MP4_JPEG = ("jpeg75",), ("h264-crf5", "jpeg75")
+
+# Source: the published code and papers, read in reference order: stride 3 and random subset (Latte), first
+# 2,048 in sorted order at stride 1 (StyleGAN-V). `clean` has no lossy storage on either side.
+PROTOCOLS: dict[str, Protocol] = {
+    "clean": Protocol(),
+    "latte": Protocol(
+        stem="latte", real_stride=3, real_split="train", real_clips=2048, fake_clips=2048,
+        real_storage=JPEG, fake_storage=MP4_JPEG,
+    ),
+    "stylegan-v": Protocol(
+        stem="stylegan-v", real_split="train", real_selection="sorted", real_clips=2048, fake_clips=2048,
+        crop="resize-crop", real_storage=JPEG, labels="dataset",
+    ),
+}  # fmt: skip
+
+
+def named_protocol(name: str) -> Protocol:
+    """The protocol called `name`. Raises `ProtocolError` with a suggestion."""
+    check_choice("--protocol", name, PROTOCOLS)
+    return PROTOCOLS[name]
