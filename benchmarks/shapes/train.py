@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -76,7 +76,9 @@ def discretized_log_likelihood(x: Tensor, mean: Tensor, log_std: Tensor) -> Tens
     return mass.clamp(min=1e-12).log()
 
 
-def diffusion_loss(model: nn.Module, x0: Tensor, labels: Tensor, timesteps: Tensor, s: NoiseSchedule) -> tuple[Tensor, Tensor]:
+def diffusion_loss(
+    model: Callable[..., Tensor], x0: Tensor, labels: Tensor, timesteps: Tensor, s: NoiseSchedule
+) -> tuple[Tensor, Tensor]:
     """Noise error and variational bound. # [N, T, C, H, W], [N], [N] -> two scalars"""
     epsilon = torch.randn_like(x0)
     x = gather(s.signal, timesteps) * x0 + gather(s.noise, timesteps) * epsilon
@@ -99,14 +101,15 @@ def initialise(model: Latte) -> None:
             nn.init.zeros_(module.bias)
             if "adaLN_modulation" in name:
                 nn.init.zeros_(module.weight)
-    for linear in (model.t_embedder.mlp[0], model.t_embedder.mlp[2]):
-        nn.init.normal_(linear.weight, std=0.02)
+    for linear in model.t_embedder.mlp:
+        if isinstance(linear, nn.Linear):
+            nn.init.normal_(linear.weight, std=0.02)
     if model.y_embedder is not None:
         nn.init.normal_(model.y_embedder.embedding_table.weight, std=0.02)
     patch_values = config.channels * config.patch**2
     into = nn.init.orthogonal_(torch.empty(config.width, patch_values))
     model.x_embedder.proj.weight.data.copy_(into.unflatten(1, (config.channels, config.patch, config.patch)))
-    nn.init.zeros_(model.x_embedder.proj.bias)
+    model.x_embedder.proj.bias.data.zero_()
     out = torch.zeros(config.patch, config.patch, config.out_channels, config.width)
     out[:, :, : config.channels] = model.x_embedder.proj.weight.data.permute(2, 3, 1, 0)
     model.final_layer.linear.weight.data.copy_(out.flatten(0, 2))

@@ -146,8 +146,6 @@ def sample_steps(
     for k, i in enumerate(reversed(range(schedule.steps))):
         prediction = predict(denoiser, schedule, x, i, clip_x0)
         noise = step_noise(k)
-        if sampler == "ddpm":
-            x = ddpm_step(prediction, noise, i)
-        else:
-            x = ddim_step(prediction, schedule, x, noise, i, eta)
+        ddpm = sampler == "ddpm"
+        x = ddpm_step(prediction, noise, i) if ddpm else ddim_step(prediction, schedule, x, noise, i, eta)
         yield x, prediction.x0

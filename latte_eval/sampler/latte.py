@@ -107,8 +107,7 @@ class LabelEmbedding(nn.Module):
 
     def __init__(self, config: LatteConfig):
         super().__init__()
-        assert config.classes is not None
-        self.embedding_table = nn.Embedding(config.classes + 1, config.width)
+        self.embedding_table = nn.Embedding((config.classes or 0) + 1, config.width)
 
     def forward(self, labels: Tensor) -> Tensor:  # [N] -> [N, width]
         return self.embedding_table(labels)
@@ -239,25 +238,31 @@ class Latte(nn.Module):
             raise SamplerError("guidance needs a class-conditional checkpoint, this one is unconditional")
         if guidance_scale == 1:
             return self(latents, timesteps, labels)
-        labels = torch.cat([labels, torch.full_like(labels, self.config.classes)])
+        labels = torch.cat([labels, torch.full_like(labels, self.null_class)])
         out = self(torch.cat([latents, latents]), torch.cat([timesteps, timesteps]), labels)
         (cond, uncond), c = out.chunk(2), self.config.channels
         noise = uncond[:, :, :c] + guidance_scale * (cond[:, :, :c] - uncond[:, :, :c])
         return torch.cat([noise, cond[:, :, c:]], dim=2)
+
+    @property
+    def null_class(self) -> int:
+        """The label that means no class: the last row of the label table."""
+        return self.config.classes or 0
 
     def condition(self, timesteps: Tensor, labels: Tensor | None) -> Tensor:  # [N], [N] -> [N, width]
         embedding = self.t_embedder(timesteps)
         if self.y_embedder is None:
             return embedding
         if labels is None:
-            labels = torch.full_like(timesteps, self.config.classes)
+            labels = torch.full_like(timesteps, self.null_class)
         return embedding + self.y_embedder(labels)
 
     def check_inputs(self, latents: Tensor) -> None:
         c = self.config
         expected = (c.frames, c.channels, c.input_size, c.input_size)
         if latents.ndim != 5 or tuple(latents.shape[1:]) != expected:
-            raise SamplerError(f"latents are {tuple(latents.shape)}, this checkpoint takes (N, {', '.join(map(str, expected))})")
+            wanted = ", ".join(map(str, expected))
+            raise SamplerError(f"latents are {tuple(latents.shape)}, this checkpoint takes (N, {wanted})")
 
 
 def state_dict_to_config(state: Mapping[str, Tensor], heads: int | None = None) -> LatteConfig:
@@ -292,7 +297,7 @@ def foreign_state_dict(state: Mapping[str, Tensor]) -> str:
     first = ", ".join(list(state)[:3]) or "nothing"
     if any("caption_projection" in key or "temporal_transformer_blocks" in key for key in state):
         return f"this is a text-to-video Latte ({first}, ...); a class-conditional or unconditional one is needed"
-    return f"this is not a Latte checkpoint: it holds {first}, ... and lacks x_embedder.proj.weight, pos_embed or blocks"
+    return f"this is not a Latte checkpoint: it holds {first}, ... and lacks pos_embed, x_embedder or blocks"
 
 
 def check_keys(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
