@@ -106,7 +106,8 @@ class Protocol:
         unknown = set(fields) - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise ProtocolError(f"protocol field {sorted(unknown)[0]!r} is not known to this version of latte-eval")
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+        return cls(**values)
 
     def replace(self, **changes: Any) -> Protocol:
         """A copy with some fields changed; id and hash follow."""

@@ -1,0 +1,161 @@
+"""`Result`: one measured number with everything that is needed to compare or repeat it, as one JSON line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import platform
+import subprocess
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from latte_eval import __version__
+from latte_eval.errors import StoreError
+
+SCHEMA = 1
+BETTER = {"fvd": "lower", "fid": "lower", "kvd": "lower", "kid": "lower", "is": "higher"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One measured number.
+
+    Attributes:
+        metric: `fvd`, `fid`, `is`, `kvd` or `kid`.
+        value: the value at N, what papers print.
+        better: `lower` or `higher`.
+        protocol, protocol_sha256, protocol_fields: id, hash and fields of the `Protocol`.
+        fake, real: clips that were used, as measured; real is 0 for a metric without a real side.
+        fake_source, real_source: name, fingerprint and number of rejected files of each side.
+        checkpoint: name, sha256 and which weights were taken; None for a folder.
+        detector: name, sha256, whether numbers made with it can stand beside published ones.
+        sampler: method, steps, guidance and what else changes a generated clip; None for a folder.
+        seeds: first and last clip index of the generated clips; None for a folder.
+        interval: [low, high] for the value at N, 95 %.
+        standard_error: of the value at N.
+        corrected: value, interval and systematic term with the bias removed, or why it cannot be identified.
+        floor: the same distance between two halves of the real side: what is noise.
+        details: what else a metric has to say, such as splits.
+        code: version, commit, whether the work tree had changes.
+        env: python, torch, CUDA, GPU, number of processes.
+        started: UTC, ISO 8601.
+        seconds: wall clock.
+        note: what a reader must know, or None.
+    """
+
+    metric: str
+    value: float
+    protocol: str
+    protocol_sha256: str
+    protocol_fields: dict[str, Any]
+    fake: int
+    real: int
+    fake_source: dict[str, Any]
+    real_source: dict[str, Any] | None
+    checkpoint: dict[str, Any] | None
+    detector: dict[str, Any]
+    sampler: dict[str, Any] | None
+    seeds: list[int] | None
+    started: str
+    seconds: float
+    interval: list[float] | None = None
+    standard_error: float | None = None
+    corrected: dict[str, Any] | None = None
+    floor: dict[str, Any] | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+    code: dict[str, Any] = field(default_factory=lambda: code_record())
+    env: dict[str, Any] = field(default_factory=lambda: environment_record())
+    note: str | None = None
+    better: str = ""
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise StoreError(f"{self.metric} came out as {self.value}; such a result is never written")
+        if not self.better:
+            object.__setattr__(self, "better", BETTER[self.metric])
+
+    def to_json(self) -> str:
+        """One line of JSON, floats at full precision."""
+        return json.dumps(dataclasses.asdict(self), allow_nan=False, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, line: str, where: str = "result") -> Result:
+        """Read one line. Raises `StoreError` that names `where` for a cut, foreign or newer line."""
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise StoreError(f"{where} is not a whole JSON line ({error.msg}); it was cut or edited") from error
+        if not isinstance(record, dict) or "schema" not in record:
+            raise StoreError(f"{where} is not a latte-eval result: it has no schema")
+        if record["schema"] > SCHEMA:
+            raise StoreError(
+                f"{where} has schema {record['schema']}, newer than the {SCHEMA} this version understands: "
+                "upgrade latte-eval"
+            )
+        return cls(**checked_fields(record, where))
+
+
+def checked_fields(record: dict[str, Any], where: str) -> dict[str, Any]:
+    """The record, if it has the fields of a `Result` with the right kinds. Raises `StoreError`."""
+    known = {f.name: f for f in dataclasses.fields(Result)}
+    required = [name for name, f in known.items() if f.default is f.default_factory is dataclasses.MISSING]
+    missing, unknown = [name for name in required if name not in record], sorted(set(record) - set(known))
+    if missing or unknown:
+        raise StoreError(f"{where} is not a latte-eval result: missing {missing[:3]}, unknown {unknown[:3]}")
+    if isinstance(record["value"], bool) or not isinstance(record["value"], int | float):
+        raise StoreError(f"{where} has the value {record['value']!r}, which is not a number")
+    return record
+
+
+def read_results(path: str | Path) -> list[Result]:
+    """All results of a JSONL file. Raises `StoreError` with the line number of what cannot be read."""
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"cannot read results from {path}: {error}") from error
+    return [Result.from_json(line, f"{path} line {n}") for n, line in enumerate(lines, 1) if line.strip()]
+
+
+@cache
+def code_record() -> dict[str, Any]:
+    """Version of latte-eval; commit and dirty state where it runs from a checkout."""
+    folder = Path(__file__).parent
+    commit = git(folder, "rev-parse", "HEAD")
+    dirty = None if commit is None else bool(git(folder, "status", "--porcelain", "--untracked-files=no"))
+    return {"version": __version__, "commit": commit, "dirty": dirty}
+
+
+def git(folder: Path, *arguments: str) -> str | None:
+    """Output of a git command about the checkout that holds `folder`, or None outside one."""
+    if not (folder.parent / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+@cache
+def environment_record() -> dict[str, Any]:
+    """Versions and hardware that a number may depend on."""
+    import torch
+
+    from latte_eval.distributed import world_size
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    versions = {name: metadata.version(name) for name in ("torch", "numpy", "pillow", "av", "diffusers")}
+    return {
+        "python": platform.python_version(),
+        **versions,
+        "cuda": torch.version.cuda if gpu else None,
+        "gpu": gpu,
+        "platform": platform.platform(),
+        "world": world_size(),
+    }
