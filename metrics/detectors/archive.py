@@ -1,0 +1,75 @@
+"""Published TorchScript archives: opened only when their bytes are known, and compared with the native network."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from latte_eval.errors import WeightsError
+from latte_eval.metrics.detectors.network import exact_float32, relative_difference
+
+AGREEMENT = 1e-4  # above this relative difference the archive answers instead of the native network
+
+
+def open_archive(path: Path, sha256: str | None, *, trust: bool = False) -> tuple[torch.jit.ScriptModule, str]:
+    """The TorchScript module in a file, in eval mode on the CPU, and the sha256 of the bytes it was made from.
+
+    An archive is a program. The bytes are hashed first, and the very same bytes are opened; unless they have the
+    pinned hash or `trust` is set, nothing of them is run and `WeightsError` names both hashes.
+    """
+    data = read_bytes(path)
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256 and not trust:
+        pinned = f"not the pinned {sha256}" if sha256 else "and no hash is published for it"
+        raise WeightsError(f"{path} has sha256 {found}, {pinned}; it is a program, so it runs only with --trust")
+    try:
+        module = torch.jit.load(io.BytesIO(data), map_location="cpu")
+    except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise WeightsError(f"{path} is not a TorchScript archive: {first_line(error)}") from error
+    return module.eval(), found
+
+
+def read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which of two networks answers, and how far apart they were on the probe."""
+
+    forward: Callable[[Tensor], Tensor]
+    used: Literal["native", "archive"]
+    agreement: float | None
+    note: str
+
+
+def native_or_archive(
+    native: Callable[[Tensor], Tensor] | None,
+    archive: Callable[[Tensor], Tensor],
+    probe: Tensor,
+    why_not_native: str = "",
+) -> Choice:
+    """Run both networks on `probe`: the native one is used unless it is None or differs by more than `AGREEMENT`."""
+    if native is None:
+        return Choice(archive, "archive", None, f"the published archive is used: {why_not_native}")
+    with exact_float32():
+        agreement = relative_difference(native(probe), archive(probe))
+    if agreement <= AGREEMENT:
+        return Choice(native, "native", agreement, "")
+    note = f"native network and archive differ by {agreement:.2g} (allowed {AGREEMENT:g}): the archive is used"
+    return Choice(archive, "archive", agreement, note)

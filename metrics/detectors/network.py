@@ -1,0 +1,68 @@
+"""What the native networks share: seeded weights, batch-norm folding, exact float32."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latte_eval.seeding import numpy_generator
+
+# Each 64-bit word of the raw Philox stream gives one value: the sum of its four 16-bit fields, centred and scaled.
+# Integers only, so that the weights are the same on every platform and numpy version.
+FIELD_MEAN, FIELD_STD = 4 * 65535 / 2, math.sqrt(4 * (65536**2 - 1) / 12)
+CHUNK = 1 << 20
+
+
+def seeded_normal(shape: Sequence[int], *identity: object) -> Tensor:  # -> shape, float32, mean 0, variance 1
+    """Approximately normal values that are a function of `identity` alone."""
+    stream, count = numpy_generator(*identity).bit_generator, math.prod(shape)
+    values = np.empty(count, np.float32)
+    for start in range(0, count, CHUNK):
+        words = stream.random_raw(min(CHUNK, count - start)).view(np.uint16).reshape(-1, 4)  # type: ignore[attr-defined]
+        values[start : start + len(words)] = (words.sum(1, dtype=np.int64) - FIELD_MEAN) / FIELD_STD
+    return torch.from_numpy(values).reshape(tuple(shape))
+
+
+def he_scaled(shape: Sequence[int], *identity: object) -> Tensor:  # -> shape, float32
+    """Weights [out, in, ...] of variance 2 / fan-in, which keep activations at their scale through ReLU layers."""
+    return seeded_normal(shape, *identity) * math.sqrt(2 / math.prod(shape[1:]))
+
+
+def recipe_sha256(recipe: str, seed: int, shapes: Mapping[str, Sequence[int]]) -> str:
+    """Hash of all that seeded weights depend on: the name of the recipe, the seed, the tensors' names and shapes."""
+    text = json.dumps([recipe, seed, {name: list(shape) for name, shape in shapes.items()}])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fold_batch_norm(
+    weight: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, var: Tensor, eps: float
+) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the one convolution that does convolution and batch-norm; computed in float64."""
+    scale = gamma.double() / torch.sqrt(var.double() + eps)
+    folded = weight.double() * scale.reshape(-1, *[1] * (weight.ndim - 1))
+    return folded.float(), (beta.double() - mean.double() * scale).float()
+
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """No TF32 and no autocast inside, as in the published measurement code; what was set before comes back."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        with torch.no_grad(), torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
+            yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def relative_difference(values: Tensor, reference: Tensor) -> float:
+    """Largest absolute difference over the root mean square of the reference."""
+    values, reference = values.double().cpu(), reference.double().cpu()
+    return float((values - reference).abs().max() / reference.square().mean().sqrt())
