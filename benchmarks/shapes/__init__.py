@@ -1,6 +1,6 @@
 """The embedded benchmark: four moving shapes, drawn on the fly.
 
-    disc      orange, bounces off the walls
+    disc      orange, bounces between floor and ceiling
     square    blue, spins in place
     triangle  green, orbits the centre
     ring      violet, pulses in place

@@ -15,6 +15,7 @@ COLOURS = np.array([[250, 150, 50], [70, 150, 250], [80, 220, 110], [220, 110, 2
 
 Path = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # column, row, angle, radius; each [T]
 TIME = np.arange(FRAMES, dtype=np.float64)
+CENTRE = np.full(FRAMES, SIZE / 2)
 
 
 def bounce(start: float, speed: float, low: float, high: float) -> np.ndarray:  # -> [T]
@@ -25,28 +26,28 @@ def bounce(start: float, speed: float, low: float, high: float) -> np.ndarray:  
 
 
 def disc_path(random: np.random.Generator) -> Path:
-    radius, speed = 3.2, 1.0
-    start, heading = random.uniform(radius, SIZE - radius, 2), random.choice([-1.0, 1.0], 2)
-    column, row = (bounce(s, speed * h, radius, SIZE - radius) for s, h in zip(start, heading, strict=True))
-    return column, row, np.zeros(FRAMES), np.full(FRAMES, radius)
+    """Falls and rises between floor and ceiling, in a random column."""
+    radius = 3.2
+    row = bounce(random.uniform(radius, SIZE - radius), random.choice([-1.0, 1.0]), radius, SIZE - radius)
+    return np.full(FRAMES, random.uniform(radius, SIZE - radius)), row, np.zeros(FRAMES), np.full(FRAMES, radius)
 
 
 def square_path(random: np.random.Generator) -> Path:
-    column, row = random.uniform(6.5, SIZE - 6.5, 2)
+    """Spins in the centre, either way round, from a random angle."""
     angle = random.uniform(0, np.pi / 2) + random.choice([-1.0, 1.0]) * 0.12 * TIME
-    return np.full(FRAMES, column), np.full(FRAMES, row), angle, np.full(FRAMES, 4.0)
+    return CENTRE, CENTRE, angle, np.full(FRAMES, 4.0)
 
 
 def triangle_path(random: np.random.Generator) -> Path:
+    """Circles the centre once, either way round, from a random phase."""
     phase = random.uniform(0, 2 * np.pi) + random.choice([-1.0, 1.0]) * 2 * np.pi / FRAMES * TIME
-    centre, orbit = SIZE / 2, 3.2
-    return centre + orbit * np.cos(phase), centre + orbit * np.sin(phase), np.zeros(FRAMES), np.full(FRAMES, 4.4)
+    return CENTRE + 3.2 * np.cos(phase), CENTRE + 3.2 * np.sin(phase), np.zeros(FRAMES), np.full(FRAMES, 4.4)
 
 
 def ring_path(random: np.random.Generator) -> Path:
-    column, row = random.uniform(7, SIZE - 7, 2)
+    """Widens and narrows once in the centre, from a random phase."""
     radius = 4.0 + 1.8 * np.sin(random.uniform(0, 2 * np.pi) + 2 * np.pi / FRAMES * TIME)
-    return np.full(FRAMES, column), np.full(FRAMES, row), np.zeros(FRAMES), radius
+    return CENTRE, CENTRE, np.zeros(FRAMES), radius
 
 
 # Signed distance in pixels of a point (x, y) to a shape of radius r at the origin; negative inside.
@@ -72,7 +73,7 @@ DISTANCES = (disc_distance, square_distance, triangle_distance, ring_distance)
 
 
 def draw_clip(label: int, random: np.random.Generator) -> np.ndarray:  # -> [T, 3, 16, 16] uint8
-    """One clip of class `label`: random start, heading and brightness, then the motion of that class."""
+    """One clip of class `label`: random phase, heading and brightness, then the motion of that class."""
     column, row, angle, radius = (value[:, None, None] for value in PATHS[label](random))
     brightness = random.uniform(0.85, 1.0)
     y, x = np.mgrid[:SIZE, :SIZE] + 0.5
