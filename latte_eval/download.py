@@ -1,0 +1,311 @@
+"""Downloads: https with resume, streamed hash and rename; files of the Hugging Face hub; quick failure without network.
+
+Environment: `LATTE_EVAL_OFFLINE=1` or `HF_HUB_OFFLINE=1` forbids downloads, `HF_ENDPOINT` names another hub, and the
+usual proxy variables and `SSL_CERT_FILE` hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import re
+import socket
+import ssl
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from latte_eval.errors import WeightsError
+
+Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all where known
+
+RETRY_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each further try of a transfer that broke off
+CONNECT_SECONDS, READ_SECONDS = 4.0, 15.0
+CHUNK = 1 << 20
+COMMIT = re.compile("[0-9a-f]{40}")
+
+
+class LocationError(WeightsError):
+    """One location did not give the file; another one may."""
+
+
+class BrokenOff(Exception):
+    """A transfer that stopped on the way and may be taken up again."""
+
+
+def is_offline(offline: bool | None = None) -> bool:
+    """Whether downloads are forbidden: `offline` itself, or what the environment says where it is None."""
+    if offline is not None:
+        return offline
+    names = ("LATTE_EVAL_OFFLINE", "HF_HUB_OFFLINE")
+    return any(os.environ.get(name, "").lower() in ("1", "true", "yes", "on") for name in names)
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """One file of a Hugging Face repository, written `hf://owner/repo/path/to/file@revision`."""
+
+    repo: str
+    path: str
+    revision: str
+
+    @classmethod
+    def parse(cls, url: str) -> HubFile:
+        """Read the written form; the revision is `main` where none is given. Raises `WeightsError`."""
+        match = re.fullmatch(r"hf://([^/@]+/[^/@]+)/([^@]+)(?:@([^@]+))?", url)
+        if not match:
+            raise WeightsError(f"{url!r} must read hf://owner/repo/file or hf://owner/repo/file@revision")
+        return cls(match[1], match[2], match[3] or "main")
+
+
+def hub_endpoint() -> str:
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+
+
+def web_address(url: str) -> str:
+    """The http(s) address of an `hf://` or https URL."""
+    if not url.startswith("hf://"):
+        return url
+    from huggingface_hub import hf_hub_url
+
+    file = HubFile.parse(url)
+    return hf_hub_url(file.repo, file.path, revision=file.revision, endpoint=hub_endpoint())
+
+
+def web_headers(url: str) -> dict[str, str]:
+    """What the server is told: who asks and, for the hub, the token of a user who is logged in."""
+    if url.startswith("hf://"):
+        from huggingface_hub.utils import build_hf_headers
+
+        return build_hf_headers(library_name="latte-eval")
+    return {"User-Agent": "latte-eval"}
+
+
+def download(url: str, target: Path, sha256: str | None = None, progress: Progress | None = None) -> str:
+    """Bring the file at `url` (https or `hf://`) to `target` and return its sha256.
+
+    Bytes go to a temporary name beside `target` and are hashed on the way; the file appears under its own name only
+    when it is whole and, if `sha256` is given, right. Raises `LocationError` where this location fails, which keeps
+    nothing, and `WeightsError` where the disk does.
+    """
+    temporary = temporary_path(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        found = write_hashed(read_resuming(url, progress), temporary)
+        if sha256 is not None and found != sha256:
+            raise LocationError(f"{host_of(url)} sent a file with sha256 {found} instead of {sha256}; it was not kept")
+        temporary.replace(target)
+    except OSError as error:
+        raise WeightsError(f"{target} cannot be written: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return found
+
+
+def temporary_path(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.part")
+
+
+def write_hashed(chunks: Iterable[bytes], path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def read_resuming(url: str, progress: Progress | None = None) -> Iterator[bytes]:
+    """The bytes at `url`; a transfer that breaks off is taken up where it stopped, a few times."""
+    source, waits = Source(url), iter(RETRY_WAITS)
+    while True:
+        try:
+            for chunk in source.read():
+                if progress:
+                    progress(source.done, source.total)
+                yield chunk
+            return
+        except BrokenOff as error:
+            wait = next(waits, None)
+            if wait is None:
+                raise LocationError(f"{host_of(url)}: {error}, {1 + len(RETRY_WAITS)} times") from error
+            time.sleep(wait)
+
+
+class Source:
+    """A file on a server, and how much of it has been read."""
+
+    def __init__(self, url: str):
+        self.url, self.done = url, 0
+        self.total: int | None = None
+        self.etag: str | None = None
+        self.answered = False
+
+    def read(self) -> Iterator[bytes]:
+        """The bytes that are still missing. Raises `BrokenOff` or `LocationError`."""
+        with self.open() as response:
+            skip = self.done if response.status == 200 else 0  # a server that cannot resume sends it all again
+            while chunk := self.receive(response, CHUNK):
+                fresh, skip = chunk[skip:], max(0, skip - len(chunk))
+                self.done += len(fresh)
+                if fresh:
+                    yield fresh
+        if self.total is not None and self.done < self.total:
+            raise BrokenOff(f"the connection broke off at {self.done} of {self.total} bytes")
+
+    def open(self) -> Any:
+        headers = web_headers(self.url)
+        if self.done:
+            headers["Range"] = f"bytes={self.done}-"
+        try:
+            request = urllib.request.Request(web_address(self.url), headers=headers)
+            response = build_opener().open(request, timeout=READ_SECONDS)
+        except urllib.error.HTTPError as error:
+            raise self.refused(error) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise self.unreached(error) from error
+        self.note(response)
+        return response
+
+    def note(self, response: Any) -> None:
+        """Remember what the first answer said; a later answer must be about the same bytes."""
+        headers = response.headers
+        length, start = headers.get("Content-Length"), self.done if response.status == 206 else 0
+        total, etag = int(length) + start if length else None, headers.get("ETag")
+        if self.answered and (total, etag) != (self.total, self.etag):
+            raise LocationError(f"{host_of(self.url)}: the file changed while it was being downloaded")
+        self.total, self.etag, self.answered = total, etag, True
+
+    def receive(self, response: Any, size: int) -> bytes:
+        try:
+            data: bytes = response.read1(size)
+        except (OSError, http.client.HTTPException) as error:
+            raise BrokenOff(f"the connection broke off ({reason_of(error)})") from error
+        return data
+
+    def refused(self, error: urllib.error.HTTPError) -> Exception:
+        text = f"{host_of(self.url)} answered {error.code} {error.reason}".rstrip()
+        return BrokenOff(text) if error.code in (408, 429) or error.code >= 500 else LocationError(text)
+
+    def unreached(self, error: Exception) -> Exception:
+        text = f"{host_of(self.url)}: {reason_of(error)}"
+        return BrokenOff(text) if self.answered else LocationError(text)
+
+
+class SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but never from https to http, and takes no token to another host."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if urlsplit(req.full_url).scheme == "https" and urlsplit(newurl).scheme != "https":
+            raise LocationError(f"{req.host} redirects away from https, to {urlsplit(newurl).hostname}")
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if request and request.host != req.host:
+            request.remove_header("Authorization")
+        return request
+
+
+def build_opener() -> urllib.request.OpenerDirector:
+    context = ssl.create_default_context()
+    if not context.get_ca_certs():  # a Python without the system's certificates, as on macOS
+        import certifi
+
+        context.load_verify_locations(certifi.where())
+    return urllib.request.build_opener(SafeRedirects(), urllib.request.HTTPSHandler(context=context))
+
+
+def host_of(url: str) -> str:
+    return urlsplit(web_address(url)).hostname or url
+
+
+def reason_of(error: BaseException) -> str:
+    """The innermost reason of a network error, in a few words."""
+    reason = getattr(error, "reason", None)
+    if isinstance(reason, BaseException):
+        return reason_of(reason)
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+
+
+def unreachable_hosts(urls: Iterable[str], seconds: float = CONNECT_SECONDS) -> dict[str, str]:
+    """The hosts (or the proxies before them) that do not take a connection within `seconds`, each with the reason.
+
+    All are tried at the same time, so that a machine without network learns it at once: name servers and closed
+    networks may otherwise take minutes to say no.
+    """
+    found: dict[str, str] = {host_of(url): "no answer in time" for url in urls}
+    threads = [threading.Thread(target=try_host, args=(url, seconds, found), daemon=True) for url in urls]
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return {host: reason for host, reason in found.items() if reason}
+
+
+def try_host(url: str, seconds: float, found: dict[str, str]) -> None:
+    try:
+        socket.create_connection(first_hop(web_address(url)), timeout=seconds).close()
+        found[host_of(url)] = ""
+    except OSError as error:
+        found[host_of(url)] = reason_of(error)
+
+
+def first_hop(address: str) -> tuple[str, int]:
+    """Host and port that a request to `address` connects to: a proxy's where the environment names one."""
+    parts = urlsplit(address)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def fetch_hub_file(url: str, offline: bool | None = None) -> Path:
+    """The local copy of `hf://owner/repo/path/file@revision`, such as a checkpoint, downloaded when it is not there.
+
+    It lives in the hub's own cache, shared with other tools. Without network, a copy that is there is used. Raises
+    `WeightsError` with the reason where the file cannot be had.
+    """
+    file = HubFile.parse(url)
+    if COMMIT.fullmatch(file.revision) and (path := cached_hub_file(file)):
+        return path
+    why = "offline mode is on" if is_offline(offline) else "".join(unreachable_hosts([url]).values())
+    if not why:
+        return download_hub_file(file, url)
+    if path := cached_hub_file(file):
+        return path
+    raise WeightsError(f"{url} is not in the hub's cache and cannot be downloaded: {why}")
+
+
+def cached_hub_file(file: HubFile) -> Path | None:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(file.repo, file.path, revision=file.revision, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+
+
+def download_hub_file(file: HubFile, url: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        path = hf_hub_download(file.repo, file.path, revision=file.revision, endpoint=hub_endpoint())
+    except (OSError, HFValidationError) as error:  # the hub's errors for an absent or closed repository are OSErrors
+        raise WeightsError(f"{url} cannot be downloaded: {first_line(error)}") from error
+    return Path(path)
+
+
+def first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
