@@ -1,0 +1,163 @@
+"""Tables of numbers as Markdown, LaTeX, CSV or JSON. Rounding happens here and nowhere else."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from latte_eval.baselines.published import Column, PublishedTable
+from latte_eval.protocol import check_choice
+
+Cell = str | int | float | Decimal | tuple[float, float] | None
+ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
+LATEX = {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$"}
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What stands above a column, and how its floats are written."""
+
+    text: str
+    spec: str = ".2f"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under headings. None is a missing entry; a pair of floats is an interval.
+
+    Attributes:
+        name: short name, for machines.
+        title: caption.
+        headings: column key -> heading, in order.
+        rows: one dict a row; an absent key is a missing entry.
+        notes: footnotes.
+        about: what else a machine may want: protocol, edition, units, directions.
+    """
+
+    name: str
+    title: str
+    headings: dict[str, Heading]
+    rows: list[dict[str, Cell]]
+    notes: list[str] = field(default_factory=list)
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+def published_to_table(published: PublishedTable, notes: Sequence[str] = ()) -> Table:
+    """A published table as it is printed, methods down and columns across."""
+    headings = {"method": Heading("Method")}
+    headings |= {key: Heading(column_heading(column)) for key, column in published.columns.items()}
+    rows: list[dict[str, Cell]] = [{"method": row, **cells} for row, cells in published.rows.items()]
+    about = {
+        "protocol": published.protocol,
+        "edition": published.edition,
+        "columns": {key: vars(column) for key, column in published.columns.items()},
+    }
+    return Table(published.name, published.title, headings, rows, [published.protocol, *notes], about)
+
+
+def column_heading(column: Column) -> str:
+    return column.title + ARROWS[column.better]
+
+
+def cell_to_text(cell: Cell, spec: str = ".2f", missing: str = "-") -> str:
+    """One cell for people: decimals keep their digits, floats follow `spec`, an interval is [low, high]."""
+    if cell is None:
+        return missing
+    if isinstance(cell, tuple):
+        return "[" + ", ".join(format(bound, spec) for bound in cell) + "]"
+    if isinstance(cell, float):
+        return format(cell, spec)
+    return str(cell)
+
+
+def to_texts(table: Table, missing: str = "-") -> list[list[str]]:
+    """All body cells as text, row by row, in the order of the headings."""
+    return [
+        [cell_to_text(row.get(key), heading.spec, missing) for key, heading in table.headings.items()]
+        for row in table.rows
+    ]
+
+
+def to_markdown(table: Table) -> str:
+    """A pipe table that lines up in a terminal too, first column left, others right."""
+    lines = [[heading.text for heading in table.headings.values()], *to_texts(table)]
+    lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(table.headings))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    body = ["| " + " | ".join(pad(line, widths)) + " |" for line in (lines[0], rule, *lines[1:])]
+    return "\n".join([f"**{table.title}**", "", *body, *note_lines(table.notes)])
+
+
+def pad(line: list[str], widths: list[int]) -> list[str]:
+    return [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+
+
+def note_lines(notes: Sequence[str]) -> list[str]:
+    return ["", *(f"- {note}" for note in notes)] if notes else []
+
+
+def to_latex(table: Table) -> str:
+    """A booktabs tabular; footnotes follow as comments."""
+    headings = " & ".join(escape_latex(heading.text) for heading in table.headings.values())
+    lines = [f"% {table.title}", rf"\begin{{tabular}}{{l{'r' * (len(table.headings) - 1)}}}", r"\toprule"]
+    lines += [headings + r" \\", r"\midrule"]
+    lines += [" & ".join(map(escape_latex, row)) + r" \\" for row in to_texts(table, missing="--")]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *(f"% {note}" for note in table.notes)])
+
+
+def escape_latex(text: str) -> str:
+    return "".join(LATEX.get(character, character) for character in text)
+
+
+def to_record(table: Table) -> dict[str, Any]:
+    """A table in JSON types, numbers as numbers and missing entries as null."""
+    rows = [{key: to_json_cell(row.get(key)) for key in table.headings} for row in table.rows]
+    record = {"name": table.name, "title": table.title, "rows": rows, "notes": list(table.notes)}
+    return record | ({"about": table.about} if table.about else {})
+
+
+def to_json_cell(cell: Cell) -> Any:
+    if isinstance(cell, Decimal):
+        return int(cell) if cell == cell.to_integral_value() and "." not in str(cell) else float(cell)
+    return list(cell) if isinstance(cell, tuple) else cell
+
+
+def render_json(tables: Sequence[Table]) -> str:
+    return json.dumps({"tables": [to_record(table) for table in tables]}, ensure_ascii=False, allow_nan=False)
+
+
+def render_csv(tables: Sequence[Table]) -> str:
+    """One header for all tables; with more than one, a first column says which table a row is of."""
+    keys = list(dict.fromkeys(key for table in tables for key in table.headings))
+    several = ["table"] if len(tables) > 1 else []
+    out = io.StringIO()
+    writer = csv.DictWriter(out, several + keys, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for table in tables:
+        for row in table.rows:
+            cells = {key: "" if row.get(key) is None else cell_to_text(row[key], "") for key in table.headings}
+            writer.writerow({"table": table.name, **cells})
+    return out.getvalue().rstrip("\n")
+
+
+def render_each(writer: Callable[[Table], str]) -> Callable[[Sequence[Table]], str]:
+    return lambda tables: "\n\n".join(writer(table) for table in tables)
+
+
+RENDERERS: dict[str, Callable[[Sequence[Table]], str]] = {
+    "md": render_each(to_markdown),
+    "latex": render_each(to_latex),
+    "csv": render_csv,
+    "json": render_json,
+}
+
+
+def render(tables: Sequence[Table], form: str = "md") -> str:
+    """Write tables in one of the `RENDERERS`. Raises `UsageError` for another form."""
+    check_choice("--format", form, RENDERERS)
+    return RENDERERS[form](tables)

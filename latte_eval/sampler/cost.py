@@ -1,0 +1,147 @@
+"""What a network costs: parameters, and operations of one forward pass counted without weights or memory.
+
+Two ways of counting are in use and differ by a factor of two and more:
+
+- the paper's Table 3 counts multiply-accumulates of linear and convolution layers plus two operations a value of a
+  layer norm, for a batch of three clips, and leaves the attention products out (it is what thop.profile prints);
+- the true cost of one clip is every multiplication and every addition, attention products included
+  (torch.utils.flop_counter).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.hooks import RemovableHandle
+
+from latte_eval.sampler.latte import Latte, LatteConfig
+
+PAPER_BATCH = 3
+SIZES = {"Latte-S": (12, 384, 6), "Latte-B": (12, 768, 12), "Latte-L": (24, 1024, 16), "Latte-XL": (28, 1152, 16)}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one network costs.
+
+    Attributes:
+        parameters: trainable parameters; fixed position tables are not among them.
+        paper_operations: the paper's count, for a batch of three.
+        flops: multiplications and additions of one clip in the published network, with attention.
+        own_flops: the same in this implementation, which computes the modulation once a clip and not once for
+            every frame and every token.
+    """
+
+    parameters: int
+    paper_operations: int
+    flops: int
+    own_flops: int
+
+
+def published_config(name: str) -> LatteConfig:
+    """Sizes of a row of Table 4: patch 2, 16 frames of 32x32 latents, unconditional."""
+    depth, width, heads = SIZES[name]
+    return LatteConfig(input_size=32, patch=2, channels=4, width=width, depth=depth, heads=heads, frames=16)
+
+
+def on_meta(config: LatteConfig) -> Latte:
+    """A Latte without memory for its weights, trainable as published."""
+    with torch.device("meta"):
+        return Latte(config).to("meta")
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def measure_cost(model: Latte) -> Cost:
+    """All counts of a Latte on the meta device."""
+    one, paper = latent_inputs(model.config, 1), latent_inputs(model.config, PAPER_BATCH)
+    own = count_flops(model, *one)
+    with modulation_as_published(model):
+        return Cost(count_parameters(model), count_paper_operations(model, *paper), count_flops(model, *one), own)
+
+
+def latent_inputs(config: LatteConfig, batch: int) -> tuple[Tensor, Tensor]:  # -> [N, T, C, H, W], [N]
+    """Inputs of a forward pass on the meta device."""
+    shape = (batch, config.frames, config.channels, config.input_size, config.input_size)
+    return torch.empty(shape, device="meta"), torch.zeros(batch, dtype=torch.long, device="meta")
+
+
+def count_flops(model: nn.Module, *inputs: Tensor) -> int:
+    """Multiplications and additions of one forward pass: two for every multiply-accumulate."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(*inputs)
+    return counter.get_total_flops()
+
+
+def count_paper_operations(model: nn.Module, *inputs: Tensor) -> int:
+    """Multiply-accumulates of linear and convolution layers plus two operations a value of a layer norm."""
+    total = 0
+
+    def add(module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        total += layer_operations(module, arguments, output)
+
+    hooks = [module.register_forward_hook(add) for module in model.modules()]
+    try:
+        with torch.no_grad():
+            model(*inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return total
+
+
+def layer_operations(module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> int:
+    """The paper's count for one call of one layer; zero for what it leaves out."""
+    if isinstance(module, nn.Linear):
+        return output.numel() * module.in_features
+    if isinstance(module, nn.Conv2d | nn.Conv3d):
+        return output.numel() * module.in_channels // module.groups * math.prod(module.kernel_size)
+    if isinstance(module, nn.ConvTranspose3d):
+        return arguments[0].numel() * module.out_channels // module.groups * math.prod(module.kernel_size)
+    return 2 * output.numel() if isinstance(module, nn.LayerNorm) else 0
+
+
+@contextmanager
+def modulation_as_published(model: nn.Module) -> Iterator[None]:
+    """Feed every modulation layer as the published code does: one row for each frame or token attended within.
+
+    The values are the same; only the cost differs.
+    """
+    hooks = [hook for block in model.modules() if hasattr(block, "adaLN_modulation") for hook in repeat_rows(block)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def repeat_rows(block: nn.Module) -> list[RemovableHandle]:
+    """Hooks that repeat the condition of `block` over the second axis of its input, and drop the copies again."""
+    rows = 1
+
+    def remember(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        nonlocal rows
+        rows = arguments[0].shape[1]
+
+    def repeat(_: nn.Module, arguments: tuple[Tensor, ...]) -> Tensor:
+        return arguments[0].repeat_interleave(rows, dim=0)
+
+    def keep_first(_: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        return output[::rows]
+
+    modulation = block.get_submodule("adaLN_modulation")
+    return [
+        block.register_forward_pre_hook(remember),
+        modulation.register_forward_pre_hook(repeat),
+        modulation.register_forward_hook(keep_first),
+    ]
