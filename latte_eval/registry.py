@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from collections.abc import Iterable
 from typing import Any
 
 from latte_eval.errors import UsageError
@@ -26,9 +27,15 @@ class Registry:
 
     def get(self, name: str) -> Any:
         """Import and return the object. Raises `UsageError` with a suggestion for an unknown name."""
-        if name not in self.entries:
-            close = difflib.get_close_matches(name, self.entries, n=1)
-            hint = f"Did you mean {close[0]}? " if close else ""
-            raise UsageError(f"Unknown {self.kind} {name!r}. {hint}Available: {', '.join(self.names())}")
+        check_name(self.kind, name, self.names())
         module, _, attribute = self.entries[name].partition(":")
         return getattr(importlib.import_module(module), attribute)
+
+
+def check_name(kind: str, name: str, known: Iterable[str]) -> None:
+    """Raise `UsageError` with a suggestion unless `name` is known."""
+    known = list(known)
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean {close[0]}? " if close else ""
+        raise UsageError(f"Unknown {kind} {name!r}. {hint}Available: {', '.join(known)}")

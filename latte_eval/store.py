@@ -10,6 +10,7 @@ same command continues, on any number of processes.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -27,13 +28,6 @@ from latte_eval.result import Result
 def content_key(*parts: object) -> str:
     """A short key of everything that changes an answer: 16 hex digits of a sha256 over JSON."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def default_cache_folder() -> Path:
-    """`LATTE_EVAL_CACHE`, else `latte-eval` in the user's cache folder."""
-    if folder := os.environ.get("LATTE_EVAL_CACHE"):
-        return Path(folder).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "latte-eval"
 
 
 class RunFolder:
@@ -68,7 +62,7 @@ class RunFolder:
 
         texts = {name: json.dumps(value) for name, value in notes.items()}
         data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, texts)
-        self.write_whole(self.shard_path(key, start, stop), data)
+        write_whole(self.shard_path(key, start, stop), data)
 
     def read_shard(self, key: str, start: int, stop: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and notes of a shard. Raises `StoreError` that names a damaged file."""
@@ -83,20 +77,22 @@ class RunFolder:
             raise StoreError(f"{path} is damaged ({error}); delete it and run the same command again") from error
         return arrays, notes
 
-    def write_whole(self, path: Path, data: bytes) -> None:
-        """Write a file under a temporary name, then rename. Raises `StoreError`, leaving nothing behind."""
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(data)
-            partial.replace(path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise StoreError(f"cannot write {path}: {error.strerror}; what was finished before is kept") from error
-
     def append_results(self, results: Sequence[Result]) -> None:
         """Append results to results.jsonl."""
         append_results(self.path / "results.jsonl", results)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name, then rename. Raises `StoreError`, leaving nothing behind."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise StoreError(f"cannot write {path}: {error.strerror}; what was finished before is kept") from error
 
 
 def append_results(path: Path, results: Sequence[Result]) -> None:

@@ -1,0 +1,98 @@
+"""The command line: `latte-eval VERB --options`. Commands are imported when they are typed."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from latte_eval import __version__
+from latte_eval.errors import LatteEvalError
+
+# Command -> where it lives, and its line in `latte-eval -h`. Nothing here may import torch.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "fvd": ("latte_eval.cli.score:fvd", "Fréchet video distance of a checkpoint or a folder."),
+    "fid": ("latte_eval.cli.score:fid", "Fréchet Inception distance over frames."),
+    "is": ("latte_eval.cli.score:inception_score", "Inception Score (UCF101 C3D)."),
+    "evaluate": ("latte_eval.cli.score:evaluate", "Several metrics in one sampling pass."),
+    "sample": ("latte_eval.cli.sample:sample", "Write clips of a checkpoint as mp4 files."),
+    "stats": ("latte_eval.cli.stats:stats", "Store the features of a real set in one file."),
+    "table1": ("latte_eval.cli.tables:table1", "IS on UCF101 and FID on FaceForensics, published | measured."),
+    "table2": ("latte_eval.cli.tables:table2", "FVD on the four benchmarks, published | measured."),
+    "table3": ("latte_eval.cli.tables:table3", "Parameters and FLOPs of the four variants."),
+    "table4": ("latte_eval.cli.tables:table4", "Sizes S, B, L and XL."),
+    "data": ("latte_eval.cli.data:data", "Check or prepare a dataset folder."),
+    "compare": ("latte_eval.cli.explain:compare", "Line up results by benchmark, metric and protocol."),
+    "explain": ("latte_eval.cli.explain:explain", "Why two numbers differ."),
+    "inspect": ("latte_eval.cli.inspect:inspect", "What a checkpoint file is."),
+    "curve": ("latte_eval.cli.curve:curve", "A metric over the checkpoints of a training run."),
+    "weights": ("latte_eval.cli.weights:weights", "List, fetch and locate detector weights."),
+    "doctor": ("latte_eval.cli.doctor:doctor", "What is installed, what is missing, what has been checked."),
+}
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported on use, and which suggests a name for a misspelt one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings=CONTEXT)
+@click.version_option(__version__, "-V", "--version", message="latte-eval %(version)s")
+def group() -> None:
+    """Evaluate Latte video diffusion checkpoints: FVD, FID and IS, with an interval and a named protocol.
+
+    Example: latte-eval fvd --ckpt demo
+    """
+
+
+def main() -> None:
+    """Run the command line; an error of ours becomes one line on stderr and an exit status."""
+    try:
+        group(prog_name="latte-eval")
+    except LatteEvalError as error:
+        click.echo(f"Error: {one_line(str(error))}", err=True)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        click.echo(f"Error: {one_line(str(error))}; what was finished before is kept", err=True)
+        sys.exit(1)
+    except MemoryError:
+        fail_for_memory()
+    except RuntimeError as error:
+        if "out of memory" not in str(error).lower():
+            raise
+        fail_for_memory()
+
+
+def fail_for_memory() -> None:
+    click.echo("Error: out of memory; use a smaller --batch-size and run the same command again to continue", err=True)
+    sys.exit(1)
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks or control characters, as an error message shows it."""
+    return " ".join("".join(c if c.isprintable() or c.isspace() else "?" for c in text).split())

@@ -1,0 +1,34 @@
+"""`doctor`: what is installed, what is missing, what has been checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from itertools import groupby
+
+import click
+
+SIGNS = {"ok": "ok", "missing": "--", "broken": "XX", "note": "  "}
+
+
+@click.command(epilog="Example: latte-eval doctor")
+@click.option("--verify", is_flag=True, help="Compute the published golden numbers with the weights that are there.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON line a finding.")
+def doctor(verify: bool, as_json: bool) -> None:
+    """What is installed, what is missing, where the cache is, and what has been checked with real weights.
+
+    Exit status 1 if something is broken; missing weights are not.
+    """
+    from latte_eval.doctor import examine, verify_findings
+
+    findings = [*examine(), *(verify_findings() if verify else ())]
+    if as_json:
+        for finding in findings:
+            click.echo(json.dumps(dataclasses.asdict(finding)))
+    else:
+        for section, members in groupby(findings, key=lambda finding: finding.section):
+            click.echo(f"{section}")
+            for finding in members:
+                click.echo(f"  {SIGNS[finding.status]}  {finding.name:<22} {finding.text}")
+    sys.exit(1 if any(finding.status == "broken" for finding in findings) else 0)

@@ -1,0 +1,90 @@
+"""Option stacks that several commands share: the same words mean the same thing in each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from latte_eval.cli.bars import quiet_option
+
+F = TypeVar("F", bound=Callable[..., object])
+Decorator = Callable[[F], F]
+
+FOLDER = click.Path(path_type=Path)
+
+
+def stack(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Several options as one decorator, shown in this order."""
+
+    def apply(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+sampler_options = stack(
+    click.option("--sampler", metavar="NAME", help="ddpm, ddim, ...  [default: the benchmark's, else ddpm]"),
+    click.option("--steps", type=int, help="Sampling steps.  [default: the benchmark's, else 250]"),
+    click.option("--guidance-scale", "--cfg-scale", type=float, help="Classifier-free guidance; 1 is none."),
+    click.option("--eta", type=float, default=0.0, help="Noise share of DDIM."),
+    click.option("--clip-x0/--no-clip-x0", default=None, help="Clamp the predicted clean latents to -1..1."),
+    click.option("--dtype", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", help="Of the sampler."),
+    click.option("--vae", default="auto", metavar="DIR|HUB", help="VAE; `identity` for pixel-space checkpoints, "
+                 "`vae-seeded` for a trial without the weights."),
+    click.option("--heads", type=int, help="Attention heads, where the checkpoint's width does not tell."),
+)  # fmt: skip
+
+run_options = stack(
+    click.option("--seed", type=int, default=0, show_default=True, help="Chooses subset, offsets, labels and noise."),
+    click.option("--batch-size", type=click.IntRange(min=1), help="Clips at once; changes speed, not the value."),
+    click.option("--device", default=None, help="cpu, cuda, cuda:1  [default: cuda where there is one]"),
+)
+
+side_options = stack(
+    click.option("--ckpt", metavar="CKPT", help="Path, hf://owner/repo/file[@revision], or demo."),
+    click.option("--fake", type=FOLDER, metavar="DIR|ZIP", help="Generated videos of any model, instead of --ckpt."),
+    click.option("--real", type=FOLDER, metavar="DIR|ZIP|STATS", help="Real videos, frame folders, a zip of either, "
+                 "or a file that `latte-eval stats` wrote."),
+    click.option("--benchmark", metavar="NAME", help="faceforensics, skytimelapse, ucf101, taichi-hd or shapes."),
+)  # fmt: skip
+
+protocol_options = stack(
+    click.option("--protocol", metavar="NAME", help="clean, latte or stylegan-v.  [default: latte on a benchmark]"),
+    click.option("--param", "params", multiple=True, metavar="FIELD=VALUE", help="Override a field of the protocol."),
+    click.option("--clips", type=int, metavar="N", help="N clips of each side.  [default: all, or the benchmark's]"),
+    click.option("--windows", type=click.Choice(["one", "all"]), help="Clips a video: one, or all that do not "
+                 "overlap."),
+    click.option("--detector", "detectors", multiple=True, metavar="NAME", help="Replace a default detector, such as "
+                 "i3d-seeded; `seeded` replaces all of them."),
+    click.option("--trust", is_flag=True, help="Open an executable archive whose hash is not pinned."),
+    click.option("--no-interval", is_flag=True, help="Skip the interval."),
+)  # fmt: skip
+
+output_options = stack(
+    click.option("--out", type=FOLDER, metavar="RUN", help="Run folder.  [default: a shared one in the cache]"),
+    click.option("--json", "as_json", is_flag=True, help="One JSON line a metric on stdout, nothing else."),
+    quiet_option,
+)
+
+evaluation_options = stack(side_options, protocol_options, sampler_options, run_options, output_options)
+
+
+def resolved_device(device: str | None) -> str:
+    """The device that was asked for, else the first GPU, else the CPU. Raises `UsageError` for one that is absent."""
+    import torch
+
+    from latte_eval.distributed import local_device
+    from latte_eval.errors import UsageError
+
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.split(":")[0] not in ("cpu", "cuda"):
+        raise UsageError(f"--device {device} is unknown: cpu, cuda or cuda:N")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(f"--device {device} is not there: torch sees no GPU; use --device cpu")
+    return local_device(device)

@@ -1,0 +1,78 @@
+"""`fvd`, `fid`, `is` and `evaluate`: one pass over the clips, one result a metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from latte_eval.cli.bars import TerminalReporter
+from latte_eval.cli.options import evaluation_options, resolved_device
+
+if TYPE_CHECKING:
+    from latte_eval.request import Request
+    from latte_eval.result import Result
+
+
+@click.command(epilog="Example: latte-eval fvd --ckpt demo")
+@evaluation_options
+def fvd(**options: Any) -> None:
+    """Fréchet video distance of a checkpoint, or of a folder of generated videos."""
+    score(("fvd",), **options)
+
+
+@click.command(epilog="Example: latte-eval fid --ckpt demo")
+@evaluation_options
+def fid(**options: Any) -> None:
+    """Fréchet Inception distance over all frames of the clips."""
+    score(("fid",), **options)
+
+
+@click.command(name="is", epilog="Example: latte-eval is --ckpt demo")
+@evaluation_options
+def inception_score(**options: Any) -> None:
+    """Inception Score: over C3D clips (UCF101), or over Inception frames with --detector inception."""
+    score(("is",), **options)
+
+
+@click.command(epilog="Example: latte-eval evaluate --metrics fvd,fid,is --ckpt demo")
+@click.option("--metrics", default="fvd,fid,is", show_default=True, help="Names with commas: fvd, fid, is, kvd, kid.")
+@evaluation_options
+def evaluate(metrics: str, **options: Any) -> None:
+    """Several metrics from one pass over the clips of each side."""
+    score(tuple(dict.fromkeys(name.strip() for name in metrics.split(",") if name.strip())), **options)
+
+
+def score(metrics: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) -> None:
+    """Evaluate a request and print it."""
+    from latte_eval.pipeline import evaluate as run
+
+    request = to_request(metrics, **options)
+    reporter = TerminalReporter(quiet)
+    if request.is_demo and request.ckpt == "demo" and metrics == ("fvd",):
+        from latte_eval.demo import evaluate_demo
+
+        results = evaluate_demo(request, reporter)
+    else:
+        results = run(request, reporter)
+    show(results, as_json)
+
+
+def to_request(metrics: tuple[str, ...], no_interval: bool, device: str | None, **options: Any) -> Request:
+    """Options as a `Request`."""
+    from latte_eval.request import Request
+
+    tuples = {name: tuple(options.pop(name)) for name in ("params", "detectors")}
+    return Request(metrics=metrics, interval=not no_interval, device=resolved_device(device), **tuples, **options)
+
+
+def show(results: Sequence[Result], as_json: bool) -> None:
+    """Results on stdout: a line of JSON each, or a table a person reads."""
+    from latte_eval.cli.table import results_to_text
+
+    if as_json:
+        for result in results:
+            click.echo(result.to_json())
+    elif results:
+        click.echo(results_to_text(results))

@@ -1,0 +1,93 @@
+"""Results as a person reads them on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from latte_eval.result import Result
+
+
+def results_to_text(results: Sequence[Result]) -> str:
+    """A block a result; blocks that share clips and protocol say so once, at the end."""
+    blocks = ["\n".join(value_lines(result)) for result in results]
+    return "\n\n".join([*blocks, "\n".join(shared_lines(results))])
+
+
+def value_lines(result: Result) -> list[str]:
+    """The value, how sure it is, and what is noise."""
+    lines = [f"{result.metric.upper():<9} {number(result.value)}{interval_text(result.interval)}"]
+    if "table" in result.details:
+        lines = demo_lines(result)
+    spread = result.details.get("std")
+    if spread is not None:
+        lines[0] += f"   ± {number(spread)} over {result.details.get('splits')} splits"
+    if result.corrected:
+        lines.append(corrected_line(result.corrected))
+    if result.floor:
+        halves = f"{result.floor['real_clips']} against {result.floor['other_clips']}"
+        lines.append(f"floor     {number(result.floor['value'])}: the real side against itself, in halves ({halves})")
+    return [*lines, f"detector  {detector_text(result)}"]
+
+
+def demo_lines(result: Result) -> list[str]:
+    """The table of the embedded default."""
+    rows = result.details["table"]
+    width = max(len(row["row"]) for row in rows)
+    head = f"{'':<{width}}  {'FVD (demo)':>12}   95 % interval"
+    return [head, *(f"{row['row']:<{width}}  {number(row['fvd']):>12}   {bounds(row['interval'])}" for row in rows)]
+
+
+def corrected_line(corrected: dict[str, Any]) -> str:
+    """The value without bias, or why there is none."""
+    if "unidentified" in corrected:
+        return f"corrected none: {corrected['unidentified']}"
+    systematic = f", systematic {number(corrected['systematic'])}" if corrected.get("systematic") is not None else ""
+    return f"corrected {number(corrected['value'])}{interval_text(corrected['interval'])}{systematic}"
+
+
+def detector_text(result: Result) -> str:
+    parts = [result.detector["name"]]
+    if result.detector.get("used") == "archive":
+        parts.append("published archive")
+    if result.note:
+        parts.append(result.note)
+    return "; ".join(parts)
+
+
+def shared_lines(results: Sequence[Result]) -> list[str]:
+    """What all results of one command have in common."""
+    first = results[0]
+    seeds = f", seeds {first.seeds[0]}-{first.seeds[1]}" if first.seeds else ""
+    lines = [f"fake      {first.fake:,} clips of {first.fake_source['name']}{seeds}{rejected_text(first.fake_source)}"]
+    real = next((result for result in results if result.real_source), None)
+    if real and real.real_source:
+        lines.append(f"real      {real.real:,} clips of {real.real_source['name']}{rejected_text(real.real_source)}")
+    if first.sampler:
+        lines.append(f"sampler   {sampler_text(first.sampler)}")
+    lines.append(f"protocol  {first.protocol}")
+    return [*lines, f"seconds   {first.seconds:.0f}"]
+
+
+def sampler_text(sampler: dict[str, Any]) -> str:
+    """`ddim, 50 steps, guidance 1.0, clipped x0, fp32, codec identity`"""
+    clipped = ", clipped x0" if sampler["clip_x0"] else ""
+    return (f"{sampler['method']}, {sampler['steps']} steps, guidance {sampler['guidance_scale']:g}{clipped}, "
+            f"{sampler['dtype']}, codec {sampler['codec']}")  # fmt: skip
+
+
+def rejected_text(source: dict[str, Any]) -> str:
+    return f" ({source['rejected']} files left out)" if source["rejected"] else ""
+
+
+def interval_text(interval: Sequence[float] | None) -> str:
+    return f"   95 % interval {bounds(interval)}" if interval else ""
+
+
+def bounds(interval: Sequence[float] | None) -> str:
+    return f"{number(interval[0])} to {number(interval[1])}" if interval else ""
+
+
+def number(value: float) -> str:
+    """Two decimals where that is enough, four significant digits below 1."""
+    return f"{value:,.2f}" if abs(value) >= 1 or value == 0 else f"{value:.4g}"

@@ -1,0 +1,46 @@
+"""The embedded default: the shipped checkpoint beside what must be better and worse than it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from latte_eval.benchmarks.shapes.sources import NoiseSource, ShapesSource
+from latte_eval.distributed import process_group
+from latte_eval.pipeline import Evaluation, finish, prepare
+from latte_eval.reporter import Reporter
+from latte_eval.request import Request
+from latte_eval.result import Result
+from latte_eval.sides import Side, open_sides
+
+
+def evaluate_demo(request: Request, reporter: Reporter) -> list[Result]:
+    """FVD of the demo checkpoint, with `details["table"]`: real against real, trained, early, noise.
+
+    The rows share the real side and the seed. Their order must come out right; the numbers mean nothing elsewhere.
+    """
+    with process_group(request.device):
+        trained = prepare(request, reporter)
+        rows = {label: finish(evaluation, reporter) for label, evaluation in demo_rows(trained, reporter).items()}
+    if not all(rows.values()):
+        return []
+    table = [demo_row(label, results[0]) for label, results in rows.items()]
+    result = rows["trained checkpoint"][0]
+    return [dataclasses.replace(result, details={**result.details, "table": table})]
+
+
+def demo_rows(trained: Evaluation, reporter: Reporter) -> dict[str, Evaluation]:
+    """An evaluation a row, all against the same real clips."""
+    count, seed = trained.fake.expected, trained.request.seed
+    early = open_sides(dataclasses.replace(trained.request, ckpt="demo-early"), reporter)[2]
+    fakes = {
+        "real against real": Side(ShapesSource(count, seed, start=count, name="shapes (other clips)"), wanted=count),
+        "trained checkpoint": trained.fake,
+        "early checkpoint": early,
+        "pure noise": Side(NoiseSource(count, seed), wanted=count),
+    }
+    return {label: dataclasses.replace(trained, fake=fake) for label, fake in fakes.items()}
+
+
+def demo_row(label: str, result: Result) -> dict[str, Any]:
+    return {"row": label, "fvd": result.value, "interval": result.interval, "fake": result.fake, "real": result.real}

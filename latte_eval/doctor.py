@@ -1,0 +1,121 @@
+"""What this machine can measure, and what of it has been checked."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from latte_eval import __version__
+from latte_eval.download import is_offline
+from latte_eval.weights import all_weights, cache_folder, user_folder, weights_paths, weights_state
+
+Status = Literal["ok", "missing", "broken", "note"]
+
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "av", "decord", "pillow", "diffusers", "huggingface_hub",
+            "safetensors", "pandas", "matplotlib")  # fmt: skip
+MODULES = {"pillow": "PIL"}
+
+# What has run with the real files, and what only with seeded weights of the same shapes.
+CHECKED = (
+    ("Latte, DDPM, DDIM", "against outputs of Vchitect/Latte@b27c24a under seeded weights; no published checkpoint yet"),
+    ("I3D", "against outputs of hassony2/kinetics_i3d_pytorch@786fbae under seeded weights; the published "
+            "i3d_torchscript.pt not yet"),
+    ("Inception, C3D", "against torch-fidelity@5e211a9 and tgan2@f892bc4 under seeded weights; the published files "
+                       "not yet"),
+    ("Stable Diffusion VAE", "a small AutoencoderKL with seeded weights; the published VAE not yet"),
+    ("downloads", "against a hub and a file server on this machine; the public locations not yet"),
+    ("datasets", "layouts in miniature with real file types; the real datasets not yet"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's report."""
+
+    section: str
+    name: str
+    status: Status
+    text: str
+
+
+def examine() -> Iterator[Finding]:
+    """Everything the doctor looks at, section by section."""
+    yield Finding("program", "latte-eval", "ok", f"{__version__}, Python {platform.python_version()}")
+    yield from packages()
+    yield from hardware()
+    yield from folders()
+    yield from weights()
+    for name, text in CHECKED:
+        yield Finding("checked with", name, "note", text)
+
+
+def packages() -> Iterator[Finding]:
+    """Each package is imported, not only looked up: a wheel can be there and not load."""
+    for name in PACKAGES:
+        try:
+            importlib.import_module(MODULES.get(name, name))
+            yield Finding("packages", name, "ok", metadata.version(name))
+        except (ImportError, OSError) as error:
+            fallback = "; PyAV reads the videos instead" if name == "decord" else ""
+            status: Status = "note" if fallback else "broken"
+            yield Finding("packages", name, status, f"does not import: {first_line(error)}{fallback}")
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def hardware() -> Iterator[Finding]:
+    """CPU cores and GPUs."""
+    import torch
+
+    yield Finding("hardware", "cpu", "ok", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads")
+    if not torch.cuda.is_available():
+        yield Finding("hardware", "gpu", "note", "none that torch sees; sampling a published checkpoint needs one")
+    for i in range(torch.cuda.device_count()):
+        memory = torch.cuda.get_device_properties(i).total_memory / 2**30
+        yield Finding("hardware", f"gpu {i}", "ok", f"{torch.cuda.get_device_name(i)}, {memory:.0f} GiB")
+
+
+def folders() -> Iterator[Finding]:
+    """Where things are kept, and whether the network may be used."""
+    cache = cache_folder()
+    existing = next(parent for parent in [cache, *cache.parents] if parent.exists())
+    writable, free = os.access(existing, os.W_OK), shutil.disk_usage(existing).free / 2**30
+    text = f"{cache} ({free:.0f} GiB free)" if writable else f"{cache} cannot be written; set LATTE_EVAL_CACHE"
+    yield Finding("folders", "cache", "ok" if writable else "broken", text)
+    folder = user_folder()
+    if folder is None:
+        yield Finding("folders", "LATTE_EVAL_WEIGHTS", "note", "not set; name a folder with weights there")
+    else:
+        yield Finding("folders", "LATTE_EVAL_WEIGHTS", "ok" if folder.is_dir() else "broken", str(folder))
+    yield Finding("folders", "network", "note", "offline mode" if is_offline() else "used for absent weights only")
+
+
+def weights() -> Iterator[Finding]:
+    """State of every pinned file."""
+    for record in all_weights():
+        state = weights_state(record)
+        where = next((path for path in weights_paths(record) if path.exists()), Path(record.filename))
+        text = {"ok": f"{where}", "unpinned": f"{where}; no public hash: trusted on first use",
+                "missing": f"{record.filename}; latte-eval weights fetch {record.name}",
+                "corrupt": f"{where} has another hash; delete it and run latte-eval weights fetch {record.name}"}  # fmt: skip
+        status: Status = {"ok": "ok", "unpinned": "ok", "missing": "missing", "corrupt": "broken"}[state]  # type: ignore[assignment]
+        yield Finding("weights", record.name, status, text[state])
+
+
+def verify_findings() -> Iterator[Finding]:
+    """The published golden numbers, with whatever real weights are installed."""
+    from latte_eval.metrics.detectors.verify import verify
+
+    for check in verify():
+        status: Status = "note" if check.got is None else "ok" if check.ok else "broken"
+        text = check.note if check.got is None else f"{check.got:.9g}, published {check.expected:.9g}"
+        yield Finding("golden numbers", check.name, status, text)

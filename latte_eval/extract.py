@@ -1,0 +1,162 @@
+"""Clips through detectors into features, in shards that survive a kill and serve a further metric."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from latte_eval.clips import ClipSource, Rejected
+from latte_eval.distributed import barrier, rank, world_size
+from latte_eval.errors import NotEnoughClips
+from latte_eval.metrics.detectors import Detector
+from latte_eval.store import RunFolder, content_key
+
+# Clips in a shard: what a killed run loses at most, a process.
+SHARD_CLIPS = 32
+
+# Counts up when a change here changes what is stored.
+STEP_VERSION = 1
+
+OnClips = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Features:
+    """What one detector says about one source.
+
+    Attributes:
+        outputs: by name, such as `features` [N, 400]; row i belongs to clip `indices[i]`.
+        indices: candidate index of each clip.
+        groups: the source video of each clip; clips of one group are not independent.
+        rejected: candidates that could not be used.
+    """
+
+    outputs: dict[str, np.ndarray]
+    indices: list[int]
+    groups: list[str]
+    rejected: list[Rejected]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def first(self, count: int | None) -> Features:
+        """The first `count` clips."""
+        outputs = {name: array[:count] for name, array in self.outputs.items()}
+        return Features(outputs, self.indices[:count], self.groups[:count], self.rejected)
+
+
+def shard_ranges(count: int) -> list[tuple[int, int]]:
+    """Ranges of at most `SHARD_CLIPS` candidates that cover 0..count-1."""
+    return [(start, min(start + SHARD_CLIPS, count)) for start in range(0, count, SHARD_CLIPS)]
+
+
+def feature_key(source: ClipSource, detector: Detector) -> str:
+    """The folder of a source's features by a detector: changes with all that changes them."""
+    return content_key(source.fingerprint, detector.name, detector.sha256, detector.used, STEP_VERSION)
+
+
+def extract(
+    source: ClipSource,
+    detectors: Sequence[Detector],
+    run: RunFolder,
+    *,
+    wanted: int | None = None,
+    at_most: int | None = None,
+    batch_size: int = 4,
+    on_clips: OnClips = lambda count: None,
+) -> list[Features]:
+    """Features of a source by every detector, in one pass over its clips.
+
+    Shards that the run folder holds are not computed again. Under torchrun the shards are shared out.
+
+    Args:
+        wanted: exactly this many clips; candidates that turn out unreadable are replaced by the next ones.
+        at_most: as `wanted`, but fewer will do. Without both, every candidate is used.
+        on_clips: called with the number of clips after each batch, and for each shard that was there already.
+
+    Raises:
+        NotEnoughClips: fewer than `wanted` remain, or fewer than two.
+    """
+    limit = len(source)
+    goal = min(limit, wanted or at_most or limit)
+    check_enough(source, limit, wanted)
+    target = goal
+    while True:
+        mine = shard_ranges(target)[rank() :: world_size()]
+        for start, stop in mine:
+            extract_shard(source, detectors, run, start, stop, batch_size, on_clips)
+        barrier()
+        features = [load(run, feature_key(source, detector), target) for detector in detectors]
+        missing = goal - len(features[0])
+        if missing <= 0 or target == limit:
+            check_enough(source, len(features[0]), wanted, features[0].rejected)
+            return [each.first(goal) for each in features]
+        target = min(limit, target + missing)
+
+
+def extract_shard(
+    source: ClipSource,
+    detectors: Sequence[Detector],
+    run: RunFolder,
+    start: int,
+    stop: int,
+    batch_size: int,
+    on_clips: OnClips,
+) -> None:
+    """Compute and store what the run folder lacks of candidates start..stop-1."""
+    keys = {detector.name: feature_key(source, detector) for detector in detectors}
+    lacking = [each for each in detectors if not run.has_shard(keys[each.name], start, stop)]
+    if not lacking:
+        on_clips(stop - start)
+        return
+    known, indices = len(source.rejected), []
+    outputs: dict[str, dict[str, list[np.ndarray]]] = {detector.name: {} for detector in lacking}
+    for batch in in_batches(range(start, stop), batch_size):
+        clips = source.clips(batch)
+        indices += clips.indices
+        for detector in lacking if len(clips) else ():
+            for name, value in detector(clips.to_detector()).items():
+                outputs[detector.name].setdefault(name, []).append(value.numpy())
+        on_clips(len(batch))
+    notes = {
+        "groups": source.groups(indices),
+        "rejected": [[each.path, each.reason] for each in list(source.rejected)[known:]],
+    }
+    for detector in lacking:
+        arrays = {name: np.concatenate(parts) for name, parts in outputs[detector.name].items()}
+        run.write_shard(keys[detector.name], start, stop, {"indices": np.array(indices, np.int64), **arrays}, notes)
+
+
+def in_batches(indices: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Consecutive lists of at most `size` indices."""
+    for start in range(0, len(indices), size):
+        yield list(indices[start : start + size])
+
+
+def load(run: RunFolder, key: str, count: int) -> Features:
+    """Read the shards of candidates 0..count-1 back, in candidate order."""
+    shards = [run.read_shard(key, start, stop) for start, stop in shard_ranges(count)]
+    names = {name for arrays, _ in shards for name in arrays if name != "indices"}
+    filled = [arrays for arrays, _ in shards if len(arrays["indices"])]
+    return Features(
+        outputs={name: np.concatenate([arrays[name] for arrays in filled]) for name in sorted(names)},
+        indices=[int(i) for arrays, _ in shards for i in arrays["indices"]],
+        groups=[group for _, notes in shards for group in notes["groups"]],
+        rejected=[Rejected(path, reason) for _, notes in shards for path, reason in notes["rejected"]],
+    )
+
+
+def check_enough(source: ClipSource, count: int, wanted: int | None, rejected: Sequence[Rejected] = ()) -> None:
+    """Raise `NotEnoughClips` with both numbers and what would work."""
+    if count >= max(2, wanted or 0):
+        return
+    unusable = len({each.path for each in [*source.rejected, *rejected]})
+    lost = f" ({unusable} could not be used)" if unusable else ""
+    if count < 2:
+        raise NotEnoughClips(f"{source.name} gives {count} clips{lost}; a distance needs at least 2")
+    raise NotEnoughClips(
+        f"{source.name} gives {count} clips{lost}, {wanted} were asked for. "
+        f"Use --clips {count}, or --windows all to take every window of a video"
+    )

@@ -1,0 +1,155 @@
+"""Checkpoint to results: the whole road on one screen. What a request means is in `request.py`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from latte_eval.clips import ClipSource
+from latte_eval.distributed import process_group, rank
+from latte_eval.extract import Features, extract
+from latte_eval.measure import METRICS, Measurement
+from latte_eval.metrics.detectors import Detector, open_detector
+from latte_eval.protocol import Protocol
+from latte_eval.reporter import Reporter
+from latte_eval.request import Request
+from latte_eval.result import Result
+from latte_eval.sides import Side, open_sides
+from latte_eval.stats import StatsSource
+from latte_eval.store import RunFolder
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that `evaluate` opened before the long work began."""
+
+    request: Request
+    protocol: Protocol
+    fake: Side
+    real: Side | None
+    detectors: dict[str, Detector]  # by metric
+    run: RunFolder
+    started: datetime
+    clock: float  # time.perf_counter() at the start
+
+
+def evaluate(request: Request, reporter: Reporter | None = None) -> list[Result]:
+    """Measure every metric of a request in one pass over the clips of each side.
+
+    Everything that can fail without sampling fails first: options, checkpoint, real clips, detector weights, the
+    run folder. Results are appended to the run folder and returned; processes other than the first return none.
+    """
+    reporter = reporter or Reporter()
+    with process_group(request.device):
+        results = finish(prepare(request, reporter), reporter)
+    return results
+
+
+def prepare(request: Request, reporter: Reporter) -> Evaluation:
+    """Open both sides, the detectors and the run folder, and say what will be done."""
+    started = datetime.now(UTC), time.perf_counter()
+    run = RunFolder(request.run_folder)
+    protocol, real, fake = open_sides(request, reporter)
+    opened = {name: open_detector(name, request.device, trust=request.trust) for name in request.detector_names()}
+    detectors = {metric: opened[request.detector_for(metric)] for metric in request.metrics}
+    if real and isinstance(real.source, StatsSource):
+        real.source.check(protocol, [detectors[m] for m in request.metrics if METRICS[m].needs_real])
+    evaluation = Evaluation(request, protocol, fake, real, detectors, run, *started)
+    reporter.say(plan(evaluation))
+    return evaluation
+
+
+def finish(evaluation: Evaluation, reporter: Reporter) -> list[Result]:
+    """The long work: features of the real side, then of the fake side, then the metrics."""
+    real = side_features(evaluation, evaluation.real, reporter) if evaluation.real else {}
+    fake = side_features(evaluation, evaluation.fake, reporter)
+    if rank():
+        return []
+    results = [make_result(evaluation, metric, fake, real, reporter) for metric in evaluation.request.metrics]
+    evaluation.run.append_results(results)
+    return results
+
+
+def plan(evaluation: Evaluation) -> str:
+    """What will be done, in a few lines, before it is done."""
+    sides = [f"{side.source.name}: {side.expected:,} clips" for side in (evaluation.real, evaluation.fake) if side]
+    detectors = {detector.name: detector.note for detector in evaluation.detectors.values()}
+    notes = [f"  {name}" + (f" ({note})" if note else "") for name, note in detectors.items()]
+    return "\n".join(
+        [f"protocol {evaluation.protocol.id}", *("  " + side for side in sides), "detectors", *notes,
+         f"run folder {evaluation.run.path}"]
+    )  # fmt: skip
+
+
+def unique_detectors(detectors: Sequence[Detector]) -> list[Detector]:
+    return list({detector.name: detector for detector in detectors}.values())
+
+
+def side_features(evaluation: Evaluation, side: Side, reporter: Reporter) -> dict[str, Features]:
+    """Features of one side by detector name, in one pass."""
+    metrics = [m for m in evaluation.request.metrics if side is evaluation.fake or METRICS[m].needs_real]
+    detectors = unique_detectors([evaluation.detectors[metric] for metric in metrics])
+    if isinstance(side.source, StatsSource):
+        return {detector.name: side.source.features(detector) for detector in detectors}
+    batch_size = evaluation.request.batch_size or (32 if evaluation.request.device.startswith("cuda") else 8)
+    with reporter.bar(side.source.name, side.expected) as advance:
+        features = extract(
+            side.source, detectors, evaluation.run,
+            wanted=side.wanted, at_most=side.at_most, batch_size=batch_size, on_clips=advance,
+        )  # fmt: skip
+    for rejected in features[0].rejected:
+        reporter.say(f"left out {rejected.path}: {rejected.reason}")
+    return {detector.name: each for detector, each in zip(detectors, features, strict=True)}
+
+
+def measure(
+    evaluation: Evaluation, name: str, fake: dict[str, Features], real: dict[str, Features], reporter: Reporter
+) -> Measurement:
+    """One metric from the features of both sides."""
+    metric, detector = METRICS[name], evaluation.detectors[name].name
+    with reporter.bar(f"{name} interval", None) as advance:
+        return metric.measure(fake[detector], real.get(detector), evaluation.request, advance)
+
+
+def make_result(
+    evaluation: Evaluation, name: str, fake: dict[str, Features], real: dict[str, Features], reporter: Reporter
+) -> Result:
+    """The record of one measured metric."""
+    measurement = measure(evaluation, name, fake, real, reporter)
+    detector = evaluation.detectors[name]
+    fake_features, real_features = fake[detector.name], real.get(detector.name)
+    real_side = evaluation.real if METRICS[name].needs_real else None
+    return Result(
+        metric=name,
+        protocol=evaluation.protocol.id,
+        protocol_sha256=evaluation.protocol.sha256,
+        protocol_fields=evaluation.protocol.to_dict(),
+        fake=len(fake_features),
+        real=len(real_features) if real_side and real_features else 0,
+        fake_source=source_record(evaluation.fake.source, fake_features),
+        real_source=source_record(real_side.source, real_features) if real_side and real_features else None,
+        checkpoint=evaluation.fake.checkpoint,
+        detector=detector_record(detector),
+        sampler=evaluation.fake.sampler,
+        seeds=[fake_features.indices[0], fake_features.indices[-1]] if evaluation.fake.checkpoint else None,
+        started=evaluation.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        seconds=round(time.perf_counter() - evaluation.clock, 3),
+        note=detector.note or None,
+        **vars(measurement),
+    )
+
+
+def source_record(source: ClipSource, features: Features) -> dict[str, Any]:
+    """Name, fingerprint and the files of a side that could not be used."""
+    rejected = {each.path: each.reason for each in [*source.rejected, *features.rejected]}
+    return {"name": source.name, "fingerprint": source.fingerprint, "rejected": len(rejected),
+            "videos": len(set(features.groups))}  # fmt: skip
+
+
+def detector_record(detector: Detector) -> dict[str, Any]:
+    """What a result says about its detector."""
+    return {"name": detector.name, "sha256": detector.sha256, "comparable": detector.comparable,
+            "used": detector.used, "agreement": detector.agreement}  # fmt: skip

@@ -1,0 +1,145 @@
+"""`Request`: what a person asked for, checked before anything is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from latte_eval.errors import UsageError
+from latte_eval.measure import METRICS
+from latte_eval.protocol import Protocol, named_protocol
+from latte_eval.registry import check_name
+from latte_eval.weights import cache_folder
+
+DEMO_CLIPS = 64
+
+
+@dataclass(frozen=True)
+class Request:
+    """One evaluation, as the command line or a caller states it.
+
+    Exactly one of `ckpt` and `fake` is given. None means "as the protocol, the benchmark or the checkpoint says".
+
+    Attributes:
+        metrics: names in `METRICS`.
+        ckpt: path, `hf://owner/repo/file[@revision]`, or `demo`.
+        fake, real: folder or zip of videos or frame folders.
+        benchmark: `shapes` or one of the four.
+        protocol: `clean`, `latte` or `stylegan-v`.
+        params: `field=value` overrides of the protocol.
+        clips: this many of each side.
+        windows: `one` or `all`.
+        seed: chooses subset, offsets, labels and noise.
+        sampler, steps, guidance_scale, eta, clip_x0: how a checkpoint is sampled.
+        dtype: `fp32`, `bf16` or `fp16`, of the sampler.
+        vae: folder, hub name, `identity` or `vae-seeded`.
+        detectors: replace the default detector of their family; `seeded` replaces all.
+        interval: whether to compute how sure the values are.
+        out: run folder.
+    """
+
+    metrics: tuple[str, ...] = ("fvd",)
+    ckpt: str | None = None
+    fake: Path | None = None
+    real: Path | None = None
+    benchmark: str | None = None
+    protocol: str | None = None
+    params: tuple[str, ...] = ()
+    clips: int | None = None
+    windows: str | None = None
+    seed: int = 0
+    sampler: str | None = None
+    steps: int | None = None
+    guidance_scale: float | None = None
+    eta: float = 0.0
+    clip_x0: bool | None = None
+    dtype: str = "fp32"
+    vae: str = "auto"
+    heads: int | None = None
+    detectors: tuple[str, ...] = ()
+    trust: bool = False
+    interval: bool = True
+    batch_size: int | None = None
+    device: str = "cpu"
+    out: Path | None = None
+
+    def __post_init__(self) -> None:
+        for metric in self.metrics:
+            check_name("metric", metric, METRICS)
+        if (self.ckpt is None) == (self.fake is None):
+            raise UsageError("give one of --ckpt CHECKPOINT and --fake FOLDER" + (", not both" if self.ckpt else ""))
+        if self.clips is not None and self.clips < 2:
+            raise UsageError(f"--clips {self.clips} is too few: a distance needs at least 2")
+        self.detector_names()
+        if self.needs_real and self.real is None and self.resolved_benchmark is None:
+            raise UsageError("give --real FOLDER or --benchmark NAME: a distance needs a real side")
+
+    @property
+    def needs_real(self) -> bool:
+        """Whether any of the metrics compares with real clips."""
+        return any(METRICS[metric].needs_real for metric in self.metrics)
+
+    @property
+    def is_demo(self) -> bool:
+        """The embedded default: the shipped checkpoint on the embedded benchmark."""
+        return self.ckpt in ("demo", "demo-early") and self.real is None and self.benchmark in (None, "shapes")
+
+    @property
+    def resolved_benchmark(self) -> str | None:
+        return "shapes" if self.is_demo else self.benchmark
+
+    @property
+    def counts_are_exact(self) -> bool:
+        """Whether the fake side must give exactly its count: on a benchmark, and wherever a person asks for N."""
+        return self.clips is not None or self.resolved_benchmark is not None
+
+    @property
+    def run_folder(self) -> Path:
+        """`out`, or a shared one in the cache: shards are keyed by content, so runs do not disturb each other."""
+        return self.out or cache_folder() / "run"
+
+    def detector_for(self, metric: str) -> str:
+        """Name of the detector that a metric uses under this request."""
+        default, family = METRICS[metric].detector, METRICS[metric].family
+        for name in self.detectors:
+            if name.removesuffix("-seeded") in METRICS[metric].families:
+                return name
+        return f"{family}-seeded" if "seeded" in self.detectors or self.is_demo else default
+
+    def detector_names(self) -> list[str]:
+        """Every detector the request needs. Raises `UsageError` for one that no metric of it can use."""
+        from latte_eval.metrics.detectors import DETECTORS
+
+        for name in self.detectors:
+            family = name.removesuffix("-seeded")
+            if name != "seeded":
+                check_name("detector", name, DETECTORS.names())
+                if not any(family in METRICS[metric].families for metric in self.metrics):
+                    raise UsageError(f"--detector {name} serves none of: {', '.join(self.metrics)}")
+        return list(dict.fromkeys(self.detector_for(metric) for metric in self.metrics))
+
+    def resolved_protocol(self) -> Protocol:
+        """The protocol with every choice made, except the size of a checkpoint's own frames."""
+        if self.resolved_benchmark == "shapes":
+            base = shapes_protocol(self.protocol)
+        elif self.resolved_benchmark is not None:
+            from latte_eval.benchmarks.catalogue import find_benchmark
+
+            base = find_benchmark(self.resolved_benchmark).protocol(self.protocol or "latte")
+        else:
+            base = named_protocol(self.protocol or "clean")
+        changes: dict[str, Any] = {} if self.windows is None else {"windows": self.windows}
+        if self.clips is not None:
+            changes |= {"real_clips": self.clips, "fake_clips": self.clips}
+        return base.replace(**changes).override(self.params)
+
+
+def shapes_protocol(stem: str | None) -> Protocol:
+    """The embedded benchmark: drawn at its own size, read as it is."""
+    if stem not in (None, "demo", "clean"):
+        raise UsageError(f"--protocol {stem} needs real video; the shapes benchmark has the protocol demo")
+    return Protocol(
+        stem="demo", benchmark="shapes", size=None, crop="none", real_split="test",
+        real_clips=DEMO_CLIPS, fake_clips=DEMO_CLIPS, real_offset="zero",
+    )  # fmt: skip

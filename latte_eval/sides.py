@@ -1,0 +1,154 @@
+"""Opening the two sides of an evaluation: folders, checkpoints, the embedded benchmark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from latte_eval.clips import ClipSource
+from latte_eval.extract import check_enough
+from latte_eval.protocol import Protocol
+from latte_eval.reporter import Reporter
+from latte_eval.request import Request
+from latte_eval.stats import StatsSource
+
+if TYPE_CHECKING:
+    from latte_eval.sampler import Checkpoint, SamplerSettings
+
+# Clips that a checkpoint gives where nobody says how many: the count of the published tables.
+MOST_CLIPS = 2048
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of an evaluation, opened.
+
+    Attributes:
+        wanted: exactly this many clips, or
+        at_most: at most this many; with neither, all.
+        checkpoint, sampler: records for the result; None for a folder.
+    """
+
+    source: ClipSource
+    wanted: int | None = None
+    at_most: int | None = None
+    checkpoint: dict[str, Any] | None = None
+    sampler: dict[str, Any] | None = None
+
+    @property
+    def expected(self) -> int:
+        """Clips that will be read, as far as is known before they are."""
+        return min(len(self.source), self.wanted or self.at_most or len(self.source))
+
+    def checked(self) -> Side:
+        """This side, if it can give what is wanted. Raises `NotEnoughClips`."""
+        check_enough(self.source, len(self.source), self.wanted)
+        return self
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """A checkpoint that is ready to be sampled."""
+
+    checkpoint: Checkpoint
+    model: Any
+    codec: Any
+    settings: SamplerSettings
+
+    @property
+    def frame_size(self) -> int:
+        """Side of a decoded frame in pixels."""
+        return self.model.config.input_size * self.codec.factor
+
+    def checkpoint_record(self) -> dict[str, Any]:
+        c = self.checkpoint
+        return {"name": c.name, "sha256": c.sha256, "weights": c.weights, "iteration": c.iteration,
+                "frames": self.model.config.frames, "size": self.frame_size}  # fmt: skip
+
+    def sampler_record(self) -> dict[str, Any]:
+        return {**vars(self.settings), "codec": self.codec.name, "codec_sha256": self.codec.sha256}
+
+
+def open_sides(request: Request, reporter: Reporter) -> tuple[Protocol, Side | None, Side]:
+    """Protocol, real side (None where no metric needs one) and fake side, each able to give what is wanted."""
+    opened = open_model(request) if request.ckpt else None
+    protocol = request.resolved_protocol()
+    if opened and request.resolved_benchmark is None and not any(p.startswith("size=") for p in request.params):
+        protocol = protocol.replace(size=opened.frame_size)
+    real = open_real(request, protocol, reporter) if request.needs_real else None
+    if opened is None:
+        return protocol, real, open_fake_folder(request, protocol, reporter)
+    count = protocol.fake_clips or min(MOST_CLIPS, real.expected if real else MOST_CLIPS)
+    return protocol, real, sampled_side(opened, protocol, count, request, reporter)
+
+
+def open_real(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
+    """The real side: exactly `--clips` of a folder, at most the protocol's count otherwise."""
+    if request.resolved_benchmark == "shapes":
+        from latte_eval.benchmarks.shapes.sources import ShapesSource
+
+        return Side(ShapesSource(protocol.real_clips or MOST_CLIPS, seed=request.seed), wanted=protocol.real_clips)
+    if request.real and request.real.suffix == ".safetensors":
+        return Side(StatsSource.open(request.real))
+    path = real_path(request)
+    source = open_folder(path, protocol, request.seed, "real", reporter)
+    exact = request.clips is not None and request.resolved_benchmark is None
+    side = Side(source, wanted=protocol.real_clips) if exact else Side(source, at_most=protocol.real_clips)
+    return side.checked()
+
+
+def real_path(request: Request) -> Path:
+    """The folder of real videos: on a benchmark, the part of it that counts."""
+    assert request.real is not None
+    if request.resolved_benchmark is None:
+        return request.real
+    from latte_eval.benchmarks.catalogue import find_benchmark
+
+    return find_benchmark(request.resolved_benchmark).locate(request.real).path
+
+
+def open_fake_folder(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
+    """Generated videos of any model."""
+    assert request.fake is not None
+    source = open_folder(request.fake, protocol, request.seed, "fake", reporter)
+    exact = request.counts_are_exact
+    side = Side(source, wanted=protocol.fake_clips) if exact else Side(source, at_most=protocol.fake_clips)
+    return side.checked()
+
+
+def open_folder(path: Path, protocol: Protocol, seed: int, side: str, reporter: Reporter) -> ClipSource:
+    """A folder or zip as clips, scanned with a bar."""
+    from latte_eval.benchmarks.readers import FolderSource
+
+    with reporter.bar(f"scan {path.name}", None) as advance:
+        return FolderSource(path, protocol, seed, side, progress=advance)
+
+
+def open_model(request: Request) -> OpenedModel:
+    """Load checkpoint and codec, and settle how the checkpoint is sampled."""
+    from latte_eval.sampler import Latte, load_checkpoint, open_codec
+
+    assert request.ckpt is not None
+    checkpoint = load_checkpoint(request.ckpt)
+    model = Latte.from_state_dict(checkpoint.state, heads=request.heads or checkpoint.heads)
+    codec = open_codec(codec_name(request), model.config.channels, request.device, request.dtype)
+    return OpenedModel(checkpoint, model, codec, sampler_settings(request))
+
+
+def sampler_settings(request: Request) -> SamplerSettings:
+    """What the options say, else what the benchmark says, else 250 DDPM steps without guidance."""
+    from latte_eval.sampler import SamplerSettings
+
+    defaults: dict[str, Any] = {"method": "ddpm", "steps": 250, "guidance_scale": 1.0, "clip_x0": False}
+    if request.resolved_benchmark == "shapes":
+        # A model of this size strays without clipping, and 50 DDIM steps are enough for it.
+        defaults |= {"method": "ddim", "steps": 50, "clip_x0": True}
+    elif request.resolved_benchmark is not None:
+        from latte_eval.benchmarks.catalogue import find_benchmark
+
+        defaults |= find_benchmark(request.resolved_benchmark).sampler
+    given = {"method": request.sampler, "steps": request.steps, "guidance_scale": request.guidance_scale,
+             "clip_x0": request.clip_x0}  # fmt: skip
+    chosen = defaults | {key: value for key, value in given.items() if value is not None}
+    return SamplerSettings(**chosen, eta=request.eta, dtype=request.dtype, seed=request.seed)

@@ -1,0 +1,118 @@
+"""The features of a real set in one file, so that it is read once and needs not be there again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latte_eval import __version__
+from latte_eval.clips import Clips, Rejected
+from latte_eval.errors import NotComparable, StoreError
+from latte_eval.extract import STEP_VERSION, Features
+from latte_eval.metrics.detectors import Detector
+from latte_eval.protocol import Protocol
+from latte_eval.store import write_whole
+
+SCHEMA = 1
+
+# Fields that say nothing about the real side: statistics serve whatever they are.
+FAKE_FIELDS = {"stem", "fake_clips", "fake_stride", "fake_storage", "labels"}
+
+
+def write_stats(
+    path: Path, features: dict[str, Features], detectors: Sequence[Detector], protocol: Protocol, source: dict[str, Any]
+) -> None:
+    """Store features by detector name, with everything they depend on. Raises `StoreError`."""
+    from safetensors.numpy import save
+
+    first = next(iter(features.values()))
+    meta = {
+        "schema": SCHEMA, "version": __version__, "step_version": STEP_VERSION, "protocol": protocol.to_dict(),
+        "detectors": {each.name: each.sha256 for each in detectors}, "source": source,
+        "groups": first.groups, "indices": first.indices,
+        "rejected": [[each.path, each.reason] for each in first.rejected],
+    }  # fmt: skip
+    arrays = {
+        f"{detector}/{name}": np.ascontiguousarray(array)
+        for detector, each in features.items()
+        for name, array in each.outputs.items()
+    }
+    write_whole(path, save(arrays, {"latte-eval": json.dumps(meta)}))
+
+
+@dataclass(frozen=True)
+class StatsSource:
+    """A file that `write_stats` wrote, standing where a folder of real videos would."""
+
+    path: Path
+    meta: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: Path) -> StatsSource:
+        """Read the header. Raises `StoreError` for a cut, foreign or newer file."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="numpy") as file:
+                meta = json.loads((file.metadata() or {})["latte-eval"])
+        except (OSError, SafetensorError) as error:
+            raise StoreError(f"{path} cannot be read as statistics ({error}); write it again: latte-eval stats") from error
+        except (KeyError, ValueError) as error:
+            raise StoreError(f"{path} was not written by latte-eval stats") from error
+        if meta["schema"] > SCHEMA:
+            raise StoreError(f"{path} has schema {meta['schema']}, newer than the {SCHEMA} this version understands")
+        return cls(path, meta)
+
+    @property
+    def name(self) -> str:
+        return f"{self.meta['source']['name']} ({self.path.name})"
+
+    @property
+    def fingerprint(self) -> str:
+        return str(self.meta["source"]["fingerprint"])
+
+    @property
+    def rejected(self) -> Sequence[Rejected]:
+        return [Rejected(path, reason) for path, reason in self.meta["rejected"]]
+
+    def __len__(self) -> int:
+        return len(self.meta["indices"])
+
+    def clips(self, indices: Sequence[int]) -> Clips:
+        """Raises `StoreError`: statistics hold no pixels."""
+        raise StoreError(f"{self.path} holds features, no clips; give the folder itself as --real")
+
+    def groups(self, indices: Sequence[int]) -> list[str]:
+        return [self.meta["groups"][i] for i in indices]
+
+    def check(self, protocol: Protocol, detectors: Sequence[Detector]) -> None:
+        """Raise `NotComparable` that names each field in which the file differs from what is asked."""
+        stored = Protocol.from_dict(self.meta["protocol"])
+        wrong = [
+            f"{field} {getattr(stored, field)!r}, not {getattr(protocol, field)!r}"
+            for field in stored.differing_fields(protocol)
+            if field not in FAKE_FIELDS
+        ]
+        for detector in detectors:
+            found = self.meta["detectors"].get(detector.name)
+            if found != detector.sha256:
+                wrong.append(f"detector {detector.name} {(found or 'absent')[:12]}, not {detector.sha256[:12]}")
+        if self.meta["step_version"] != STEP_VERSION:
+            wrong.append(f"features of step version {self.meta['step_version']}, not {STEP_VERSION}")
+        if wrong:
+            raise NotComparable(f"{self.path} was made with {'; '.join(wrong)}. Write it again: latte-eval stats")
+
+    def features(self, detector: Detector) -> Features:
+        """The stored features of one detector."""
+        from safetensors import safe_open
+
+        prefix = f"{detector.name}/"
+        with safe_open(self.path, framework="numpy") as file:
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+            outputs = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+        return Features(outputs, list(self.meta["indices"]), list(self.meta["groups"]), list(self.rejected))
