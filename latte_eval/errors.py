@@ -21,6 +21,10 @@ class ClipError(LatteEvalError):
     """One video, frame folder or archive member that cannot serve as a clip."""
 
 
+class FeatureError(LatteEvalError):
+    """Features, probabilities or moments that are not a table of finite numbers of the expected shape."""
+
+
 class NotEnoughClips(LatteEvalError):
     """A side that holds fewer clips than the protocol or the user asks for."""
 

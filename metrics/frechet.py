@@ -1,0 +1,87 @@
+"""Fréchet distance between two Gaussians (Dowson and Landau 1982; Heusel et al. 2017), from moments or features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from latte_eval.metrics.moments import Moments, check_lengths, check_rows, feature_table
+
+
+@dataclass(frozen=True)
+class FrechetTerms:
+    """The two parts of a Fréchet distance, both at least 0.
+
+    Attributes:
+        mean: |m1 - m2|^2.
+        cov: tr S1 + tr S2 - 2 tr sqrt(S1^(1/2) S2 S1^(1/2)).
+    """
+
+    mean: float
+    cov: float
+
+    @property
+    def value(self) -> float:
+        """The Fréchet distance (FVD, FID), the sum of both."""
+        return self.mean + self.cov
+
+
+def frechet_distance(real: Moments, fake: Moments) -> float:
+    """Fréchet distance of two sets of features, as StyleGAN-V defines FVD and FID (covariance divided by N).
+
+    F = |m1 - m2|^2 + tr S1 + tr S2 - 2 tr sqrt(S1^(1/2) S2 S1^(1/2)). Singular covariances are allowed; the result
+    is a finite real number, at least 0. Rounding there is up to 1e-6 of the value, for N < D the feature form below is
+    exact. Raises `NotEnoughClips` below two rows, `NotComparable` at unequal lengths.
+    """
+    return frechet_terms(real, fake).value
+
+
+def frechet_terms(real: Moments, fake: Moments) -> FrechetTerms:
+    """The mean and covariance parts of `frechet_distance`."""
+    check_lengths(real.dimensions, fake.dimensions)
+    check_rows(real.n, fake.n)
+    gap = real.mean - fake.mean
+    real_cov, fake_cov = real.cov, fake.cov
+    root = covariance_root(real_cov)
+    overlap = root_sum(root.T @ fake_cov @ root)
+    return FrechetTerms(float(gap @ gap), max(0.0, float(np.trace(real_cov) + np.trace(fake_cov) - 2 * overlap)))
+
+
+def covariance_root(cov: np.ndarray) -> np.ndarray:  # [D, D] -> [D, D], root @ root.T = cov
+    """A square root of a covariance: Cholesky's, or the symmetric one where it is singular."""
+    try:
+        return np.linalg.cholesky(cov)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(cov)
+    return (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+
+
+def root_sum(matrix: np.ndarray) -> float:  # [r, r] symmetric -> tr sqrt
+    """Sum of the square roots of the eigenvalues; those that rounding made negative count as 0."""
+    return float(np.sqrt(np.linalg.eigvalsh(matrix).clip(min=0)).sum())
+
+
+def frechet_distance_from_features(real_features: Any, fake_features: Any) -> float:  # [N1, D], [N2, D]
+    """The same distance from the feature rows, without a D x D matrix: O(N^2 D), the better way for N < D.
+
+    Raises what `frechet_distance` raises, and `FeatureError` where features are not finite.
+    """
+    return frechet_terms_from_features(real_features, fake_features).value
+
+
+def frechet_terms_from_features(real_features: Any, fake_features: Any) -> FrechetTerms:
+    """`frechet_terms` by the singular values of the centred cross matrix.
+
+    With centred rows X1, X2, S = X^T X / N and tr sqrt(S1^(1/2) S2 S1^(1/2)) is the nuclear norm of
+    X1 X2^T / sqrt(N1 N2).
+    """
+    real, fake = feature_table(real_features).astype(np.float64), feature_table(fake_features).astype(np.float64)
+    check_lengths(real.shape[1], fake.shape[1])
+    check_rows(len(real), len(fake))
+    gap = real.mean(axis=0) - fake.mean(axis=0)
+    real, fake = real - real.mean(axis=0), fake - fake.mean(axis=0)
+    spread = (real**2).sum() / len(real) + (fake**2).sum() / len(fake)
+    overlap = np.linalg.svd(real @ fake.T, compute_uv=False).sum() / np.sqrt(len(real) * len(fake))
+    return FrechetTerms(float(gap @ gap), max(0.0, float(spread - 2 * overlap)))

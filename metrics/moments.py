@@ -1,0 +1,111 @@
+"""`Moments`: what a Fréchet distance keeps of a set of features, in float64 and mergeable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from latte_eval.errors import FeatureError, NotComparable, NotEnoughClips
+
+BLOCK_ROWS = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Count, sum and sum of outer products of feature rows.
+
+    `a + b` are the moments of both sets together: that is how batches, shards, processes and files are merged.
+
+    Attributes:
+        n: number of rows.
+        sum: [D] float64.
+        outer: [D, D] float64, the sum of x x^T.
+    """
+
+    n: int
+    sum: np.ndarray
+    outer: np.ndarray
+
+    @classmethod
+    def from_features(cls, features: Any) -> Moments:  # [N, D] numpy or torch, any float or int dtype
+        """Moments of feature rows. Raises `FeatureError` where they are not a table of finite numbers."""
+        rows = feature_table(features)
+        outer = np.zeros((rows.shape[1], rows.shape[1]))
+        for start in range(0, len(rows), BLOCK_ROWS):
+            block = rows[start : start + BLOCK_ROWS].astype(np.float64)
+            outer += block.T @ block
+        return cls(len(rows), rows.sum(axis=0, dtype=np.float64), outer)
+
+    def __add__(self, other: Moments) -> Moments:
+        check_lengths(self.dimensions, other.dimensions)
+        return Moments(self.n + other.n, self.sum + other.sum, self.outer + other.outer)
+
+    def __sub__(self, other: Moments) -> Moments:
+        """The moments that remain without a subset of the rows."""
+        check_lengths(self.dimensions, other.dimensions)
+        return Moments(self.n - other.n, self.sum - other.sum, self.outer - other.outer)
+
+    @property
+    def dimensions(self) -> int:
+        """D, the length of a feature row."""
+        return len(self.sum)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """[D] float64."""
+        return self.sum / self.n
+
+    @property
+    def cov(self) -> np.ndarray:
+        """[D, D] float64, divided by N as in StyleGAN-V (universome/stylegan-v@3fecd69), not by N - 1."""
+        return self.outer / self.n - np.outer(self.mean, self.mean)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """`n`, `sum` and `outer` as arrays, for a safetensors file."""
+        return {"n": np.array([self.n], dtype=np.int64), "sum": self.sum, "outer": self.outer}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Any]) -> Moments:
+        """The inverse of `to_arrays`. Raises `FeatureError` where an array is missing, misshapen or not finite."""
+        missing = {"n", "sum", "outer"} - set(arrays)
+        if missing:
+            raise FeatureError(f"stored moments lack {', '.join(sorted(missing))}")
+        total, outer = np.asarray(arrays["sum"], np.float64), np.asarray(arrays["outer"], np.float64)
+        if total.ndim != 1 or outer.shape != 2 * total.shape:
+            raise FeatureError(f"stored moments have a sum of shape {total.shape} and an outer of {outer.shape}")
+        if not (np.isfinite(total).all() and np.isfinite(outer).all()):
+            raise FeatureError("stored moments hold NaN or infinite numbers")
+        return cls(int(np.asarray(arrays["n"]).item()), total, outer)
+
+
+def feature_table(features: Any) -> np.ndarray:
+    """Features as a [N, D] numpy array of finite numbers. Raises `FeatureError` with the first row that is not."""
+    if hasattr(features, "detach"):
+        features = features.detach().to("cpu")
+        features = (features.float() if features.dtype.itemsize < 4 else features).numpy()
+    rows = np.asarray(features)
+    if rows.ndim != 2 or not (np.issubdtype(rows.dtype, np.floating) or np.issubdtype(rows.dtype, np.integer)):
+        raise FeatureError(f"features must be a real [N, D] table, not {rows.dtype} of shape {rows.shape}")
+    finite = np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        bad, first = len(rows) - int(finite.sum()), int(finite.argmin())
+        raise FeatureError(f"{bad} of {len(rows)} feature rows hold NaN or infinity, the first is row {first}")
+    return rows
+
+
+def check_lengths(real: int, fake: int) -> None:
+    """Raise `NotComparable` where features of two lengths meet."""
+    if real != fake:
+        raise NotComparable(
+            f"features of {real} dimensions cannot be compared with features of {fake}: use one detector for both"
+        )
+
+
+def check_rows(real: int, fake: int) -> None:
+    """Raise `NotEnoughClips` where a side has fewer than two feature rows."""
+    for side, rows in (("real", real), ("fake", fake)):
+        if rows < 2:
+            raise NotEnoughClips(f"a distance needs at least 2 feature rows a side; the {side} side has {rows}")
