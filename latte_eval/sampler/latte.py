@@ -1,213 +1,113 @@
-"""Latte, the latent diffusion transformer for video (Ma et al., 2024, arXiv 2401.03048), as published.
+"""Latte, the latent diffusion transformer for video (Ma et al., 2024, arXiv 2401.03048), and its whole family.
 
-Variant 1 of the paper: spatial and temporal blocks alternate, conditioned through S-AdaLN. Parameter names
-are those of the published checkpoints, so a state dict loads as it is.
+A model is put together from parts that stand in small files of their own:
+
+    patches       embedding.py      uniform frames or tubes, and the way back
+    conditioning  conditioning.py   S-AdaLN or all tokens
+    blocks        variants.py       variants 1 to 4: when space and time are attended to
+    attention     attention.py      with or without rotary positions
+
+Variant 1 with uniform frames, S-AdaLN and absolute positions is the published one. Its parameter names are those of
+the published checkpoints, so a state dict loads as it is.
 """
 
 from __future__ import annotations
 
-import re
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latte_eval.errors import CheckpointError, SamplerError
+from latte_eval.sampler.attention import MLP, Attention
+from latte_eval.sampler.conditioning import MODES, FinalLayer, modulate
+from latte_eval.sampler.config import PUBLISHED_HEADS, LatteConfig, default_heads, latte_config
+from latte_eval.sampler.embedding import (
+    LabelEmbedding,
+    PatchEmbedding,
+    TimestepEmbedding,
+    TubeEmbedding,
+    sincos_table,
+    spatial_table,
+    temporal_table,
+)
+from latte_eval.sampler.recognise import check_keys, foreign_state_dict, state_dict_to_config
+from latte_eval.sampler.variants import ROUTES
 
-# Heads of the published widths (Table 4 of the paper). Weights do not tell the number of heads.
-PUBLISHED_HEADS = {384: 6, 768: 12, 1024: 16, 1152: 16}
-
-
-@dataclass(frozen=True)
-class LatteConfig:
-    """The sizes of a Latte. `classes` is None for an unconditional model; the null class is extra."""
-
-    input_size: int
-    patch: int
-    channels: int
-    width: int
-    depth: int
-    heads: int
-    frames: int
-    classes: int | None = None
-    learned_variance: bool = True
-
-    @property
-    def out_channels(self) -> int:
-        """Noise channels, and as many of variance logits where the variance is learned."""
-        return self.channels * (2 if self.learned_variance else 1)
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of one frame."""
-        return (self.input_size // self.patch) ** 2
-
-
-def sincos_table(width: int, positions: np.ndarray) -> np.ndarray:  # [P] -> [P, width] float64, sine first
-    """Sine-cosine rows for 1-D positions, the sine half first."""
-    omega = 10000.0 ** -(np.arange(width // 2) / (width / 2))
-    angles = np.asarray(positions, dtype=np.float64).reshape(-1, 1) * omega
-    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
-
-
-def spatial_table(width: int, grid: int) -> Tensor:  # -> [1, grid*grid, width] float32
-    """Position table of one frame, row-major; the first half encodes the column, the second the row."""
-    row, column = np.mgrid[:grid, :grid]
-    halves = [sincos_table(width // 2, axis.ravel()) for axis in (column, row)]
-    return torch.from_numpy(np.concatenate(halves, axis=1)).float()[None]
-
-
-def temporal_table(width: int, frames: int) -> Tensor:  # -> [1, frames, width] float32
-    """Position table over frames."""
-    return torch.from_numpy(sincos_table(width, np.arange(frames))).float()[None]
-
-
-def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    return x * (1 + scale) + shift
-
-
-class PatchEmbedding(nn.Module):
-    """Uniform frame patch embedding: every frame is cut into patches on its own."""
-
-    def __init__(self, config: LatteConfig):
-        super().__init__()
-        self.proj = nn.Conv2d(config.channels, config.width, config.patch, config.patch)
-
-    def forward(self, x: Tensor) -> Tensor:  # [N, T, C, H, W] -> [N, T, tokens, width]
-        patches = self.proj(x.flatten(0, 1)).flatten(2).transpose(1, 2)
-        return patches.unflatten(0, x.shape[:2])
-
-
-class TimestepEmbedding(nn.Module):
-    """Sinusoid of the original timestep 0..999, the cosine half first, through a two-layer MLP."""
-
-    frequencies = 256
-
-    def __init__(self, config: LatteConfig):
-        super().__init__()
-        self.mlp = nn.Sequential(
-            nn.Linear(self.frequencies, config.width), nn.SiLU(), nn.Linear(config.width, config.width)
-        )
-
-    def sinusoid(self, timesteps: Tensor) -> Tensor:  # [N] -> [N, 256] float32
-        half = self.frequencies // 2
-        steps = torch.arange(half, dtype=torch.float32, device=timesteps.device)
-        angles = timesteps[:, None].float() * torch.exp(-np.log(10000) * steps / half)
-        return torch.cat([angles.cos(), angles.sin()], dim=1)
-
-    def forward(self, timesteps: Tensor) -> Tensor:  # [N] -> [N, width]
-        return self.mlp(self.sinusoid(timesteps).to(self.mlp[0].weight.dtype))
-
-
-class LabelEmbedding(nn.Module):
-    """One row a class and a last row for the null class."""
-
-    def __init__(self, config: LatteConfig):
-        super().__init__()
-        self.embedding_table = nn.Embedding((config.classes or 0) + 1, config.width)
-
-    def forward(self, labels: Tensor) -> Tensor:  # [N] -> [N, width]
-        return self.embedding_table(labels)
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention over the last axis but one; no mask, no query or key norm."""
-
-    def __init__(self, config: LatteConfig):
-        super().__init__()
-        self.heads = config.heads
-        self.qkv = nn.Linear(config.width, 3 * config.width)
-        self.proj = nn.Linear(config.width, config.width)
-
-    def forward(self, x: Tensor) -> Tensor:  # [..., L, width] -> [..., L, width]
-        *lead, length, width = x.shape
-        qkv = self.qkv(x).reshape(-1, length, 3, self.heads, width // self.heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        attended = F.scaled_dot_product_attention(query, key, value)
-        return self.proj(attended.transpose(1, 2).reshape(*lead, length, width))
-
-
-class MLP(nn.Module):
-    def __init__(self, config: LatteConfig):
-        super().__init__()
-        self.fc1 = nn.Linear(config.width, 4 * config.width)
-        self.fc2 = nn.Linear(4 * config.width, config.width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
-
-
-class Block(nn.Module):
-    """A transformer block with S-AdaLN: shift, scale and gate of both halves come from the condition."""
-
-    def __init__(self, config: LatteConfig):
-        super().__init__()
-        self.norm = nn.LayerNorm(config.width, elementwise_affine=False, eps=1e-6)
-        self.attn = Attention(config)
-        self.mlp = MLP(config)
-        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(config.width, 6 * config.width))
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:  # [N, A, L, width], [N, width]; attends over L
-        modulation = self.adaLN_modulation(condition)[:, None, None]
-        shift1, scale1, gate1, shift2, scale2, gate2 = modulation.chunk(6, dim=-1)
-        x = x + gate1 * self.attn(modulate(self.norm(x), shift1, scale1))
-        return x + gate2 * self.mlp(modulate(self.norm(x), shift2, scale2))
-
-
-class FinalLayer(nn.Module):
-    """Tokens to patches; inside a patch the channel is the fastest index."""
-
-    def __init__(self, config: LatteConfig):
-        super().__init__()
-        self.patch, self.grid, self.channels = config.patch, config.input_size // config.patch, config.out_channels
-        self.norm = nn.LayerNorm(config.width, elementwise_affine=False, eps=1e-6)
-        self.linear = nn.Linear(config.width, config.patch**2 * config.out_channels)
-        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(config.width, 2 * config.width))
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:  # [N, T, tokens, width] -> [N, T, C, H, W]
-        shift, scale = self.adaLN_modulation(condition)[:, None, None].chunk(2, dim=-1)
-        x = self.linear(modulate(self.norm(x), shift, scale))
-        x = x.unflatten(2, (self.grid, self.grid)).unflatten(4, (self.patch, self.patch, self.channels))
-        return x.permute(0, 1, 6, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)
+__all__ = [
+    "MLP",
+    "PUBLISHED_HEADS",
+    "Attention",
+    "FinalLayer",
+    "LabelEmbedding",
+    "Latte",
+    "LatteConfig",
+    "PatchEmbedding",
+    "TimestepEmbedding",
+    "check_keys",
+    "default_heads",
+    "foreign_state_dict",
+    "latte_config",
+    "modulate",
+    "sincos_table",
+    "spatial_table",
+    "state_dict_to_config",
+    "temporal_table",
+]
 
 
 class Latte(nn.Module):
-    """The published Latte: `model(latents, timesteps, labels)`.
+    """A Latte: `model(latents, timesteps, labels)`.
 
     Args:
-        config: sizes; `Latte.from_state_dict` reads them off a checkpoint instead.
+        config: sizes and choices; `Latte.from_state_dict` reads them off a checkpoint instead.
     """
 
     def __init__(self, config: LatteConfig):
         super().__init__()
-        if config.depth % 2:
-            raise CheckpointError(f"Latte alternates spatial and temporal blocks: depth {config.depth} is odd")
         self.config = config
-        grid = config.input_size // config.patch
-        self.pos_embed = nn.Parameter(spatial_table(config.width, grid), requires_grad=False)
-        self.temp_embed = nn.Parameter(temporal_table(config.width, config.frames), requires_grad=False)
-        self.x_embedder = PatchEmbedding(config)
+        self.conditioning = MODES[config.conditioning]()
+        routes = ROUTES[config.variant](config.depth)
+        self.first_temporal = [route.over_time for route in routes].index(True)
+        # With rotary positions the table is not added; it tells the number of frames.
+        self.pos_embed = nn.Parameter(spatial_table(config.width, config.input_size // config.patch), False)
+        self.temp_embed = nn.Parameter(temporal_table(config.width, config.tubes), False)
+        self.x_embedder = PatchEmbedding(config) if config.tube == 1 else TubeEmbedding(config)
         self.t_embedder = TimestepEmbedding(config)
         self.y_embedder = LabelEmbedding(config) if config.classes is not None else None
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
-        self.final_layer = FinalLayer(config)
+        self.blocks = nn.ModuleList(self.conditioning.block(config, route) for route in routes)
+        self.final_layer = self.conditioning.final_layer(config)
 
     @classmethod
-    def from_state_dict(cls, state: Mapping[str, Tensor], heads: int | None = None) -> Latte:
-        """Build the model that a published state dict belongs to, in evaluation mode.
+    def from_state_dict(
+        cls,
+        state: Mapping[str, Tensor],
+        heads: int | None = None,
+        *,
+        variant: int | None = None,
+        temporal_position: str | None = None,
+        frames: int | None = None,
+    ) -> Latte:
+        """Build the model that a state dict belongs to, in evaluation mode.
 
         Args:
             state: bare keys (`pos_embed`, `blocks.0.attn.qkv.weight`, ...), as `load_checkpoint` returns them.
             heads: attention heads. The weights do not tell; without it the published sizes keep theirs
                 (Table 4), any other width up to 256 has 4, and wider ones have 64 channels a head.
+            variant: 2 for late fusion, whose weights look like those of variant 1. The others show.
+            temporal_position: `rotary`, which leaves no trace either; else `absolute`.
+            frames: clips of another length: shorter ones, whose positions are the first of the table; with rotary
+                positions longer ones as well.
 
         Raises:
-            CheckpointError: keys or shapes are not those of a Latte; names the first few.
+            CheckpointError: keys or shapes are not those of a Latte; names the first few. Or an argument that the
+                weights do not allow.
         """
-        config = state_dict_to_config(state, heads)
+        config = state_dict_to_config(state, heads, variant, temporal_position)
+        if frames is not None and frames != config.frames:
+            state = with_frames(state, config, frames)
+            config = dataclasses.replace(config, frames=frames)
         with torch.device("meta"):
             model = cls(config)
         check_keys(model.state_dict(), state)
@@ -219,15 +119,26 @@ class Latte(nn.Module):
 
         `timesteps` are the original 0..999. A class-conditional model without labels uses its null class.
         """
-        self.check_inputs(latents)
-        condition = self.condition(timesteps, labels)
-        x = self.x_embedder(latents) + self.pos_embed.unsqueeze(1)
-        for i in range(0, self.config.depth, 2):
-            x = self.blocks[i](x, condition).transpose(1, 2)
-            if i == 0:
-                x = x + self.temp_embed.unsqueeze(1)
-            x = self.blocks[i + 1](x, condition).transpose(1, 2)
-        return self.final_layer(x, condition)
+        self.check_inputs(latents, self.config.frames)
+        return self.transform(latents, self.embeddings(timesteps, labels))
+
+    def joint_forward(
+        self, latents: Tensor, timesteps: Tensor, labels: Tensor | None = None, image_labels: Tensor | None = None
+    ) -> Tensor:
+        """`forward` with U images behind the frames, as Latte+IMG trains. They take part in space only.
+
+        # [N, T + U, C, H, W], [N], [N], [N, U] -> [N, T + U, 2C, H, W]
+        """
+        images = latents.shape[1] - self.config.frames
+        if self.config.tube > 1:
+            raise SamplerError(f"images cannot join clips cut in tubes of {self.config.tube} frames")
+        self.check_inputs(latents, self.config.frames + max(images, 0))
+        if labels is None:
+            labels = torch.full_like(timesteps, self.null_class)
+        if image_labels is None:
+            image_labels = labels.new_full((len(labels), images), self.null_class)
+        every = torch.cat([labels[:, None].expand(-1, self.config.frames), image_labels], dim=1)
+        return self.transform(latents, self.embeddings(timesteps, every))
 
     def guided_forward(self, latents: Tensor, timesteps: Tensor, labels: Tensor, guidance_scale: float) -> Tensor:
         """Classifier-free guidance over all latent channels; the variance stays the conditional one.
@@ -249,66 +160,62 @@ class Latte(nn.Module):
         """The label that means no class: the last row of the label table."""
         return self.config.classes or 0
 
-    def condition(self, timesteps: Tensor, labels: Tensor | None) -> Tensor:  # [N], [N] -> [N, width]
-        embedding = self.t_embedder(timesteps)
-        if self.y_embedder is None:
-            return embedding
-        if labels is None:
-            labels = torch.full_like(timesteps, self.null_class)
-        return embedding + self.y_embedder(labels)
+    def embeddings(self, timesteps: Tensor, labels: Tensor | None) -> list[Tensor]:
+        """Timestep and class. # [N], [N] or [N, T] -> [N, 1, width] and, with classes, [N, 1 or T, width]"""
+        embedded = [self.t_embedder(timesteps)[:, None]]
+        if self.y_embedder is not None:
+            labels = torch.full_like(timesteps, self.null_class) if labels is None else labels
+            self.check_labels(labels)
+            embedded.append(self.y_embedder(labels.reshape(len(labels), -1)))
+        return embedded
 
-    def check_inputs(self, latents: Tensor) -> None:
+    def transform(self, latents: Tensor, embeddings: list[Tensor]) -> Tensor:
+        """Patches, blocks, decoder. # [N, T, C, H, W], each [N, 1 or T, width] -> [N, T, 2C, H, W]"""
+        x = self.x_embedder(latents) + self.pos_embed.unsqueeze(1)
+        x, condition = self.conditioning.enter(x, embeddings)
+        for i, block in enumerate(self.blocks):
+            if i == self.first_temporal:
+                x = self.add_temporal_position(x)
+            x = block(x, condition, self.config.tubes)
+        return self.final_layer(self.conditioning.leave(x, embeddings), condition)
+
+    def add_temporal_position(self, x: Tensor) -> Tensor:  # [N, T and images, tokens, width]
+        """The table is added once, to the frames of the video; rotary positions live in the attention."""
+        if self.config.temporal_position == "rotary":
+            return x
+        images = x.shape[1] - self.config.tubes
+        return x + nn.functional.pad(self.temp_embed, (0, 0, 0, images)).unsqueeze(2)
+
+    def check_inputs(self, latents: Tensor, frames: int) -> None:
         c = self.config
-        expected = (c.frames, c.channels, c.input_size, c.input_size)
+        expected = (frames, c.channels, c.input_size, c.input_size)
         if latents.ndim != 5 or tuple(latents.shape[1:]) != expected:
             wanted = ", ".join(map(str, expected))
             raise SamplerError(f"latents are {tuple(latents.shape)}, this checkpoint takes (N, {wanted})")
 
+    def check_labels(self, labels: Tensor) -> None:
+        """Raise `SamplerError` for a label outside the classes and the null class.
 
-def state_dict_to_config(state: Mapping[str, Tensor], heads: int | None = None) -> LatteConfig:
-    """Read size, patch, classes, frames and conditioning off the keys and shapes of a state dict."""
-    try:
-        width, channels, patch = state["x_embedder.proj.weight"].shape[:3]
-        tokens, frames = state["pos_embed"].shape[1], state["temp_embed"].shape[1]
-        depth = 1 + max(int(m[1]) for key in state if (m := re.match(r"blocks\.(\d+)\.", key)))
-        out_channels = state["final_layer.linear.bias"].shape[0] // patch**2
-    except (KeyError, ValueError, IndexError) as error:
-        raise CheckpointError(foreign_state_dict(state)) from error
-    table = state.get("y_embedder.embedding_table.weight")
-    return LatteConfig(
-        input_size=int(round(tokens**0.5)) * patch,
-        patch=patch,
-        channels=channels,
-        width=width,
-        depth=depth,
-        heads=heads or default_heads(width),
-        frames=frames,
-        classes=None if table is None else table.shape[0] - 1,
-        learned_variance=out_channels == 2 * channels,
-    )
+        Labels on a GPU are left alone: looking at them would make every step wait for the one before.
+        """
+        if labels.device.type != "cpu" or torch.compiler.is_compiling():
+            return
+        outside = labels[(labels < 0) | (labels > self.null_class)]
+        if len(outside):
+            raise SamplerError(
+                f"label {int(outside[0])} is outside 0..{self.null_class - 1}: "
+                f"this checkpoint has {self.null_class} classes"
+            )
 
 
-def default_heads(width: int) -> int:
-    """Heads of a width: the published ones, 4 up to 256, else 64 channels a head."""
-    return PUBLISHED_HEADS.get(width, 4 if width <= 256 else width // 64)
-
-
-def foreign_state_dict(state: Mapping[str, Tensor]) -> str:
-    first = ", ".join(list(state)[:3]) or "nothing"
-    if any("caption_projection" in key or "temporal_transformer_blocks" in key for key in state):
-        return f"this is a text-to-video Latte ({first}, ...); a class-conditional or unconditional one is needed"
-    return f"this is not a Latte checkpoint: it holds {first}, ... and lacks pos_embed, x_embedder or blocks"
-
-
-def check_keys(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
-    """Raise `CheckpointError` that names the first missing, unknown and misshapen keys."""
-    wrong = [f"{key} is missing" for key in expected if key not in state]
-    wrong += [f"{key} is unknown" for key in state if key not in expected]
-    wrong += [
-        f"{key} is {tuple(state[key].shape)}, not {tuple(tensor.shape)}"
-        for key, tensor in expected.items()
-        if key in state and state[key].shape != tensor.shape
-    ]
-    if wrong:
-        more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
-        raise CheckpointError(f"not a Latte of these sizes: {'; '.join(wrong[:3])}{more}")
+def with_frames(state: Mapping[str, Tensor], config: LatteConfig, frames: int) -> dict[str, Tensor]:
+    """A state dict whose temporal table serves clips of another length. Raises `CheckpointError` where it cannot."""
+    if frames < config.tube or frames % config.tube:
+        raise CheckpointError(f"{frames} frames are not a whole number of tubes of {config.tube}")
+    tubes, table = frames // config.tube, state["temp_embed"]
+    if tubes > config.tubes and config.temporal_position == "absolute":
+        raise CheckpointError(
+            f"this checkpoint has positions for {config.frames} frames; it cannot make clips of {frames}"
+        )
+    longer = temporal_table(config.width, tubes)[:, table.shape[1] :]
+    return {**state, "temp_embed": torch.cat([table[:, :tubes], longer.to(table)], dim=1)}

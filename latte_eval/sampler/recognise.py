@@ -1,0 +1,97 @@
+"""From keys and shapes to a config: what a state dict is, without being told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from latte_eval.errors import CheckpointError
+from latte_eval.sampler.config import LatteConfig, default_heads
+
+# Choices that leave no trace in the weights; files of `benchmarks/shapes/train.py` store them beside the weights.
+UNTRACED = ("heads", "variant", "temporal_position")
+
+
+def untraced_choices(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a stored config, what `Latte.from_state_dict` cannot see in the weights, as its arguments."""
+    return {name: stored[name] for name in UNTRACED if name in stored}
+
+
+def state_dict_to_config(
+    state: Mapping[str, Tensor],
+    heads: int | None = None,
+    variant: int | None = None,
+    temporal_position: str | None = None,
+) -> LatteConfig:
+    """Read sizes and choices off the keys and shapes of a state dict; the arguments fill in what leaves no trace.
+
+    Raises:
+        CheckpointError: not a Latte, or an argument that contradicts the weights.
+    """
+    try:
+        kernel = state["x_embedder.proj.weight"].shape
+        (width, channels), patch, tube = kernel[:2], kernel[-1], kernel[2] if len(kernel) == 5 else 1
+        tokens, tubes = state["pos_embed"].shape[1], state["temp_embed"].shape[1]
+        depth = 1 + max(int(m[1]) for key in state if (m := re.match(r"blocks\.(\d+)\.", key)))
+        out_channels = state["final_layer.linear.bias"].shape[0] // patch**2
+        seen = visible_variant(state, width)
+    except (KeyError, ValueError, IndexError) as error:
+        raise CheckpointError(foreign_state_dict(state)) from error
+    table = state.get("y_embedder.embedding_table.weight")
+    return LatteConfig(
+        input_size=int(round(tokens**0.5)) * patch,
+        patch=patch,
+        channels=channels,
+        width=width,
+        depth=depth,
+        heads=heads or default_heads(width),
+        frames=tubes * tube,
+        classes=None if table is None else table.shape[0] - 1,
+        learned_variance=out_channels == 2 * channels,
+        variant=agreed_variant(seen, variant),
+        tube=tube,
+        conditioning="all-tokens" if "blocks.0.norm1.weight" in state else "s-adaln",
+        temporal_position=temporal_position or "absolute",
+    )
+
+
+def visible_variant(state: Mapping[str, Tensor], width: int) -> int:
+    """1 (or 2, which has the same weights), 3 or 4."""
+    if "blocks.0.temporal_attn.qkv.weight" not in state:
+        return 1
+    return 3 if state["blocks.0.attn.qkv.weight"].shape[0] == 3 * width else 4
+
+
+def agreed_variant(seen: int, asked: int | None) -> int:
+    """The variant asked for where the weights allow it, else the one they show."""
+    if asked is None or asked == seen or (seen == 1 and asked == 2):
+        return asked or seen
+    shown = "1 or 2" if seen == 1 else str(seen)
+    raise CheckpointError(f"these weights are of variant {shown}, not of variant {asked}")
+
+
+def foreign_state_dict(state: Mapping[str, Tensor]) -> str:
+    """One sentence about a state dict that is not a Latte."""
+    first = ", ".join(list(state)[:3]) or "nothing"
+    if any("caption_projection" in key or "temporal_transformer_blocks" in key for key in state):
+        return f"this is a text-to-video Latte ({first}, ...); a class-conditional or unconditional one is needed"
+    if "pos_embed" in state and "x_embedder.proj.weight" in state and "temp_embed" not in state:
+        return "this is an image DiT: it has no temp_embed; it can start a training (--init), not be sampled as video"
+    return f"this is not a Latte checkpoint: it holds {first}, ... and lacks pos_embed, x_embedder or blocks"
+
+
+def check_keys(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """Raise `CheckpointError` that names the first missing, unknown and misshapen keys."""
+    wrong = [f"{key} is missing" for key in expected if key not in state]
+    wrong += [f"{key} is unknown" for key in state if key not in expected]
+    wrong += [
+        f"{key} is {tuple(state[key].shape)}, not {tuple(tensor.shape)}"
+        for key, tensor in expected.items()
+        if key in state and state[key].shape != tensor.shape
+    ]
+    if wrong:
+        more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
+        raise CheckpointError(f"not a Latte of these sizes: {'; '.join(wrong[:3])}{more}")

@@ -1,0 +1,82 @@
+"""The paper's four variants: in which order the blocks attend in space and over time.
+
+A variant is a list of routes, one a block. Images behind the frames take part in space only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from latte_eval.sampler.attention import Attention
+from latte_eval.sampler.conditioning import Block, Route
+from latte_eval.sampler.config import LatteConfig
+
+
+def on_video(x: Tensor, frames: int, inside: Callable[[Tensor], Tensor]) -> Tensor:
+    """Apply `inside` to the first `frames` frames; the images behind them stay as they are."""
+    video = inside(x[:, :frames])
+    return torch.cat([video, x[:, frames:]], dim=1) if x.shape[1] > frames else video
+
+
+def across(inside: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """`inside` with frames and positions exchanged: what attends over the last axis but one attends over time."""
+    return lambda x: inside(x.transpose(1, 2)).transpose(1, 2)
+
+
+def temporal_attention(config: LatteConfig, heads: int | None = None) -> Attention:
+    return Attention(config, heads, rotary=config.temporal_position == "rotary")
+
+
+def run_space(block: Block, x: Tensor, condition: Tensor | None, frames: int) -> Tensor:
+    attention, mlp = block.branches(condition)
+    return mlp(attention(x, block.attn), block.mlp)
+
+
+def run_time(block: Block, x: Tensor, condition: Tensor | None, frames: int) -> Tensor:
+    attention, mlp = (branch.of_video() for branch in block.branches(condition))
+    return on_video(x, frames, across(lambda video: mlp(attention(video, block.attn), block.mlp)))
+
+
+def run_space_then_time(block: Block, x: Tensor, condition: Tensor | None, frames: int) -> Tensor:
+    attention, mlp = block.branches(condition)
+    over_time = attention.of_video()
+    x = attention(x, block.attn)
+    x = on_video(x, frames, across(lambda video: over_time(video, block.temporal_attn)))
+    return mlp(x, block.mlp)
+
+
+def run_space_and_time(block: Block, x: Tensor, condition: Tensor | None, frames: int) -> Tensor:
+    attention, mlp = block.branches(condition)
+
+    def both(x: Tensor) -> Tensor:
+        temporal = across(block.temporal_attn)(x[:, :frames])
+        return on_video(block.attn(x), frames, lambda spatial: spatial + temporal)
+
+    return mlp(attention(x, both), block.mlp)
+
+
+SPACE = Route(lambda config: {"attn": Attention(config)}, run_space, over_time=False)
+TIME = Route(lambda config: {"attn": temporal_attention(config)}, run_time, over_time=True)
+SPACE_THEN_TIME = Route(
+    lambda config: {"attn": Attention(config), "temporal_attn": temporal_attention(config)},
+    run_space_then_time,
+    over_time=True,
+)
+SPACE_AND_TIME = Route(
+    lambda config: {
+        "attn": Attention(config, config.heads // 2),
+        "temporal_attn": temporal_attention(config, config.heads // 2),
+    },
+    run_space_and_time,
+    over_time=True,
+)
+
+ROUTES: dict[int, Callable[[int], list[Route]]] = {
+    1: lambda depth: [SPACE, TIME] * (depth // 2),
+    2: lambda depth: [SPACE] * (depth // 2) + [TIME] * (depth // 2),
+    3: lambda depth: [SPACE_THEN_TIME] * depth,
+    4: lambda depth: [SPACE_AND_TIME] * depth,
+}
