@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from latte_eval.errors import UsageError
 from latte_eval.extract import Features
 
 

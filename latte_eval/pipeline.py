@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from latte_eval.clips import ClipSource
@@ -17,8 +18,8 @@ from latte_eval.protocol import Protocol
 from latte_eval.reporter import Reporter
 from latte_eval.request import Request
 from latte_eval.result import Result
-from latte_eval.sides import Side, open_sides
-from latte_eval.stats import StatsSource
+from latte_eval.sides import Side, open_real, open_sides
+from latte_eval.stats import StatsSource, write_stats
 from latte_eval.store import RunFolder
 
 
@@ -51,15 +52,21 @@ def evaluate(request: Request, reporter: Reporter | None = None) -> list[Result]
 def prepare(request: Request, reporter: Reporter) -> Evaluation:
     """Open both sides, the detectors and the run folder, and say what will be done."""
     started = datetime.now(UTC), time.perf_counter()
+    request.check_sides()
     run = RunFolder(request.run_folder)
     protocol, real, fake = open_sides(request, reporter)
-    opened = {name: open_detector(name, request.device, trust=request.trust) for name in request.detector_names()}
-    detectors = {metric: opened[request.detector_for(metric)] for metric in request.metrics}
+    detectors = open_detectors(request)
     if real and isinstance(real.source, StatsSource):
         real.source.check(protocol, [detectors[m] for m in request.metrics if METRICS[m].needs_real])
     evaluation = Evaluation(request, protocol, fake, real, detectors, run, *started)
     reporter.say(plan(evaluation))
     return evaluation
+
+
+def open_detectors(request: Request) -> dict[str, Detector]:
+    """The detector of every metric of a request, each opened once."""
+    opened = {name: open_detector(name, request.device, trust=request.trust) for name in request.detector_names()}
+    return {metric: opened[request.detector_for(metric)] for metric in request.metrics}
 
 
 def finish(evaluation: Evaluation, reporter: Reporter) -> list[Result]:
@@ -94,13 +101,19 @@ def side_features(evaluation: Evaluation, side: Side, reporter: Reporter) -> dic
     detectors = unique_detectors([evaluation.detectors[metric] for metric in metrics])
     if isinstance(side.source, StatsSource):
         return {detector.name: side.source.features(detector) for detector in detectors}
-    batch_size = evaluation.request.batch_size or (32 if evaluation.request.device.startswith("cuda") else 8)
+    return read_side(side, detectors, evaluation.run, evaluation.request.clips_at_once, reporter)
+
+
+def read_side(
+    side: Side, detectors: Sequence[Detector], run: RunFolder, batch_size: int, reporter: Reporter
+) -> dict[str, Features]:
+    """Clips of a side through the detectors, with a bar; names what was left out."""
     with reporter.bar(side.source.name, side.expected) as advance:
         features = extract(
-            side.source, detectors, evaluation.run,
+            side.source, detectors, run,
             wanted=side.wanted, at_most=side.at_most, batch_size=batch_size, on_clips=advance,
         )  # fmt: skip
-    for rejected in features[0].rejected:
+    for rejected in dict.fromkeys([*side.source.rejected, *features[0].rejected]):
         reporter.say(f"left out {rejected.path}: {rejected.reason}")
     return {detector.name: each for detector, each in zip(detectors, features, strict=True)}
 
@@ -153,3 +166,19 @@ def detector_record(detector: Detector) -> dict[str, Any]:
     """What a result says about its detector."""
     return {"name": detector.name, "sha256": detector.sha256, "comparable": detector.comparable,
             "used": detector.used, "agreement": detector.agreement}  # fmt: skip
+
+
+def compute_stats(request: Request, path: Path, reporter: Reporter) -> int:
+    """Features of a real set into one file that serves as `--real`; returns the number of clips.
+
+    Raises what reading the set raises, and `StoreError` where the file cannot be written.
+    """
+    run, protocol = RunFolder(request.run_folder), request.resolved_protocol()
+    with process_group(request.device):
+        side = open_real(request, protocol, reporter)
+        detectors = unique_detectors(list(open_detectors(request).values()))
+        features = read_side(side, detectors, run, request.clips_at_once, reporter)
+    first = next(iter(features.values()))
+    if rank() == 0:
+        write_stats(path, features, detectors, protocol, source_record(side.source, first))
+    return len(first)

@@ -67,11 +67,14 @@ class Request:
     def __post_init__(self) -> None:
         for metric in self.metrics:
             check_name("metric", metric, METRICS)
-        if (self.ckpt is None) == (self.fake is None):
-            raise UsageError("give one of --ckpt CHECKPOINT and --fake FOLDER" + (", not both" if self.ckpt else ""))
         if self.clips is not None and self.clips < 2:
             raise UsageError(f"--clips {self.clips} is too few: a distance needs at least 2")
         self.detector_names()
+
+    def check_sides(self) -> None:
+        """Raise `UsageError` unless there is one fake side, and a real side where a metric needs one."""
+        if (self.ckpt is None) == (self.fake is None):
+            raise UsageError("give one of --ckpt CHECKPOINT and --fake FOLDER" + (", not both" if self.ckpt else ""))
         if self.needs_real and self.real is None and self.resolved_benchmark is None:
             raise UsageError("give --real FOLDER or --benchmark NAME: a distance needs a real side")
 
@@ -93,6 +96,10 @@ class Request:
     def counts_are_exact(self) -> bool:
         """Whether the fake side must give exactly its count: on a benchmark, and wherever a person asks for N."""
         return self.clips is not None or self.resolved_benchmark is not None
+
+    @property
+    def clips_at_once(self) -> int:
+        return self.batch_size or (32 if self.device.startswith("cuda") else 8)
 
     @property
     def run_folder(self) -> Path:

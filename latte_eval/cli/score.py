@@ -41,7 +41,12 @@ def inception_score(**options: Any) -> None:
 @evaluation_options
 def evaluate(metrics: str, **options: Any) -> None:
     """Several metrics from one pass over the clips of each side."""
-    score(tuple(dict.fromkeys(name.strip() for name in metrics.split(",") if name.strip())), **options)
+    score(metric_names(metrics), **options)
+
+
+def metric_names(text: str) -> tuple[str, ...]:
+    """`fvd,fid` as names, each once."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 def score(metrics: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) -> None:
@@ -63,8 +68,8 @@ def to_request(metrics: tuple[str, ...], no_interval: bool, device: str | None, 
     """Options as a `Request`."""
     from latte_eval.request import Request
 
-    tuples = {name: tuple(options.pop(name)) for name in ("params", "detectors")}
-    return Request(metrics=metrics, interval=not no_interval, device=resolved_device(device), **tuples, **options)
+    options |= {name: tuple(options[name]) for name in ("params", "detectors")}
+    return Request(metrics=metrics, interval=not no_interval, device=resolved_device(device), **options)
 
 
 def show(results: Sequence[Result], as_json: bool) -> None:

@@ -1,0 +1,32 @@
+"""`stats`: the features of a real set in one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from latte_eval.cli.bars import TerminalReporter, quiet_option
+from latte_eval.cli.options import FOLDER, protocol_options, run_options
+from latte_eval.cli.score import metric_names, to_request
+
+
+@click.command(epilog="Example: latte-eval stats --real /data/UCF-101 --benchmark ucf101 --out ucf101.safetensors")
+@click.option("--real", type=FOLDER, required=True, metavar="DIR|ZIP", help="Real videos, frame folders, a zip.")
+@click.option("--benchmark", metavar="NAME", help="faceforensics, skytimelapse, ucf101 or taichi-hd.")
+@click.option("--metrics", default="fvd", show_default=True, help="Whose features to store, with commas.")
+@protocol_options
+@run_options
+@click.option("--out", "path", type=FOLDER, required=True, metavar="FILE", help="A .safetensors file.")
+@quiet_option
+def stats(metrics: str, path: Path, quiet: bool, **options: Any) -> None:
+    """Store the features of a real set in one file, which then serves as --real."""
+    from latte_eval.errors import UsageError
+    from latte_eval.pipeline import compute_stats
+
+    if path.suffix != ".safetensors":
+        raise UsageError(f"--out {path} must end in .safetensors: by that name --real knows it")
+    request = to_request(metric_names(metrics), **options)
+    count = compute_stats(request, path, TerminalReporter(quiet))
+    click.echo(f"{path}: {count:,} clips, protocol {request.resolved_protocol().id}, {', '.join(request.detector_names())}")

@@ -1,0 +1,211 @@
+"""The road from clips to a result: shards, resume, batch size, processes, what a result says."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from latte_eval.benchmarks.shapes.sources import NoiseSource, ShapesSource
+from latte_eval.clips import Clips, Rejected
+from latte_eval.errors import NotEnoughClips, StoreError
+from latte_eval.extract import SHARD_CLIPS, extract, feature_key, shard_ranges
+from latte_eval.metrics.detectors import Detector
+from latte_eval.pipeline import evaluate
+from latte_eval.request import Request
+from latte_eval.result import Result, read_results
+from latte_eval.store import RunFolder
+
+
+def pooled(clips: Tensor) -> dict[str, Tensor]:  # [N, 3, T, H, W] uint8 -> [N, 48] float32
+    return {"features": torch.nn.functional.adaptive_avg_pool3d(clips.float(), (1, 4, 4)).flatten(1)}
+
+
+POOLED = Detector(name="pooled", forward=pooled, weights=None, sha256="0" * 64)
+
+
+@dataclasses.dataclass
+class Recorded:
+    """A source that counts what it is asked for, and fails or rejects on request."""
+
+    inner: ShapesSource
+    asked: list[int] = dataclasses.field(default_factory=list)
+    rejected: list[Rejected] = dataclasses.field(default_factory=list)
+    dies_at: int | None = None
+    unreadable: tuple[int, ...] = ()
+    name: str = "recorded"
+
+    @property
+    def fingerprint(self) -> str:
+        return self.inner.fingerprint
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def clips(self, indices: Sequence[int]) -> Clips:
+        if self.dies_at in indices:
+            raise KeyboardInterrupt
+        self.asked += indices
+        bad = [i for i in indices if i in self.unreadable]
+        self.rejected += [Rejected(f"clip{i}", "unreadable") for i in bad]
+        good = [i for i in indices if i not in bad]
+        if not good:
+            return Clips(torch.zeros(0, 16, 3, 16, 16, dtype=torch.uint8), ())
+        return self.inner.clips(good)
+
+    def groups(self, indices: Sequence[int]) -> list[str]:
+        return self.inner.groups(indices)
+
+
+def test_ranges_cover_every_clip_once() -> None:
+    for count in (1, SHARD_CLIPS, SHARD_CLIPS + 1, 100):
+        covered = [i for start, stop in shard_ranges(count) for i in range(start, stop)]
+        assert covered == list(range(count))
+
+
+def test_a_killed_run_continues_and_gives_the_same_features(tmp_path: Path) -> None:
+    (whole,) = extract(ShapesSource(80), [POOLED], RunFolder(tmp_path / "whole"))
+    source = Recorded(ShapesSource(80), dies_at=70)
+    with pytest.raises(KeyboardInterrupt):
+        extract(source, [POOLED], RunFolder(tmp_path / "killed"))
+    source.dies_at, first = None, list(source.asked)
+    (resumed,) = extract(source, [POOLED], RunFolder(tmp_path / "killed"))
+    assert np.array_equal(resumed.outputs["features"], whole.outputs["features"])
+    again = source.asked[len(first) :]
+    assert min(again) == 2 * SHARD_CLIPS and resumed.groups == whole.groups
+    assert not list((tmp_path / "killed").rglob("*.partial"))
+
+
+def test_a_further_detector_needs_only_its_own_features(tmp_path: Path) -> None:
+    run, source = RunFolder(tmp_path), Recorded(ShapesSource(10))
+    other = dataclasses.replace(POOLED, name="other", sha256="1" * 64)
+    extract(source, [POOLED], run)
+    source.asked.clear()
+    extract(source, [POOLED], run)
+    assert source.asked == []
+    extract(source, [POOLED, other], run)
+    assert source.asked == list(range(10))
+
+
+def test_unreadable_candidates_are_replaced_by_the_next_ones(tmp_path: Path) -> None:
+    source = Recorded(ShapesSource(60), unreadable=(3, 7))
+    (features,) = extract(source, [POOLED], RunFolder(tmp_path), wanted=40)
+    assert len(features) == 40 and features.indices == [i for i in range(42) if i not in (3, 7)]
+    assert {each.path for each in features.rejected} == {"clip3", "clip7"}
+    (again,) = extract(Recorded(ShapesSource(60)), [POOLED], RunFolder(tmp_path), wanted=40)
+    assert again.indices == features.indices and len(again.rejected) == 2
+
+
+def test_a_batch_without_a_readable_clip_is_no_error(tmp_path: Path) -> None:
+    source = Recorded(ShapesSource(40), unreadable=tuple(range(32)))
+    (features,) = extract(source, [POOLED], RunFolder(tmp_path))
+    assert features.indices == list(range(32, 40))
+
+
+def test_too_few_clips_names_both_numbers(tmp_path: Path) -> None:
+    with pytest.raises(NotEnoughClips, match=r"gives 10 clips, 12 were asked for.*--clips 10"):
+        extract(ShapesSource(10), [POOLED], RunFolder(tmp_path), wanted=12)
+    with pytest.raises(NotEnoughClips, match=r"9 clips \(1 could not be used\), 10"):
+        extract(Recorded(ShapesSource(10), unreadable=(1,)), [POOLED], RunFolder(tmp_path), wanted=10)
+    with pytest.raises(NotEnoughClips, match="at least 2"):
+        extract(ShapesSource(1), [POOLED], RunFolder(tmp_path))
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    extract(ShapesSource(4), [POOLED], run)
+    shard = run.shard_path(feature_key(ShapesSource(4), POOLED), 0, 4)
+    shard.write_bytes(shard.read_bytes()[:100])
+    with pytest.raises(StoreError, match="damaged.*delete it"):
+        extract(ShapesSource(4), [POOLED], run)
+
+
+def test_features_do_not_depend_on_the_batch_size(tmp_path: Path) -> None:
+    parts = [extract(ShapesSource(9), [POOLED], RunFolder(tmp_path / str(b)), batch_size=b)[0] for b in (1, 4, 9)]
+    for other in parts[1:]:
+        assert np.array_equal(parts[0].outputs["features"], other.outputs["features"])
+
+
+def demo_request(folder: Path, **changes: object) -> Request:
+    return dataclasses.replace(Request(ckpt="demo", clips=8, steps=3, out=folder, interval=False), **changes)  # type: ignore[arg-type]
+
+
+def test_the_value_does_not_depend_on_the_batch_size(tmp_path: Path) -> None:
+    (small,) = evaluate(demo_request(tmp_path / "a", batch_size=3))
+    (large,) = evaluate(demo_request(tmp_path / "b", batch_size=8))
+    assert large.value == pytest.approx(small.value, rel=1e-6)
+
+
+def test_a_result_says_what_it_is_and_is_appended(tmp_path: Path) -> None:
+    (result,) = evaluate(demo_request(tmp_path))
+    assert read_results(tmp_path / "results.jsonl") == [result]
+    assert result.protocol.startswith("demo-shapes-16f") and result.protocol_sha256[:8] in result.protocol
+    assert result.checkpoint and len(result.checkpoint["sha256"]) == 64
+    assert result.seeds == [0, 7] and result.fake == result.real == 8
+    assert not result.detector["comparable"] and "not comparable" in str(result.note)
+    assert result.sampler and result.sampler["steps"] == 3
+    for key in ("version", "commit", "dirty"):
+        assert key in result.code
+    for key in ("torch", "cuda", "gpu", "world"):
+        assert key in result.env
+
+
+def test_another_seed_gives_other_clips(tmp_path: Path) -> None:
+    values = [evaluate(demo_request(tmp_path, seed=seed))[0].value for seed in (0, 1)]
+    assert values[0] != values[1]
+
+
+def test_noise_is_a_function_of_seed_and_index() -> None:
+    first, second = NoiseSource(4).clips([0, 1, 2, 3]), NoiseSource(4).clips([2])
+    assert torch.equal(first.pixels[2], second.pixels[0])
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from latte_eval.pipeline import evaluate
+from latte_eval.request import Request
+for result in evaluate(Request(ckpt="demo", clips=40, steps=2, out=Path(sys.argv[1]), interval=False)):
+    print(result.to_json())
+"""
+
+
+def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
+    script = tmp_path / "evaluate.py"
+    script.write_text(SCRIPT)
+    one = [sys.executable, str(script), str(tmp_path / "one")]
+    two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *one[1:2]]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    values = []
+    for command in (one, [*two, str(tmp_path / "two")]):
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+        assert done.returncode == 0, done.stderr[-2000:]
+        (line,) = done.stdout.splitlines()
+        values.append(json.loads(line)["value"])
+    assert values[1] == pytest.approx(values[0], rel=1e-9)
+
+
+def test_results_refuse_what_they_cannot_understand(tmp_path: Path) -> None:
+    (result,) = evaluate(demo_request(tmp_path))
+    line = result.to_json()
+    record = json.loads(line)
+    for bad, words in (
+        (line[:100], "cut or edited"),
+        (json.dumps({**record, "schema": 99}), "newer"),
+        (json.dumps({**record, "value": "12"}), "not a number"),
+        (json.dumps({**record, "extra": 1}), "unknown"),
+        ("[]", "no schema"),
+    ):
+        with pytest.raises(StoreError, match=words):
+            Result.from_json(bad)
+    with pytest.raises(StoreError, match="never written"):
+        dataclasses.replace(result, value=float("nan"))
