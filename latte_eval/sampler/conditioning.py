@@ -64,11 +64,14 @@ class Route:
     """How a block attends: the attentions that it has, and the way a clip takes through them.
 
     `run` takes the block, tokens [N, frames and images, tokens, width], the condition, and the number of frames.
+    `sequences` says within how many sequences a clip of (frames, tokens) is attended; the published code computes
+    the modulation once for each of them.
     """
 
     attentions: Callable[[LatteConfig], dict[str, Attention]]
     run: Callable[[Block, Tensor, Tensor | None, int], Tensor]
     over_time: bool
+    sequences: Callable[[int, int], int]
 
 
 class Block(nn.Module):

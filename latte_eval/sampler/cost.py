@@ -20,10 +20,13 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.hooks import RemovableHandle
 
-from latte_eval.sampler.latte import Latte, LatteConfig
+from latte_eval.sampler.conditioning import Block
+from latte_eval.sampler.conditioning import Block
+from latte_eval.sampler.config import LatteConfig
+from latte_eval.sampler.latte import Latte
+from latte_eval.sampler.variants import SPACE, SPACE_AND_TIME, SPACE_THEN_TIME, TIME
 
 PAPER_BATCH = 3
-SIZES = {"Latte-S": (12, 384, 6), "Latte-B": (12, 768, 12), "Latte-L": (24, 1024, 16), "Latte-XL": (28, 1152, 16)}
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,6 @@ class Cost:
     paper_operations: int
     flops: int
     own_flops: int
-
-
-def published_config(name: str) -> LatteConfig:
-    """Sizes of a row of Table 4: patch 2, 16 frames of 32x32 latents, unconditional."""
-    depth, width, heads = SIZES[name]
-    return LatteConfig(input_size=32, patch=2, channels=4, width=width, depth=depth, heads=heads, frames=16)
 
 
 def on_meta(config: LatteConfig) -> Latte:
@@ -126,18 +123,18 @@ def modulation_as_published(model: nn.Module) -> Iterator[None]:
 
 
 def repeat_rows(block: nn.Module) -> list[RemovableHandle]:
-    """Hooks that repeat the condition of `block` over the second axis of its input, and drop the copies again."""
+    """Hooks that repeat the rows of the condition that `block` modulates with, and drop the copies again."""
     rows = 1
 
     def remember(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
         nonlocal rows
-        rows = arguments[0].shape[1]
+        rows = modulated_rows(block, frames=arguments[0].shape[1], tokens=arguments[0].shape[2])
 
     def repeat(_: nn.Module, arguments: tuple[Tensor, ...]) -> Tensor:
-        return arguments[0].repeat_interleave(rows, dim=0)
+        return arguments[0].repeat_interleave(rows, dim=1)
 
     def keep_first(_: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        return output[::rows]
+        return output[:, ::rows]
 
     modulation = block.get_submodule("adaLN_modulation")
     return [
@@ -145,3 +142,14 @@ def repeat_rows(block: nn.Module) -> list[RemovableHandle]:
         modulation.register_forward_pre_hook(repeat),
         modulation.register_forward_hook(keep_first),
     ]
+
+
+def modulated_rows(block: nn.Module, frames: int, tokens: int) -> int:
+    """Rows of the condition a clip: one a frame where a block attends in space, one a token where over time.
+
+    Only variant 1 is published as code. Variant 3 modulates for both of its attentions, which is what brings its
+    count to the printed one; variant 4 is taken to modulate its tokens once.
+    """
+    if not isinstance(block, Block):
+        return frames
+    return {SPACE: frames, TIME: tokens, SPACE_THEN_TIME: frames + tokens, SPACE_AND_TIME: frames}[block.route]

@@ -70,7 +70,7 @@ class TimestepEmbedding(nn.Module):
         return torch.cat([angles.cos(), angles.sin()], dim=1)
 
     def forward(self, timesteps: Tensor) -> Tensor:  # [N] -> [N, width]
-        return self.mlp(self.sinusoid(timesteps).to(self.mlp[0].weight.dtype))
+        return self.mlp(self.sinusoid(timesteps).to(next(self.mlp.parameters()).dtype))
 
 
 class LabelEmbedding(nn.Module):

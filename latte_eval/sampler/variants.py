@@ -58,21 +58,27 @@ def run_space_and_time(block: Block, x: Tensor, condition: Tensor | None, frames
     return mlp(attention(x, both), block.mlp)
 
 
-SPACE = Route(lambda config: {"attn": Attention(config)}, run_space, over_time=False)
-TIME = Route(lambda config: {"attn": temporal_attention(config)}, run_time, over_time=True)
-SPACE_THEN_TIME = Route(
-    lambda config: {"attn": Attention(config), "temporal_attn": temporal_attention(config)},
-    run_space_then_time,
-    over_time=True,
-)
-SPACE_AND_TIME = Route(
-    lambda config: {
-        "attn": Attention(config, config.heads // 2),
-        "temporal_attn": temporal_attention(config, config.heads // 2),
-    },
-    run_space_and_time,
-    over_time=True,
-)
+def one_attention(config: LatteConfig) -> dict[str, Attention]:
+    return {"attn": Attention(config)}
+
+
+def one_temporal_attention(config: LatteConfig) -> dict[str, Attention]:
+    return {"attn": temporal_attention(config)}
+
+
+def two_attentions(config: LatteConfig) -> dict[str, Attention]:
+    return {"attn": Attention(config), "temporal_attn": temporal_attention(config)}
+
+
+def two_halves(config: LatteConfig) -> dict[str, Attention]:
+    half = config.heads // 2
+    return {"attn": Attention(config, half), "temporal_attn": temporal_attention(config, half)}
+
+
+SPACE = Route(one_attention, run_space, False, lambda frames, tokens: frames)
+TIME = Route(one_temporal_attention, run_time, True, lambda frames, tokens: tokens)
+SPACE_THEN_TIME = Route(two_attentions, run_space_then_time, True, lambda frames, tokens: frames + tokens)
+SPACE_AND_TIME = Route(two_halves, run_space_and_time, True, lambda frames, tokens: frames)
 
 ROUTES: dict[int, Callable[[int], list[Route]]] = {
     1: lambda depth: [SPACE, TIME] * (depth // 2),
