@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from latte_eval.seeding import numpy_generator
+
+Outputs = dict[str, Tensor]
 
 # Each 64-bit word of the raw Philox stream gives one value: the sum of its four 16-bit fields, centred and scaled.
 # Integers only, so that the weights are the same on every platform and numpy version.
@@ -35,6 +37,29 @@ def seeded_normal(shape: Sequence[int], *identity: object) -> Tensor:  # -> shap
 def he_scaled(shape: Sequence[int], *identity: object) -> Tensor:  # -> shape, float32
     """Weights [out, in, ...] of variance 2 / fan-in, which keep activations at their scale through ReLU layers."""
     return seeded_normal(shape, *identity) * math.sqrt(2 / math.prod(shape[1:]))
+
+
+def centred_he_scaled(shape: Sequence[int], *identity: object) -> Tensor:  # -> shape, float32
+    """As `he_scaled`, each output's weights summing to zero, rescaled for what is left of a rectified normal input.
+
+    Plain random ReLU layers map every input to nearly the same point; without the common part inputs stay apart
+    (scaled weight standardisation, Brock et al. 2021).
+    """
+    weight = he_scaled(shape, *identity)
+    return (weight - weight.mean(tuple(range(1, len(shape))), keepdim=True)) / math.sqrt(1 - 1 / math.pi)
+
+
+def in_fixed_batches(network: Callable[[Tensor], Outputs], inputs: Tensor, size: int) -> Outputs:
+    """The outputs for `inputs` [N, ...], computed `size` rows at a time, the last batch filled up with zeros.
+
+    Convolution kernels are chosen by the shape of the batch, so a fixed shape makes row i depend on input i alone.
+    """
+    parts = []
+    for batch in inputs.split(size):
+        filling = batch.new_zeros(size - len(batch), *batch.shape[1:])
+        outputs = network(torch.cat([batch, filling]))
+        parts.append({name: value[: len(batch)] for name, value in outputs.items()})
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def recipe_sha256(recipe: str, seed: int, shapes: Mapping[str, Sequence[int]]) -> str:
