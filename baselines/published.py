@@ -83,9 +83,13 @@ class Report:
     source: str
     checkpoint: str | None = None
 
+    @property
+    def text(self) -> str:
+        """The value as a person reads it: `about 190`."""
+        return f"{RELATIONS[self.relation]}{self.value}"
+
     def __str__(self) -> str:
-        subject = self.checkpoint or "real data"
-        return f"{subject}: {RELATIONS[self.relation]}{self.value} ({self.how}; {self.source})"
+        return f"{self.checkpoint or 'real clips'} {self.text}: {self.how} ({self.source})"
 
 
 @cache

@@ -65,14 +65,17 @@ def column_heading(column: Column) -> str:
 
 
 def cell_to_text(cell: Cell, spec: str = ".2f", missing: str = "-") -> str:
-    """One cell for people: decimals keep their digits, floats follow `spec`, an interval is [low, high]."""
+    """One cell: decimals keep their digits, floats follow `spec`, an interval is [low, high].
+
+    An empty `spec` writes numbers for machines: all digits, no separators.
+    """
     if cell is None:
         return missing
     if isinstance(cell, tuple):
         return "[" + ", ".join(format(bound, spec) for bound in cell) + "]"
     if isinstance(cell, float):
         return format(cell, spec)
-    return str(cell)
+    return f"{cell:,}" if isinstance(cell, int) and spec else str(cell)
 
 
 def to_texts(table: Table, missing: str = "-") -> list[list[str]]:

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from latte_eval.baselines.published import published_table
+from latte_eval.sampler.config import LatteConfig, latte_config
 from latte_eval.sampler.cost import (
-    SIZES,
     count_flops,
     count_paper_operations,
     count_parameters,
@@ -14,9 +14,8 @@ from latte_eval.sampler.cost import (
     measure_cost,
     modulation_as_published,
     on_meta,
-    published_config,
 )
-from latte_eval.sampler.latte import Latte, LatteConfig
+from latte_eval.sampler.latte import Latte
 
 # Vchitect/Latte@b27c24a, counted with thop 0.1 and torch's flop counter.
 PARAMETERS = {"Latte-S": 32_480_672, "Latte-B": 129_547_040, "Latte-L": 456_815_648, "Latte-XL": 673_681_568}
@@ -24,15 +23,15 @@ PAPER_ONE_CLIP = {"Latte-S": 88.576e9, "Latte-B": 353.996e9, "Latte-L": 1258.133
 TRUE_ONE_CLIP = {"Latte-S": 187.263e9, "Latte-B": 728.212e9, "Latte-L": 2570.205e9, "Latte-XL": 3785.928e9}
 
 
-@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters_are_the_published_ones_and_the_paper_truncates_them(name: str) -> None:
-    count = count_parameters(on_meta(published_config(name)))
+    count = count_parameters(on_meta(latte_config(f"{name}/2")))
     assert count == PARAMETERS[name]
     assert int(count / 1e4) == int(published_table("table4").rows[name]["parameters"] * 100)
 
 
 def test_cost_of_the_published_model_in_both_ways_of_counting() -> None:
-    cost = measure_cost(on_meta(published_config("Latte-XL")))
+    cost = measure_cost(on_meta(latte_config("Latte-XL/2")))
     assert cost.paper_operations == 5_572_695_048_192
     assert cost.flops == pytest.approx(3785.928e9, rel=1e-6)
     assert int(cost.paper_operations / 1e7) == int(published_table("table3").rows["Variant 1"]["flops"] * 100)
@@ -43,7 +42,7 @@ def test_cost_of_the_published_model_in_both_ways_of_counting() -> None:
 
 @pytest.mark.parametrize("name", ["Latte-S", "Latte-B"])
 def test_smaller_sizes(name: str) -> None:
-    model = on_meta(published_config(name))
+    model = on_meta(latte_config(f"{name}/2"))
     with modulation_as_published(model):
         assert count_paper_operations(model, *latent_inputs(model.config, 1)) == pytest.approx(
             PAPER_ONE_CLIP[name], abs=1e6

@@ -1,0 +1,176 @@
+"""The four tables of the paper with what was measured beside what was published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from latte_eval.baselines.published import Column, PublishedTable, Report, published_table, reports
+from latte_eval.baselines.table import Cell, Heading, Table, cell_to_text, column_heading, published_to_table
+from latte_eval.benchmarks.catalogue import find_benchmark
+from latte_eval.compare import reasons_not_comparable, subject
+from latte_eval.result import Result
+
+# The rows that a published checkpoint may belong to; its files do not say with or without images.
+OWN_ROWS = ("Latte", "Latte+IMG")
+
+
+def distance_tables(name: str, results: Sequence[Result] = ()) -> list[Table]:
+    """`table1` or `table2`: as published; with results, also the measured rows and those that do not compare."""
+    published = published_table(name)
+    tables = [published_to_table(published, report_notes(published))]
+    if not results:
+        return tables
+    belonging = [(column, r) for column in published.columns.values() for r in results if belongs(r, column)]
+    reasons = [reasons_not_comparable(r, find_benchmark(str(column.benchmark)).protocol()) for column, r in belonging]
+    rows = list(zip(belonging, reasons, strict=True))
+    measured = [measured_row(published, column, r) for (column, r), why in rows if not why]
+    others = [other_row(column, r, why) for (column, r), why in rows if why]
+    tables.append(measured_table(name, measured, [r for (_, r), why in rows if not why]))
+    return [*tables, others_table(name, others)] if others else tables
+
+
+def belongs(result: Result, column: Column) -> bool:
+    return result.metric == column.metric and result.protocol_fields["benchmark"] == column.benchmark
+
+
+def measured_row(published: PublishedTable, column: Column, result: Result) -> dict[str, Cell]:
+    """One measured number between the published ones and its differences from them."""
+    row: dict[str, Cell] = {"dataset": column_heading(column), "checkpoint": subject(result)}
+    for own in OWN_ROWS:
+        value = published.value(own, column.name)
+        row[own] = value
+        row[f"difference to {own}"] = None if value is None else difference(result.value, value)
+    interval = tuple(result.interval) if result.interval else None
+    counts = {"fake": result.fake, "real": result.real or None}
+    return {**row, "measured": result.value, "interval": interval, **counts}  # type: ignore[dict-item]
+
+
+def difference(measured: float, published: Decimal) -> float:
+    """Measured minus published."""
+    return measured - float(published)
+
+
+def measured_table(name: str, rows: list[dict[str, Cell]], results: Sequence[Result]) -> Table:
+    headings = {"dataset": Heading("Dataset"), "checkpoint": Heading("Checkpoint")}
+    headings |= {own: Heading(f"published {own}") for own in OWN_ROWS}
+    headings |= {"measured": Heading("measured"), "interval": Heading("95 % interval")}
+    headings |= {f"difference to {own}": Heading(f"difference to {own}", "+.2f") for own in OWN_ROWS}
+    headings |= {"fake": Heading("fake clips"), "real": Heading("real clips")}
+    notes = [note for result in results for note in sampler_notes(result)]
+    notes = notes or ([] if rows else ["No result was measured under the published protocol."])
+    return Table(f"{name}-measured", "Measured under the same protocol", headings, rows, list(dict.fromkeys(notes)))
+
+
+def sampler_notes(result: Result) -> list[str]:
+    """What was sampled otherwise than the published checkpoint is."""
+    if result.sampler is None:
+        return []
+    wanted, used = find_benchmark(result.protocol_fields["benchmark"]).sampler, result.sampler
+    changed = [f"{key} {used[key]} (published: {value})" for key, value in wanted.items() if used.get(key) != value]
+    return [f"{subject(result)} was sampled with {', '.join(changed)}."] if changed else []
+
+
+def other_row(column: Column, result: Result, why: list[str]) -> dict[str, Cell]:
+    return {"dataset": column_heading(column), "checkpoint": subject(result), "value": result.value,
+            "why": "; ".join(why)}  # fmt: skip
+
+
+def others_table(name: str, rows: list[dict[str, Cell]]) -> Table:
+    """Results that belong to a dataset of the table but were measured in another way."""
+    headings = {"dataset": Heading("Dataset"), "checkpoint": Heading("Checkpoint"), "value": Heading("value"),
+                "why": Heading("why not comparable")}  # fmt: skip
+    return Table(f"{name}-not-comparable", "Not comparable with the published rows", headings, rows)
+
+
+def report_notes(published: PublishedTable) -> list[str]:
+    """Footnotes: what users measured with the published checkpoints, what real clips score, text-to-video."""
+    notes = []
+    for column in published.columns.values():
+        reruns = reports("reruns", column.benchmark, column.metric)
+        real = reports("real_data", column.benchmark, column.metric)
+        if reruns:
+            notes.append(f"{column.title} as users re-ran published checkpoints: {report_list(reruns)}.")
+        if real:
+            values = "; ".join(f"{report.text} ({report.how})" for report in real)
+            notes.append(f"{column.title} of real clips: {values}. {real[0].source}")
+    if published.name == "table2":
+        notes.append(text_to_video_note())
+    return notes
+
+
+def report_list(found: Sequence[Report]) -> str:
+    """`ucf101.pt 168 (Vchitect/Latte#123), ...`; how each was measured is in `published.toml`."""
+    return ", ".join(f"{report.checkpoint or ''} {report.text} ({report.source})".strip() for report in found)
+
+
+def text_to_video_note() -> str:
+    published = published_table("text-to-video")
+    cells = next(iter(published.rows.values()))
+    values = ", ".join(f"{published.columns[key].title} {cell_to_text(value)}" for key, value in cells.items())
+    return f"Text-to-video, in the running text: {values} on 2,048 clips."
+
+
+def size_table(measure: bool) -> Table:
+    """`table4`: sizes and parameters, as published or with a counted column."""
+    published = published_table("table4")
+    if not measure:
+        return published_to_table(published)
+    from latte_eval.sampler.config import latte_config
+    from latte_eval.sampler.cost import count_parameters, on_meta
+
+    headings = published_to_table(published).headings | {
+        "parameters": Heading("Parameters (M), published"),
+        "measured": Heading("counted"),
+        "difference": Heading("difference (M)", "+.4f"),
+    }
+    rows: list[dict[str, Cell]] = []
+    for row, cells in published.rows.items():
+        count = count_parameters(on_meta(latte_config(f"{row}/2")))
+        rows.append({"method": row, **cells, "measured": count,
+                     "difference": difference(count / 1e6, cells["parameters"])})  # fmt: skip
+    return Table("table4", published.title, headings, rows, [published.protocol])
+
+
+def cost_table(measure: bool) -> Table:
+    """`table3`: parameters and FLOPs of the variants, as published or counted in both ways."""
+    published = published_table("table3")
+    if not measure:
+        return published_to_table(published)
+    headings = {
+        "method": Heading("Variant"),
+        "parameters": Heading("Parameters (M), published"),
+        "counted": Heading("counted"),
+        "flops": Heading("FLOPs (G), published"),
+        "paper_way": Heading("counted the paper's way (G)", ".3f"),
+        "difference": Heading("difference (G)", "+.3f"),
+        "true": Heading("true cost of one clip (GFLOP)", ".3f"),
+        "own": Heading("of latte-eval (GFLOP)", ".3f"),
+    }
+    rows = [cost_row(row, cells) for row, cells in published.rows.items()]
+    return Table("table3", published.title, headings, rows, [published.protocol, *COST_NOTES])
+
+
+COST_NOTES = (
+    "Counted the paper's way: multiply-accumulates of linear and convolution layers plus layer norms, three clips.",
+    "True cost: every multiplication and addition of one clip, attention products included, in the published code, "
+    "which computes the modulation once for every frame and token. latte-eval computes it once a clip.",
+    "Variants 2 to 4 were never published as code: 3 is the best reading known, and no reading of 4 gives its figures.",
+)
+
+
+def cost_row(row: str, cells: Mapping[str, Decimal]) -> dict[str, Cell]:
+    from latte_eval.sampler.config import latte_config
+    from latte_eval.sampler.cost import measure_cost, on_meta
+
+    cost = measure_cost(on_meta(latte_config("Latte-XL/2", variant=int(row.removeprefix("Variant ")))))
+    paper_way = cost.paper_operations / 1e9
+    return {
+        "method": row,
+        **cells,
+        "counted": cost.parameters,
+        "paper_way": paper_way,
+        "difference": difference(paper_way, cells["flops"]),
+        "true": cost.flops / 1e9,
+        "own": cost.own_flops / 1e9,
+    }
