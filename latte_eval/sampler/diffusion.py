@@ -1,4 +1,4 @@
-"""Gaussian diffusion for sampling: the linear schedule, iDDPM respacing, DDPM and DDIM loops.
+"""Gaussian diffusion for sampling: the linear schedule, iDDPM respacing, DDPM and DDIM loops, and `SAMPLERS`.
 
 DDPM: Ho et al. 2020. Learned-range variance and fractional respacing: Nichol and Dhariwal 2021. DDIM: Song et
 al. 2021. Coefficients are computed in float64 and applied in float32, as the published sampler does.
@@ -14,8 +14,21 @@ import torch
 from torch import Tensor
 
 from latte_eval.errors import SamplerError
+from latte_eval.registry import Registry
 
 TRAINING_STEPS = 1000
+
+# Each takes (denoiser, x, schedule, step_noise, eta=, clip_x0=) and yields (x, predicted clean x).
+STEPPERS = Registry(
+    "sampler",
+    {
+        "ddpm": "latte_eval.sampler.diffusion:ddpm_steps",
+        "ddim": "latte_eval.sampler.diffusion:ddim_steps",
+        "dpmsolver++": "latte_eval.sampler.solvers:dpmsolver_steps",
+        "unipc": "latte_eval.sampler.solvers:unipc_steps",
+    },
+)
+SAMPLERS = tuple(STEPPERS.entries)
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]  # x [N, ...], timesteps [N] -> noise and variance logits
 
@@ -70,8 +83,12 @@ def respaced_timesteps(steps: int) -> np.ndarray:  # -> [steps] int64
 
 def make_schedule(steps: int = TRAINING_STEPS) -> Schedule:
     """The linear schedule 1e-4..0.02 over 1000 steps, respaced to `steps`."""
+    return schedule_at(respaced_timesteps(steps))
+
+
+def schedule_at(timesteps: np.ndarray) -> Schedule:  # [steps] int64, ascending
+    """The linear schedule respaced to given timesteps."""
     alphas_cumprod = np.cumprod(1 - np.linspace(1e-4, 0.02, TRAINING_STEPS))
-    timesteps = respaced_timesteps(steps)
     kept = alphas_cumprod[timesteps]
     betas = 1 - kept / np.append(1.0, kept[:-1])
     return Schedule(timesteps, betas, np.cumprod(1 - betas))
@@ -123,6 +140,27 @@ def ddim_step(prediction: Prediction, schedule: Schedule, x: Tensor, noise: Tens
     return mean + f32(sigma) * noise if i and sigma else mean
 
 
+def ddpm_steps(
+    denoiser: Denoiser, x: Tensor, schedule: Schedule, step_noise: Callable[[int], Tensor], *, eta: float, clip_x0: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Ancestral sampling."""
+    for k, i in enumerate(reversed(range(schedule.steps))):
+        prediction = predict(denoiser, schedule, x, i, clip_x0)
+        x = ddpm_step(prediction, step_noise(k), i) if i else prediction.mean
+        yield x, prediction.x0
+
+
+def ddim_steps(
+    denoiser: Denoiser, x: Tensor, schedule: Schedule, step_noise: Callable[[int], Tensor], *, eta: float, clip_x0: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """DDIM sampling, deterministic unless eta is positive."""
+    for k, i in enumerate(reversed(range(schedule.steps))):
+        prediction = predict(denoiser, schedule, x, i, clip_x0)
+        noise = step_noise(k) if i and eta else torch.zeros_like(x)
+        x = ddim_step(prediction, schedule, x, noise, i, eta)
+        yield x, prediction.x0
+
+
 def sample_steps(
     denoiser: Denoiser,
     x: Tensor,
@@ -138,14 +176,14 @@ def sample_steps(
     Args:
         denoiser: `(x, timesteps) -> [N, T, 2C, H, W]`.
         x: starting noise, [N, T, C, H, W] float32.
-        step_noise: k -> noise shaped like x; k = 0 is the first step taken, at the largest timestep.
-        sampler: "ddpm" or "ddim".
-        eta: noise share of DDIM; DDPM has none.
+        step_noise: k -> noise shaped like x; k = 0 is the first step taken, at the largest timestep. It is asked only
+            for steps that use it: never the last one, and none of DDIM with eta 0.
+        sampler: a name in `SAMPLERS`. The solvers take the number of steps from the schedule and choose their own
+            timesteps; they draw no noise.
+        eta: noise share of DDIM; the others have none.
         clip_x0: clamp the predicted clean x to -1..1. Published checkpoints are sampled without.
+
+    Raises:
+        UsageError: no such sampler.
     """
-    for k, i in enumerate(reversed(range(schedule.steps))):
-        prediction = predict(denoiser, schedule, x, i, clip_x0)
-        noise = step_noise(k)
-        ddpm = sampler == "ddpm"
-        x = ddpm_step(prediction, noise, i) if ddpm else ddim_step(prediction, schedule, x, noise, i, eta)
-        yield x, prediction.x0
+    yield from STEPPERS.get(sampler)(denoiser, x, schedule, step_noise, eta=eta, clip_x0=clip_x0)
