@@ -37,6 +37,19 @@ def open_archive(path: Path, sha256: str | None, *, trust: bool = False) -> tupl
     return module.eval(), found
 
 
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The state dict in a torch file, on the CPU; nothing in the file is run. Raises `WeightsError`."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        raise WeightsError(f"{path} is not a file of weights: {first_line(error)}") from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict):
+        raise WeightsError(f"{path} holds a {type(state).__name__} instead of a state dict")
+    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
+
+
 def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()

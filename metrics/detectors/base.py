@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Forward = Callable[[Tensor], dict[str, Tensor]]
 
 SEEDED_NOTE = "seeded random weights: not comparable with published numbers"
+TRUSTED_NOTE = "opened on trust, not the pinned file: not comparable with published numbers"
 
 
 @dataclass(frozen=True)
