@@ -60,7 +60,9 @@ def guided_denoiser(model: Latte, labels: Tensor | None, guidance: Guidance) -> 
     if labels is None:
         raise SamplerError(f"this checkpoint has {model.null_class} classes: its clips need labels")
     model.check_labels(labels.cpu())
-    # Timesteps are those of one step of a sampler: all equal.
+    if guidance.interval is None:
+        return lambda x, timesteps: model.guided_forward(x, timesteps, labels, guidance.scale)
+    # Timesteps are those of one step of a sampler: all equal. Looking at them makes a GPU's step wait, so only here.
     return lambda x, timesteps: model.guided_forward(x, timesteps, labels, guidance.scale_at(int(timesteps[0])))
 
 

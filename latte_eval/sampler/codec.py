@@ -1,0 +1,210 @@
+"""Codecs: from latents to uint8 frames, through the Stable Diffusion VAE or, for pixel-space models, as they are."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from latte_eval.errors import UsageError, WeightsError
+from latte_eval.seeding import numpy_generator
+from latte_eval.weights import cache_folder, file_sha256, user_folder
+
+SD_VAE = "stabilityai/sd-vae-ft-ema"
+SD_VAE_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
+# Latents are trained at this scale: Rombach et al. 2022.
+SCALE = 0.18215
+NAMES = ("auto", "identity", "vae-seeded")
+
+
+class Codec(Protocol):
+    """Latents to frames.
+
+    Attributes:
+        name: as in a result.
+        sha256: of the file of weights; None where there are none.
+        channels: of the latents.
+        factor: pixels of a side for one latent.
+    """
+
+    name: str
+    sha256: str | None
+    channels: int
+    factor: int
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Frames of a batch of clips. # [N, T, C, H, W] float -> [N, T, 3, H*factor, W*factor] uint8"""
+
+
+def to_uint8(x: Tensor) -> Tensor:  # -1..1 -> 0..255
+    """As the published sampler: scale, add a half, clamp, truncate; in the type of x, float16 included."""
+    return (((x * 0.5 + 0.5) * 255) + 0.5).clamp(0, 255).to(torch.uint8)
+
+
+class IdentityCodec:
+    """For checkpoints that were trained on pixels: latents of 3 channels in -1..1 are the frames."""
+
+    name = "identity"
+    sha256: str | None = None
+    channels = 3
+    factor = 1
+
+    def decode(self, latents: Tensor) -> Tensor:  # [N, T, 3, H, W] float -> [N, T, 3, H, W] uint8
+        return to_uint8(latents)
+
+
+class VaeCodec:
+    """A diffusers `AutoencoderKL`, decoding frame by frame.
+
+    On the CPU frames go through one at a time, so that a frame has the same bits whatever it is decoded with; on a
+    GPU as many as fit in half of the free memory.
+
+    Args:
+        vae: a diffusers `AutoencoderKL`; moved to `device` and `dtype`.
+        name, sha256: as in a result.
+    """
+
+    def __init__(
+        self, vae: Any, name: str, sha256: str | None, device: str = "cpu", dtype: torch.dtype = torch.float32
+    ):
+        self.vae = vae.to(device=torch.device(device), dtype=dtype).requires_grad_(False).eval()
+        self.name, self.sha256, self.dtype = name, sha256, dtype
+        self.channels: int = self.vae.config.latent_channels
+        self.factor: int = 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    @classmethod
+    def from_folder(cls, folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> VaeCodec:
+        """From a folder as diffusers saves it, or one whose subfolder `vae` is that. Raises `WeightsError`."""
+        folder = folder if (folder / "config.json").is_file() else folder / "vae"
+        weights = weights_file(folder)
+        autoencoder = quiet_autoencoder()
+        try:
+            vae = autoencoder.from_pretrained(folder, local_files_only=True, low_cpu_mem_usage=False)
+        except Exception as error:  # damaged files fail in many ways inside diffusers
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise WeightsError(f"the VAE in {folder} cannot be opened: {reason}") from error
+        name = folder.parent.name if folder.name == "vae" else folder.name
+        return cls(vae, name, file_sha256(weights), device, dtype)
+
+    @classmethod
+    def seeded(cls, device: str = "cpu", dtype: torch.dtype = torch.float32) -> VaeCodec:
+        """A small VAE of the same factor with weights from a seed: for trial runs only, its frames show nothing."""
+        sizes = {
+            "block_out_channels": (32, 32, 64, 64), "latent_channels": 4, "layers_per_block": 1, "norm_num_groups": 8,
+            "down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4,
+        }  # fmt: skip
+        vae = quiet_autoencoder()(**sizes)
+        vae.load_state_dict({key: seeded_weight(key, value) for key, value in vae.state_dict().items()})
+        recipe = json.dumps(["vae-seeded", {key: list(value.shape) for key, value in vae.state_dict().items()}])
+        return cls(vae, "vae-seeded", hashlib.sha256(recipe.encode()).hexdigest(), device, dtype)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:  # [N, T, C, H, W] float -> [N, T, 3, H*factor, W*factor] uint8
+        frames = latents.flatten(0, 1).to(self.vae.device, self.dtype)
+        batches = frames.split(self.frames_at_once(frames))
+        decoded = [to_uint8(self.vae.decode(batch / SCALE, return_dict=False)[0]) for batch in batches]
+        return torch.cat(decoded).unflatten(0, latents.shape[:2])
+
+    def frames_at_once(self, frames: Tensor) -> int:
+        """Frames that are decoded together. # frames [F, C, H, W]"""
+        if frames.device.type != "cuda":
+            return 1
+        free, _ = torch.cuda.mem_get_info(frames.device)
+        # The last stage is the largest: about four tensors of its input channels at full size live at once.
+        pixels = frames.shape[2] * frames.shape[3] * self.factor**2
+        frame_bytes = 4 * self.vae.config.block_out_channels[1] * pixels * frames.element_size()
+        return max(1, min(len(frames), free // 2 // frame_bytes))
+
+
+def seeded_weight(key: str, like: Tensor) -> Tensor:
+    """Norms start at one, biases at zero; weights are uniform with variance 1 / fan-in, the same on every platform."""
+    if like.ndim == 1:
+        return torch.full_like(like, 1.0 if key.endswith("weight") else 0.0)
+    words = numpy_generator("vae-seeded", key).bit_generator.random_raw(like.numel())
+    uniform = torch.from_numpy((words >> 40).astype("float32") / 2**24 - 0.5).reshape(like.shape)
+    return uniform * math.sqrt(12 / like[0].numel())
+
+
+def weights_file(folder: Path) -> Path:
+    """The file of weights in a diffusers folder. Raises `WeightsError` for a folder that is none."""
+    for name in ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"):
+        if (folder / name).is_file() and (folder / "config.json").is_file():
+            return folder / name
+    raise WeightsError(f"{folder} is not a diffusers VAE: it must hold {' and '.join(SD_VAE_FILES)}")
+
+
+def quiet_autoencoder() -> Any:
+    """diffusers' `AutoencoderKL`, without its warnings and bars."""
+    from diffusers import AutoencoderKL
+    from diffusers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    return AutoencoderKL
+
+
+def open_codec(name: str, channels: int, device: str = "cpu", dtype: str = "fp32") -> Codec:
+    """The codec for latents of so many channels.
+
+    Args:
+        name: `auto` (pixels for 3 channels, else the Stable Diffusion VAE), `identity`, `vae-seeded`, a folder, or a
+            hub repository `owner/name`.
+        dtype: `fp16` decodes in float16, as published. `bf16` decodes in float32: its 8 significant bits are too
+            coarse for pixels.
+
+    Raises:
+        WeightsError: the VAE is not there and cannot be had; says what to do.
+        UsageError: an unknown name, or a codec of other latents.
+    """
+    if name == "auto":
+        name = "identity" if channels == 3 else SD_VAE
+    codec: Codec = IdentityCodec() if name == "identity" else open_vae(name, device, dtype)
+    if codec.channels != channels:
+        raise UsageError(f"--vae {name} decodes latents of {codec.channels} channels, the checkpoint makes {channels}")
+    return codec
+
+
+def open_vae(name: str, device: str, dtype: str) -> VaeCodec:
+    """A VAE by name: `vae-seeded`, a folder, or a hub repository."""
+    precision = torch.float16 if dtype == "fp16" else torch.float32
+    if name == "vae-seeded":
+        return VaeCodec.seeded(device, precision)
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        folder = hub_folder(name.removeprefix("hf://"))
+    return VaeCodec.from_folder(folder, device, precision)
+
+
+def hub_folder(repository: str) -> Path:
+    """Local folder of a hub repository: the user's folder of weights, the cache, else downloaded."""
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+(@[\w./-]+)?", repository):
+        close = difflib.get_close_matches(repository, NAMES, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise UsageError(f"--vae {repository} is no folder; {hint}give {', '.join(NAMES)}, a folder or owner/name")
+    repository, _, revision = repository.partition("@")
+    for folder in (user_folder(), cache_folder()):
+        if folder and not revision and (folder / repository.split("/")[1]).is_dir():
+            return folder / repository.split("/")[1]
+    return fetch_vae(repository, f"@{revision}" if revision else "")
+
+
+def fetch_vae(repository: str, revision: str) -> Path:
+    """Download a VAE through the hub's cache. Raises `WeightsError` in one line that says what would help."""
+    from latte_eval.download import fetch_hub_file
+
+    try:
+        paths = [fetch_hub_file(f"hf://{repository}/{file}{revision}") for file in SD_VAE_FILES]
+    except WeightsError as error:
+        target = (user_folder() or cache_folder()) / repository.split("/")[1]
+        raise WeightsError(
+            f"the VAE {repository} is not here: {error}. Put its {' and '.join(SD_VAE_FILES)} into {target}, "
+            "name a folder with --vae DIR, or use --vae vae-seeded for a trial run"
+        ) from error
+    return paths[0].parent

@@ -1,0 +1,98 @@
+"""`SamplerSettings`: how a checkpoint is sampled, checked before anything is."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from latte_eval.errors import SamplerError
+from latte_eval.sampler.config import LatteConfig
+from latte_eval.sampler.diffusion import SAMPLERS, respaced_timesteps
+from latte_eval.sampler.guidance import Guidance
+
+DTYPES = ("fp32", "bf16", "fp16")
+LABEL_MODES = ("uniform", "balanced", "dataset")
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """How a checkpoint is sampled. Together with the checkpoint and the codec it settles every clip.
+
+    Attributes:
+        method: `ddpm` (ancestral, learned-range variance), `ddim`, or a fast solver of `diffusion.SAMPLERS`.
+        steps: 2..1000, spaced evenly over the training steps, both ends included.
+        guidance_scale: classifier-free guidance; 1 is none.
+        eta: noise share of DDIM, 0..1.
+        clip_x0: clamp the predicted clean latents to -1..1. Published checkpoints are sampled without.
+        dtype: of weights and activations: `fp32`, `bf16` or `fp16`; the state of the diffusion stays float32.
+        seed: clip i is a function of (seed, i).
+        label_mode: classes of a class-conditional checkpoint: `uniform` (drawn with the clip's own noise, as
+            published), `balanced` (every class once in each run of as many clips), or `dataset` (drawn by
+            `label_frequencies`).
+        label_frequencies: for `dataset`, the share of every class, in order; any positive scale.
+        guidance_interval: (low, high) noise levels between which guidance acts; None is everywhere.
+
+    Raises:
+        SamplerError: a value that does not exist or is out of range.
+    """
+
+    method: str = "ddpm"
+    steps: int = 250
+    guidance_scale: float = 1.0
+    eta: float = 0.0
+    clip_x0: bool = False
+    dtype: str = "fp32"
+    seed: int = 0
+    label_mode: str = "uniform"
+    label_frequencies: tuple[float, ...] | None = None
+    guidance_interval: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("--sampler", self.method, SAMPLERS)
+        check_choice("--dtype", self.dtype, DTYPES)
+        check_choice("labels", self.label_mode, LABEL_MODES)
+        respaced_timesteps(self.steps)
+        if not math.isfinite(self.guidance_scale) or self.guidance_scale < 0:
+            raise SamplerError(f"--guidance-scale {self.guidance_scale} must be a finite number, 0 or more")
+        if not 0 <= self.eta <= 1:
+            raise SamplerError(f"--eta {self.eta} is outside 0..1")
+        if self.eta and self.method != "ddim":
+            raise SamplerError(f"--eta {self.eta} belongs to --sampler ddim; {self.method} has none")
+        self.check_frequencies()
+        _ = self.guidance
+
+    @property
+    def guidance(self) -> Guidance:
+        """Scale and interval together. Raises `SamplerError` for an empty interval."""
+        return Guidance(self.guidance_scale, self.guidance_interval)
+
+    def check_frequencies(self) -> None:
+        """Frequencies go with `dataset`, and only with it."""
+        frequencies = self.label_frequencies
+        if (frequencies is not None) != (self.label_mode == "dataset"):
+            given = "without" if frequencies is None else "with"
+            raise SamplerError(f"labels {self.label_mode!r} came {given} label frequencies; `dataset` alone takes them")
+        if frequencies is not None and not (min(frequencies, default=-1) >= 0 and 0 < sum(frequencies) < math.inf):
+            raise SamplerError("label frequencies must be finite, none negative and not all zero")
+
+    def check_model(self, config: LatteConfig) -> None:
+        """Raise `SamplerError` for settings that this model cannot serve."""
+        if config.classes is None and self.guidance_scale != 1:
+            raise SamplerError(
+                f"--guidance-scale {self.guidance_scale:g} needs a class-conditional checkpoint, "
+                "this one is unconditional; use 1"
+            )
+        known = len(self.label_frequencies or ())
+        if config.classes is not None and known and known != config.classes:
+            raise SamplerError(f"{known} label frequencies were given; the checkpoint has {config.classes} classes")
+
+
+def check_choice(option: str, value: str, allowed: Iterable[str]) -> None:
+    """Raise `SamplerError` with a suggestion unless `value` is allowed."""
+    allowed = list(allowed)
+    if value not in allowed:
+        close = difflib.get_close_matches(str(value), allowed, n=1)
+        hint = f"Did you mean {close[0]}? " if close else ""
+        raise SamplerError(f"{option} cannot be {value!r}. {hint}One of: {', '.join(allowed)}")

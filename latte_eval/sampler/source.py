@@ -1,0 +1,196 @@
+"""`SampledSource`: a checkpoint as a source of clips.
+
+Clip i is a function of (seed, i) alone. Its generator gives, in this order, a number that chooses its class, its
+initial noise, and the noise of every step; they are drawn on the CPU, so they are the same for every device.
+
+Rounding in matrix products depends on how many rows they have, so two batch sizes differ in the last bits of the
+latents, and here and there in one value of a pixel. On the CPU the model therefore always runs on the same number of
+clips, whatever is asked for: there a clip has the same bits in every batch and for every number of threads. Bits may
+differ between devices, types of processor, versions of torch, and batch sizes on a GPU, where the whole batch runs at
+once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Generator, Tensor
+
+from latte_eval.clips import Clips, Rejected
+from latte_eval.errors import SamplerError
+from latte_eval.sampler.checkpoint import Checkpoint
+from latte_eval.sampler.codec import Codec
+from latte_eval.sampler.diffusion import make_schedule, sample_steps
+from latte_eval.sampler.guidance import guided_denoiser
+from latte_eval.sampler.latte import Latte
+from latte_eval.sampler.settings import SamplerSettings
+from latte_eval.seeding import clip_generator, numpy_generator
+
+# Counts up when a change here changes the clips.
+CODE_VERSION = 1
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+# On the CPU the model runs on as many clips as have this many tokens, at most 4. Larger ones gain nothing.
+CPU_TOKENS, CPU_CLIPS = 1024, 4
+
+OnStep = Callable[[int, int], None]
+
+
+class SampledSource:
+    """Clips of a checkpoint; implements `latte_eval.clips.ClipSource`.
+
+    Args:
+        checkpoint: where the model came from.
+        model: moved to `device` and to the type that `settings` say.
+        codec: makes frames of latents.
+        count: clips 0..count-1 exist.
+        on_step: called with (steps done, steps in all) of the batch that is being sampled.
+
+    Raises:
+        SamplerError: settings that the model cannot serve.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        model: Latte,
+        codec: Codec,
+        settings: SamplerSettings,
+        count: int,
+        device: str = "cpu",
+        on_step: OnStep | None = None,
+    ):
+        settings.check_model(model.config)
+        self.checkpoint, self.codec, self.settings, self.count = checkpoint, codec, settings, count
+        self.device, self.on_step = torch.device(device), on_step
+        self.model = model.to(self.device, DTYPES[settings.dtype]).eval()
+        self.schedule = make_schedule(settings.steps)
+
+    @property
+    def name(self) -> str:
+        return self.checkpoint.name
+
+    @property
+    def record(self) -> dict[str, object]:
+        """Everything that changes a clip, in JSON types."""
+        return {
+            "checkpoint": self.checkpoint.sha256,
+            "weights": self.checkpoint.weights,
+            "model": dataclasses.asdict(self.model.config),
+            **json.loads(json.dumps(vars(self.settings))),
+            "codec": self.codec.name,
+            "codec sha256": self.codec.sha256,
+            "sampler version": CODE_VERSION,
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(json.dumps(self.record, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def rejected(self) -> Sequence[Rejected]:
+        """Nothing: a checkpoint gives every clip or fails."""
+        return ()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def groups(self, indices: Sequence[int]) -> list[str]:
+        """Clips are drawn independently: one group each."""
+        return [f"clip-{index:06d}" for index in indices]
+
+    @torch.no_grad()
+    def clips(self, indices: Sequence[int]) -> Clips:
+        """Sample exactly these clips. Raises `SamplerError` for one that does not exist or comes out as NaN."""
+        for index in indices:
+            if not 0 <= index < self.count:
+                raise SamplerError(f"clip {index} is outside 0..{self.count - 1}")
+        parts = self.parts(indices)
+        pixels = [self.part_pixels(part, i, len(parts)) for i, part in enumerate(parts)]
+        return Clips(torch.cat(pixels)[: len(indices)], tuple(indices), self.labels(indices))
+
+    def parts(self, indices: Sequence[int]) -> list[list[int]]:
+        """The clips that go through the model together; on the CPU always as many, the last one repeated."""
+        size = len(indices) if self.device.type == "cuda" else self.clips_at_once
+        parts = [list(indices[start : start + size]) for start in range(0, len(indices), size)]
+        parts[-1] += parts[-1][-1:] * (size - len(parts[-1]))
+        return parts
+
+    @property
+    def clips_at_once(self) -> int:
+        """Clips that the model takes at once on the CPU."""
+        config = self.model.config
+        return max(1, min(CPU_CLIPS, CPU_TOKENS // (config.tokens * config.tubes)))
+
+    def part_pixels(self, indices: Sequence[int], part: int, parts: int) -> Tensor:  # -> [N, T, 3, H, W] uint8
+        steps, latents = self.settings.steps, torch.empty(0)
+        for done, latents in enumerate(self.states(indices), start=1):  # noqa: B007
+            if self.on_step:
+                self.on_step(part * steps + done, parts * steps)
+        self.check_finite(latents, indices)
+        return self.codec.decode(latents)
+
+    def states(self, indices: Sequence[int]) -> Iterator[Tensor]:  # each [N, T, C, H, W] float32
+        """The latents of these clips after every step; the last are the sampled ones."""
+        generators = [self.generator(index)[0] for index in indices]
+        labels, s = self.labels(indices), self.settings
+        on_device = None if labels is None else torch.tensor(labels, device=self.device)
+        denoiser = guided_denoiser(self.model, on_device, s.guidance)
+        states = sample_steps(
+            lambda x, timesteps: denoiser(x.to(DTYPES[s.dtype]), timesteps),
+            self.noise(generators),
+            self.schedule,
+            lambda step: self.noise(generators),
+            sampler=s.method,
+            eta=s.eta,
+            clip_x0=s.clip_x0,
+        )
+        return (x for x, _ in states)
+
+    def generator(self, index: int) -> tuple[Generator, float]:
+        """The generator of a clip, and the number in 0..1 that it gave first, which chooses the class."""
+        generator = clip_generator(self.settings.seed, index)
+        return generator, float(torch.rand((), generator=generator, dtype=torch.float64))
+
+    def noise(self, generators: Sequence[Generator]) -> Tensor:  # -> [N, T, C, H, W] float32
+        c = self.model.config
+        shape = (c.frames, c.channels, c.input_size, c.input_size)
+        noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+        # From pinned memory the copy does not wait for the step before.
+        return noise.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else noise
+
+    def labels(self, indices: Sequence[int]) -> tuple[int, ...] | None:
+        """The class of every clip; None for an unconditional checkpoint."""
+        if self.model.config.classes is None:
+            return None
+        return tuple(self.label(index, self.model.config.classes) for index in indices)
+
+    def label(self, index: int, classes: int) -> int:
+        """The class of one clip."""
+        s = self.settings
+        if s.label_mode == "balanced":
+            order = numpy_generator("labels", s.seed, index // classes).permutation(classes)
+            return int(order[index % classes])
+        return choose(self.generator(index)[1], s.label_frequencies or (1.0,) * classes)
+
+    def check_finite(self, latents: Tensor, indices: Sequence[int]) -> None:
+        finite = torch.isfinite(latents).flatten(1).all(1).tolist()
+        if not all(finite):
+            index, dtype = indices[finite.index(False)], self.settings.dtype
+            hint = "" if dtype == "fp32" else "; try --dtype fp32"
+            raise SamplerError(f"clip {index} came out as NaN or infinite, sampled in {dtype}{hint}")
+
+
+def choose(chance: float, frequencies: Sequence[float]) -> int:
+    """The class that a number in 0..1 falls on, where every class has its share of the line."""
+    target, passed = chance * sum(frequencies), 0.0
+    for label, share in enumerate(frequencies):
+        passed += share
+        if target < passed:
+            return label
+    return max(label for label, share in enumerate(frequencies) if share)

@@ -1,0 +1,107 @@
+"""Opening a file of tensors without running what it holds, and saying in one sentence why one cannot be opened."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import pickle
+import re
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from latte_eval.errors import CheckpointError
+
+GIT_LFS = b"version https://git-lfs"
+PRINTABLE = set(range(32, 127)) | {9, 10, 13} | set(range(128, 256))
+
+
+def read_tensor_file(path: Path) -> Any:
+    """What a torch or safetensors file holds, on the CPU, mapped rather than read where its format allows.
+
+    The metadata of a safetensors file comes under the key `__metadata__`.
+
+    Raises:
+        CheckpointError: no such file, not a file of tensors, a damaged one, or one that could run code.
+    """
+    head = read_head(path)
+    try:
+        if path.suffix == ".safetensors" or head[8:9] == b"{":
+            return read_safetensors(path)
+        return read_torch(path, zipped=head.startswith(b"PK"))
+    except CheckpointError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(refused_pickle(path, error)) from error
+    except Exception as error:  # damaged files fail in many ways, some of them in C++
+        raise CheckpointError(f"{path} cannot be read as a checkpoint: {first_sentence(error)}") from error
+
+
+def read_head(path: Path) -> bytes:
+    """The first bytes of a file that may hold tensors. Raises `CheckpointError` for what cannot."""
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder; name a checkpoint file{example_in(path)}")
+    if not path.exists():
+        raise CheckpointError(f"{path} does not exist{suggestion(path.name, names_beside(path))}")
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    if not head:
+        raise CheckpointError(f"{path} is empty (0 bytes); copy or download it again")
+    if head.startswith(GIT_LFS):
+        raise CheckpointError(f"{path} is a Git LFS pointer, not the checkpoint itself; run `git lfs pull` there")
+    if set(head) <= PRINTABLE:
+        begin = head[:24].decode("latin-1")
+        raise CheckpointError(f"{path} is a text file, not a checkpoint; it begins with {begin!r}")
+    return head
+
+
+def read_safetensors(path: Path) -> dict[str, Any]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt", device="cpu") as file:
+        return {"__metadata__": file.metadata() or {}, **{key: file.get_tensor(key) for key in file.keys()}}  # noqa: SIM118
+
+
+def read_torch(path: Path, zipped: bool) -> Any:
+    if zipped and not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path} is cut short ({path.stat().st_size:,} bytes); copy or download it again")
+    # Training scripts store their options as a Namespace, which holds values and runs nothing.
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+
+
+def refused_pickle(path: Path, error: pickle.UnpicklingError) -> str:
+    """Why `weights_only` refused: an object that could run code, or bytes that are no pickle."""
+    found = re.search(r"GLOBAL (\S+)", str(error))
+    if not found:
+        return f"{path} is not a checkpoint, or a damaged one: it does not hold pickled tensors"
+    return (
+        f"{path} holds {found[1]}, a Python object that could run code, and was not opened; "
+        "save the weights alone: torch.save({'ema': ema.state_dict()}, path)"
+    )
+
+
+def first_sentence(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].split(". ")[0].rstrip(".") if lines else type(error).__name__
+
+
+def names_beside(path: Path) -> list[str]:
+    """Files of the folder in which `path` was expected."""
+    return sorted(entry.name for entry in path.parent.iterdir() if entry.is_file()) if path.parent.is_dir() else []
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def example_in(folder: Path) -> str:
+    found = sorted(entry.name for entry in folder.iterdir() if entry.suffix in (".pt", ".pth", ".ckpt", ".safetensors"))
+    return f" in it, such as {found[-1]}" if found else ""
