@@ -1,0 +1,90 @@
+"""How long a video file says it is, in bytes: the part of a container that a cut file cannot hide."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+ISO_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp")
+EBML, SEGMENT = 0x1A45DFA3, 0x18538067
+
+
+def container_kind(path: Path) -> str | None:
+    """`iso` (mp4, mov), `riff` (avi), `matroska` (mkv, webm), `gif`, or None for another file."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    if head[4:8] in ISO_BOXES:
+        return "iso"
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return "riff"
+    if head[:4] == EBML.to_bytes(4, "big"):
+        return "matroska"
+    return "gif" if head[:4] == b"GIF8" else None
+
+
+def missing_bytes(path: Path) -> int:
+    """How many bytes, at least, a file lacks of what its container announces; 0 where it is whole or cannot say."""
+    measure = {"iso": iso_end, "riff": riff_end, "matroska": matroska_end, "gif": gif_end}
+    kind = container_kind(path)
+    if kind is None:
+        return 0
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        return max(0, measure[kind](file, size) - size)
+
+
+def iso_end(file: BinaryIO, size: int) -> int:
+    """The end of the last top-level box (ISO/IEC 14496-12, 4.2)."""
+    position = 0
+    while position + 8 <= size:
+        file.seek(position)
+        header = file.read(16)
+        length = int.from_bytes(header[:4], "big")
+        if length == 1:
+            length = int.from_bytes(header[8:16], "big")
+        if length < 8:  # 0: up to the end of the file, whatever that is
+            break
+        position += length
+    return position
+
+
+def riff_end(file: BinaryIO, size: int) -> int:
+    """The end of the last RIFF chunk; large AVI files have several."""
+    position = 0
+    while position + 12 <= size:
+        file.seek(position)
+        header = file.read(8)
+        if header[:4] != b"RIFF":
+            break
+        position += 8 + int.from_bytes(header[4:8], "little")
+        position += position % 2
+    return position if position - size != 1 else size  # the padding byte may be absent
+
+
+def matroska_end(file: BinaryIO, size: int) -> int:
+    """The end of the segment, where its length was written when the file was finished (RFC 8794)."""
+    position = 0
+    while position + 12 <= size:
+        file.seek(position)
+        header = file.read(12)
+        length_at = vint_length(header[0])
+        length_size = vint_length(header[length_at])
+        length = int.from_bytes(header[length_at : length_at + length_size], "big") - (1 << 7 * length_size)
+        if length == (1 << 7 * length_size) - 1:  # unknown: written as a live stream
+            break
+        position += length_at + length_size + length
+        if int.from_bytes(header[:4], "big") == SEGMENT:
+            break
+    return position
+
+
+def vint_length(first: int) -> int:
+    """Bytes of a variable-length integer that begins with this byte."""
+    return max(1, 9 - first.bit_length())
+
+
+def gif_end(file: BinaryIO, size: int) -> int:
+    """One byte past the end unless the file closes with the trailer byte 0x3B; padding may follow it."""
+    file.seek(max(0, size - 64))
+    return size if file.read().rstrip(b"\0").endswith(b";") else size + 1

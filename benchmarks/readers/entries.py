@@ -1,0 +1,102 @@
+"""Which files are one video: a video file, or all frames in one folder."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from latte_eval.benchmarks.readers.places import File, join, printable
+from latte_eval.seeding import identity_to_seed
+
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".avi", ".mkv", ".webm", ".mov", ".gif", ".mpg", ".mpeg")
+FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What should be one video.
+
+    Attributes:
+        path: its name: the relative path of the video file or of the folder of frames.
+        kind: `video` or `frames`.
+        folder: where its files lie, relative to the place.
+        names: the video file, or the frames in their order.
+        stamp: changes when a file changes.
+    """
+
+    path: str
+    kind: str
+    folder: str
+    names: tuple[str, ...]
+    stamp: str
+
+    @property
+    def files(self) -> list[str]:
+        """Relative paths of its files."""
+        return [join(self.folder, name) for name in self.names]
+
+
+def find_entries(folders: Iterable[tuple[str, list[File]]]) -> tuple[list[Entry], int]:
+    """Every entry in listed folders, and the number of other files, which are none of ours."""
+    entries, others = list[Entry](), 0
+    for folder, files in folders:
+        found = list(entries_of_folder(folder, files))
+        others += len(files) - sum(len(entry.names) for entry in found)
+        entries += found
+    return entries, others
+
+
+def entries_of_folder(folder: str, files: list[File]) -> Iterator[Entry]:
+    """The video files directly in a folder, and its images as one video."""
+    for file in files:
+        if has_suffix(file, VIDEO_SUFFIXES):
+            yield Entry(printable(join(folder, file.name)), "video", folder, (file.name,), stamp([file]))
+    frames = sorted((file for file in files if has_suffix(file, FRAME_SUFFIXES)), key=lambda f: natural_key(f.name))
+    if frames:
+        yield Entry(printable(folder) or ".", "frames", folder, tuple(f.name for f in frames), stamp(frames))
+
+
+def has_suffix(file: File, suffixes: tuple[str, ...]) -> bool:
+    return file.name.lower().endswith(suffixes)
+
+
+def stamp(files: Iterable[File]) -> str:
+    """A hash that changes when a file is added, removed, renamed or written."""
+    listing = "\n".join(f"{printable(file.name)}\t{file.size}\t{file.stamp}" for file in files)
+    return hashlib.sha256(listing.encode()).hexdigest()
+
+
+def natural_key(name: str) -> tuple[list[str | int], str]:
+    """Sorts frame2 before frame10, and padded names as ever."""
+    parts = re.split(r"([0-9]+)", name.rpartition(".")[0])  # text and numbers in turn
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+
+
+def path_key(entry: Entry) -> tuple[list[str], str]:
+    """Sorts as StyleGAN-V would: by the names of folders, a video file counting as the folder of its frames."""
+    name = entry.path.rpartition(".")[0] if entry.kind == "video" else entry.path
+    return name.split("/"), entry.path
+
+
+def selection_key(selection: str, seed: int, entry: Entry, window: int) -> tuple[object, ...]:
+    """Where a window of an entry stands in the order in which clips are chosen.
+
+    `sorted` goes by path. `seeded` goes by a hash of the seed, the path and the window: a further video takes a
+    place of its own and moves no other.
+    """
+    if selection == "sorted":
+        return (*path_key(entry), window)
+    return (identity_to_seed("selection", seed, entry.path, window), entry.path, window)
+
+
+def number_classes(classes: Sequence[str], entries: Iterable[Entry]) -> dict[str, int]:
+    """Numbers of the classes in their order; none where not a single entry lies in a class folder."""
+    numbers = {name: number for number, name in enumerate(classes)}
+    return numbers if any(class_of(entry, numbers) is not None for entry in entries) else {}
+
+
+def class_of(entry: Entry, classes: dict[str, int]) -> int | None:
+    """The class whose name the innermost folder around an entry has, or None."""
+    return next((classes[name] for name in reversed(entry.path.split("/")[:-1]) if name in classes), None)

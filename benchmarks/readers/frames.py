@@ -1,0 +1,67 @@
+"""Frames of a folder of images."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from latte_eval.benchmarks.readers.entries import Entry
+from latte_eval.benchmarks.readers.places import Place
+from latte_eval.errors import ClipError
+
+# What Pillow, and a zip archive beneath it, raise for a damaged image.
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, Image.DecompressionBombError)
+
+Size = tuple[int, int]  # width, height
+
+
+def common_size(place: Place, entry: Entry) -> Size:
+    """The size of all frames of a folder, from their headers alone.
+
+    Raises `ClipError` with both sizes where they differ, and for a file that is no image.
+    """
+    first: Size | None = None
+    for name, file in zip(entry.names, entry.files, strict=True):
+        with open_image(place, file) as image:
+            first = first or image.size
+            if image.size != first:
+                raise ClipError(
+                    f"frames of different sizes: {entry.names[0]} is {first[0]}x{first[1]}, "
+                    f"{name} is {image.width}x{image.height}"
+                )
+    assert first is not None  # an entry has frames
+    return first
+
+
+def read_frames(place: Place, entry: Entry, indices: Sequence[int]) -> Iterator[np.ndarray]:  # -> [H, W, 3] uint8 each
+    """The frames of these indices as RGB. Raises `ClipError` for one that is damaged."""
+    files = entry.files
+    for index in indices:
+        with open_image(place, files[index]) as image:
+            yield to_rgb(image)
+
+
+@contextmanager
+def open_image(place: Place, file: str) -> Iterator[Image.Image]:
+    """An opened image. What can go wrong with it, until it is closed, becomes a `ClipError` that names it."""
+    name = file.rpartition("/")[2]
+    try:
+        with place.open(file) as handle, Image.open(handle, formats=("JPEG", "PNG")) as image:
+            yield image
+    except UnidentifiedImageError as error:
+        raise ClipError(f"{name} is not an image") from error
+    except DAMAGE as error:
+        raise ClipError(f"damaged: {name}: {error}") from error
+
+
+def to_rgb(image: Image.Image) -> np.ndarray:  # -> [H, W, 3] uint8
+    """Any image as RGB in 8 bits. Alpha is dropped, not blended; 16-bit grey is scaled, where Pillow would clip it."""
+    if image.mode.startswith("I"):
+        grey = (np.asarray(image).astype(np.int64) + 128) // 257
+        return np.repeat(grey.clip(0, 255).astype(np.uint8)[..., None], 3, axis=-1)
+    return np.asarray(image.convert("RGB"))

@@ -1,0 +1,187 @@
+"""Where clips lie: a folder on disk or a zip archive, both as folders of named files."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from latte_eval.clips import Rejected
+from latte_eval.errors import ClipError, StoreError, UsageError
+
+# A member beyond either limit is a bomb or a mistake; video and image files hardly compress.
+MOST_BYTES = 8 * 2**30
+MOST_INFLATION, INFLATION_FLOOR = 100, 64 * 2**20
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as it is listed: name within its folder, bytes, and what tells a changed one from the same one."""
+
+    name: str
+    size: int
+    stamp: int
+
+
+@dataclass
+class Folder:
+    """A folder on disk.
+
+    Attributes:
+        root: paths of files are relative to it, with `/`.
+        rejected: folders and files that could not be listed, as far as `folders` has got.
+    """
+
+    root: Path
+    rejected: list[Rejected] = field(default_factory=list)
+
+    def folders(self) -> Iterator[tuple[str, list[File]]]:
+        """Relative path of every folder below the root, itself included, with its files; hidden ones are left out.
+
+        Links to folders are followed once. Raises `ClipError` if the root cannot be listed.
+        """
+        waiting, seen = [""], set()
+        while waiting:
+            folder = waiting.pop()
+            try:
+                status = (self.root / folder).stat()
+                if (status.st_dev, status.st_ino) in seen:
+                    continue
+                seen.add((status.st_dev, status.st_ino))
+                below, files = self.listing(folder)
+            except OSError as error:
+                if folder == "":
+                    raise ClipError(f"cannot read {self.root}: {error.strerror}") from error
+                self.rejected.append(Rejected(printable(folder), f"cannot be read: {error.strerror}"))
+                continue
+            waiting += [join(folder, name) for name in sorted(below, reverse=True)]
+            yield folder, files
+
+    def listing(self, folder: str) -> tuple[list[str], list[File]]:
+        """Names of the folders and the files in one folder."""
+        below, files = [], []
+        with os.scandir(self.root / folder) as entries:
+            for entry in entries:
+                if is_hidden(entry.name):
+                    continue
+                try:
+                    status = entry.stat()
+                except OSError as error:
+                    path = printable(join(folder, entry.name))
+                    self.rejected.append(Rejected(path, f"broken link: {error.strerror}"))
+                    continue
+                if stat.S_ISDIR(status.st_mode):
+                    below.append(entry.name)
+                elif stat.S_ISREG(status.st_mode):
+                    files.append(File(entry.name, status.st_size, status.st_mtime_ns))
+        return below, files
+
+    def open(self, path: str) -> IO[bytes]:
+        """One file for reading. Raises `OSError`."""
+        return (self.root / path).open("rb")
+
+    def local(self, path: str) -> AbstractContextManager[Path]:
+        """One file under a path of its own on disk, while it is needed."""
+        return nullcontext(self.root / path)
+
+
+class ZipFolder:
+    """A zip archive, or a folder within one; its members are read where they are.
+
+    Names of members are names only and never become paths on disk, so a name such as `../x` does no harm. Where the
+    archive of a folder holds that folder (`data.zip` with `data/...`), paths begin below it, as they would on disk.
+
+    Raises `ClipError` for a file that is no readable archive.
+    """
+
+    def __init__(self, path: Path, within: str = ""):
+        self.root, self.rejected = path, list[Rejected]()
+        try:
+            self.archive = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+            raise ClipError(f"{path} is not a readable zip archive: {error}") from error
+        members = {info.filename.replace("\\", "/").lstrip("/"): info for info in self.archive.infolist()}
+        self.members = {name: info for name, info in members.items() if not name.endswith("/")}
+        prefix = within.strip("/") or path.stem
+        if within or all(name.startswith(prefix + "/") or is_stray(name) for name in self.members):
+            start = len(prefix) + 1
+            self.members = {n[start:]: info for n, info in self.members.items() if n.startswith(prefix + "/")}
+
+    def folders(self) -> Iterator[tuple[str, list[File]]]:
+        """As `Folder.folders`."""
+        grouped: dict[str, list[File]] = {"": []}
+        for path, info in self.members.items():
+            folder, _, name = path.rpartition("/")
+            if not is_stray(path):
+                grouped.setdefault(folder, []).append(File(name, info.file_size, info.CRC))
+        yield from grouped.items()
+
+    def open(self, path: str) -> IO[bytes]:
+        """One member for reading. Raises `ClipError` for one that is damaged, locked or absurdly large."""
+        info, name = self.members[path], path.rpartition("/")[2]
+        if info.file_size > MOST_BYTES or info.file_size > max(INFLATION_FLOOR, MOST_INFLATION * info.compress_size):
+            raise ClipError(f"{name} is refused: {info.file_size:,} bytes unpacked from {info.compress_size:,}")
+        try:
+            return self.archive.open(info)
+        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            raise ClipError(f"{name} cannot be unpacked: {error}") from error
+
+    @contextmanager
+    def local(self, path: str) -> Iterator[Path]:
+        """One member as a temporary file. Raises `ClipError` as `open`, and `StoreError` where there is no room."""
+        with tempfile.NamedTemporaryFile(suffix=Path(path).suffix) as file:
+            try:
+                with self.open(path) as member:
+                    shutil.copyfileobj(member, file)
+                file.flush()
+            except (OSError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise StoreError(f"no room in {tempfile.gettempdir()} to unpack {path} of {self.root}") from error
+                raise ClipError(f"cannot be unpacked: {error}") from error
+            yield Path(file.name)
+
+
+Place = Folder | ZipFolder
+
+
+def open_place(path: Path, within: str = "") -> Place:
+    """A folder or a zip archive. Raises `UsageError` for a path that does not exist, `ClipError` for another file."""
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError as error:
+        raise UsageError(f"{path} does not exist") from error
+    except OSError as error:
+        raise ClipError(f"cannot read {path}: {error.strerror}") from error
+    if is_folder:
+        return Folder(path / within)
+    if path.suffix.lower() != ".zip" and not zipfile.is_zipfile(path):
+        raise ClipError(f"{path} is neither a folder nor a zip archive; name the folder that holds the videos")
+    return ZipFolder(path, within)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is none of the user's data."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def is_stray(path: str) -> bool:
+    """Whether any part of a member's name is hidden; `..` counts as hidden."""
+    return any(is_hidden(part) for part in path.split("/"))
+
+
+def join(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def printable(path: str) -> str:
+    """A path that can be printed and hashed, whatever bytes its name holds."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

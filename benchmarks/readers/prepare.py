@@ -1,0 +1,70 @@
+"""What happens to a frame between its file and a clip: crop, resize, and the lossy storage that still applies."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from latte_eval.protocol import Protocol
+
+FILTERS = {"lanczos": Image.Resampling.LANCZOS, "bilinear": Image.Resampling.BILINEAR}
+
+
+def storage_steps(kind: str, at_size: bool, side: str, protocol: Protocol) -> tuple[str, ...]:
+    """The lossy steps that a video still has to pass through, after what its files have been through already.
+
+    - Frames at the target size are what the published converters write: they are read as they are, on both sides.
+    - On the fake side H.264 stands for the file that a sampler's clip would be written to. A folder is past that,
+      so only the later steps (JPEG) remain.
+    - Everything else, which is every real video and real frames that had to be resized, takes all steps.
+
+    Args:
+        kind: `video` or `frames`.
+        at_size: whether its frames have the target size.
+        side: `real` or `fake`.
+    """
+    if kind == "frames" and at_size:
+        return ()
+    if side == "fake":
+        return tuple(step for step in protocol.fake_storage if not step.startswith("h264"))
+    return protocol.real_storage
+
+
+def has_target_size(width: int, height: int, protocol: Protocol) -> bool:
+    """Whether frames of this size need neither crop nor resize."""
+    return protocol.size is None or (width, height) == (protocol.size, protocol.size)
+
+
+def prepare_frame(frame: np.ndarray, protocol: Protocol) -> np.ndarray:  # [H, W, 3] uint8 -> [size, size, 3] uint8
+    """Bring a frame to the target size; one that has it, or a protocol without a size, is passed through untouched.
+
+    `crop-resize` is the converter of Vchitect/Latte@b27c24a, `resize-crop` that of universome/stylegan-v@3fecd69;
+    `none` resizes without a crop.
+    """
+    height, width = frame.shape[:2]
+    size = protocol.size
+    if size is None or has_target_size(width, height, protocol):
+        return frame
+    image = Image.fromarray(np.ascontiguousarray(frame))
+    if protocol.crop == "crop-resize":
+        image = centre_crop(image, min(width, height))
+    elif protocol.crop == "resize-crop":
+        image = centre_crop(resize_shorter_side(image, size, protocol.resample), size)
+    return np.asarray(resize(image, (size, size), protocol.resample))
+
+
+def centre_crop(image: Image.Image, side: int) -> Image.Image:
+    """The square of this side in the middle, rounded towards the top left."""
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side))
+
+
+def resize_shorter_side(image: Image.Image, size: int, resample: str) -> Image.Image:
+    """Bring the shorter side to `size`; the longer one is rounded down."""
+    if image.width <= image.height:
+        return resize(image, (size, image.height * size // image.width), resample)
+    return resize(image, (image.width * size // image.height, size), resample)
+
+
+def resize(image: Image.Image, size: tuple[int, int], resample: str) -> Image.Image:
+    return image if image.size == size else image.resize(size, FILTERS[resample])

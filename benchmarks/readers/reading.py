@@ -1,0 +1,92 @@
+"""Windows of one video as clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from latte_eval.benchmarks.readers.entries import Entry
+from latte_eval.benchmarks.readers.frames import read_frames
+from latte_eval.benchmarks.readers.places import Place
+from latte_eval.benchmarks.readers.prepare import prepare_frame
+from latte_eval.benchmarks.readers.video import Damaged, count_frames, read_video
+from latte_eval.errors import ClipError
+from latte_eval.protocol import Protocol
+from latte_eval.storage import store_frames
+
+# So many frames of a video are decoded at least once, whichever of them a clip needs: a damaged file is damaged.
+CHECKED_FRAMES = 1000
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window of one video: a candidate clip.
+
+    Attributes:
+        number: its place among the windows of the video.
+        frames: indices of its frames.
+        steps: lossy storage that it still passes through.
+    """
+
+    entry: Entry
+    number: int
+    frames: range
+    steps: tuple[str, ...]
+
+
+def video_length(place: Place, entry: Entry) -> int:
+    """Frames of a video, without decoding them. Raises `ClipError`."""
+    if entry.kind == "frames":
+        return len(entry.names)
+    with place.local(entry.files[0]) as path:
+        return count_frames(path)
+
+
+def read_windows(
+    place: Place, windows: Sequence[Window], protocol: Protocol, check: bool
+) -> list[np.ndarray | ClipError]:  # [T, H, W, 3] uint8 each
+    """Windows of one video in one pass over it: the clip, or the reason why there is none.
+
+    Damage among the first `CHECKED_FRAMES` frames spoils every window, later damage the windows that end behind it:
+    so what becomes of a window does not depend on those that are read with it. Frames are brought to the target size
+    one by one, and neither length nor size of a video counts in memory.
+
+    Args:
+        check: look for damage; False for a video that has been read before without finding any.
+    """
+    wanted = sorted({index for window in windows for index in window.frames})
+    frames: dict[int, np.ndarray] = {}
+    reason: ClipError | None = None
+    try:
+        for index, frame in zip(wanted, read_entry(place, windows[0].entry, wanted, check), strict=True):
+            frames[index] = prepare_frame(frame, protocol)
+    except ClipError as error:
+        reason = error
+    except OSError as error:
+        reason = ClipError(f"cannot be read: {error.strerror}")
+    if isinstance(reason, Damaged) and reason.frame < CHECKED_FRAMES:
+        return [reason] * len(windows)
+    return [join_window(window, frames, reason) for window in windows]
+
+
+def read_entry(place: Place, entry: Entry, indices: Sequence[int], check: bool) -> Iterator[np.ndarray]:
+    """The frames of these ascending indices, [H, W, 3] uint8 each. Raises `ClipError` and `OSError`."""
+    if entry.kind == "frames":
+        yield from read_frames(place, entry, indices)
+        return
+    with place.local(entry.files[0]) as path:
+        yield from read_video(path, indices, check=CHECKED_FRAMES if check else 0)
+
+
+def join_window(window: Window, frames: dict[int, np.ndarray], reason: ClipError | None) -> np.ndarray | ClipError:
+    """The frames of one window as a clip, [T, H, W, 3] uint8, after its storage."""
+    if reason and window.frames[-1] not in frames:
+        return reason
+    chosen = [frames[index] for index in window.frames]
+    first = chosen[0].shape
+    for frame in chosen:
+        if frame.shape != first:
+            return ClipError(f"frames of different sizes: {first[1]}x{first[0]} and {frame.shape[1]}x{frame.shape[0]}")
+    return store_frames(np.stack(chosen), window.steps)

@@ -1,0 +1,148 @@
+"""Frames of a video file, by index, through PyAV.
+
+Frames are counted in the order in which they are shown, whatever their times: a variable frame rate or times out of
+order change nothing. A file is decoded from its first frame up to the last one asked for and never sought in: behind
+a seek, H.264 with open groups of pictures, MPEG-4 part 2 and MPEG-2 give other frames than the ones counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.video.stream import VideoStream
+
+from latte_eval.benchmarks.readers.containers import container_kind, missing_bytes
+from latte_eval.errors import ClipError
+
+# A text file called x.mp4 must not make FFmpeg open what it names: no playlists, no network.
+OPTIONS = {
+    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpeg,mpegvideo,mpegts",
+    "protocol_whitelist": "file",
+}
+# AVI headers may count a frame that was never written; beyond this share frames are lost.
+LOST_SHARE = 0.05
+
+
+def count_frames(path: Path) -> int:
+    """Frames that a video file shows, without decoding it.
+
+    Raises `ClipError` with the reason for a file that is empty, no video, or shorter than its container says.
+    """
+    with open_video(path) as (container, stream):
+        stored, shown = count_packets(container, stream)
+        declared = declared_frames(container, stream)
+    check_whole(path, stored, declared)
+    return shown
+
+
+def check_whole(path: Path, stored: int, declared: int) -> None:
+    """Raise `ClipError` for a file that was cut, by its own account of its length in bytes and in frames.
+
+    A file cut behind its last frame has lost nothing. Only mp4, mov and avi count their frames; there, an edit list
+    may leave frames of a whole mp4 or mov file out on purpose, so that fewer frames alone prove nothing.
+    """
+    kind, missing = container_kind(path), missing_bytes(path)
+    counts = kind in ("iso", "riff") and declared > 0
+    cut = missing and not (counts and stored >= declared)
+    if cut or (kind == "riff" and stored < declared * (1 - LOST_SHARE)):
+        of = f" of {'' if counts else 'about '}{declared:,}" if declared > stored else ""
+        raise ClipError(f"truncated: {stored:,}{of} frames{lost_bytes(missing)}")
+
+
+def lost_bytes(missing: int) -> str:
+    return f", {missing:,} bytes are missing" if missing > 1 else ", the end is missing" if missing else ""
+
+
+class Damaged(ClipError):
+    """A video that does not decode cleanly at one of its frames."""
+
+    def __init__(self, frame: int, what: str):
+        self.frame = frame
+        super().__init__(f"damaged: {what}")
+
+
+def read_video(path: Path, indices: Sequence[int], check: int = 0) -> Iterator[np.ndarray]:  # -> [H, W, 3] uint8 each
+    """The frames of these ascending indices, RGB and upright.
+
+    Args:
+        check: decode at least so many frames, or to the end, before the iterator is exhausted.
+
+    Raises:
+        Damaged: a frame up to there does not decode cleanly, or one of `indices` is not there.
+    """
+    waiting = iter(indices)
+    following = next(waiting, None)
+    with open_video(path) as (container, stream):
+        stream.codec_context.thread_count = 1  # videos are read side by side
+        for index, frame in enumerate(clean_frames(container.decode(stream))):
+            if index == following:
+                yield upright(frame)
+                following = next(waiting, None)
+            if following is None and index + 1 >= check:
+                return
+    if following is not None:
+        raise Damaged(following, f"it ends before frame {following}")
+
+
+def clean_frames(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    """Decoded frames as they are. Raises `Damaged` at one that is missing, or was patched up by the decoder."""
+    index = 0
+    try:
+        for index, frame in enumerate(frames):
+            if frame.is_corrupt:
+                raise Damaged(index, f"frame {index} does not decode cleanly")
+            yield frame
+    except FFmpegError as error:
+        raise Damaged(index + 1, f"frame {index + 1} does not decode ({error.strerror})") from error
+
+
+def upright(frame: av.VideoFrame) -> np.ndarray:  # -> [H, W, 3] uint8
+    """Pixels of a frame, turned as a player would turn them."""
+    return np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+
+
+@contextmanager
+def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """An opened file and its video stream. Raises `ClipError`, and `OSError` for one that cannot be read at all."""
+    if path.stat().st_size == 0:
+        raise ClipError("empty file")
+    kind = container_kind(path)
+    try:
+        # `file:` keeps FFmpeg from reading a colon in the name as a protocol.
+        with av.open(f"file:{path.absolute()}", options=OPTIONS) as container:
+            stream = container.streams.best("video")
+            if not isinstance(stream, VideoStream) or stream.codec_context is None:
+                raise ClipError("no video stream that can be decoded")
+            yield container, stream
+    except FFmpegError as error:
+        if kind is None:
+            raise ClipError("not a video file") from error
+        raise ClipError(f"damaged: {error.strerror}{lost_bytes(missing_bytes(path))}") from error
+
+
+def count_packets(container: InputContainer, stream: VideoStream) -> tuple[int, int]:
+    """Frames that are stored whole, and those of them that are shown."""
+    stored = hidden = 0
+    for packet in container.demux(stream):
+        if packet.size and not packet.is_corrupt:
+            stored += 1
+            hidden += packet.is_discard
+    return stored, stored - hidden
+
+
+def declared_frames(container: InputContainer, stream: VideoStream) -> int:
+    """The container's own frame count, or what follows from its duration; 0 where it gives neither."""
+    if stream.frames:
+        return stream.frames
+    clock = re.match(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))
+    seconds = (container.duration or 0) / av.time_base
+    if clock:
+        seconds = int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3])
+    return round(seconds * float(stream.average_rate or 0))

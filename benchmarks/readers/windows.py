@@ -1,0 +1,58 @@
+"""Which frames of a video become a clip.
+
+Source: universome/stylegan-v@3fecd69 and Vchitect/Latte@b27c24a agree in every rule here. What they leave to
+chance, the offset, is a function of the seed and of the video's own path.
+"""
+
+from __future__ import annotations
+
+from latte_eval.errors import ClipError
+from latte_eval.protocol import Protocol
+from latte_eval.seeding import numpy_generator
+
+
+class TooShort(ClipError):
+    """A video with fewer frames than a clip needs."""
+
+    def __init__(self, found: int, frames: int, stride: int):
+        self.found, self.needed = found, frames * stride
+        super().__init__(f"too short: {found} frames, {self.needed} needed ({frames} at stride {stride})")
+
+
+def side_stride(protocol: Protocol, side: str) -> int:
+    """Distance between the frames of a clip on one side."""
+    return protocol.real_stride if side == "real" else protocol.fake_stride
+
+
+def window_starts(length: int, protocol: Protocol, side: str, seed: int, path: str) -> list[int]:
+    """First frames of the windows of a video: one, or every non-overlapping one.
+
+    A generated video gives its first frames, a real one a window at an offset of its own.
+
+    Raises:
+        TooShort: the video has fewer than frames x stride frames. Fewer would do, frames x stride is the rule.
+    """
+    frames, stride = protocol.frames, side_stride(protocol, side)
+    if length < frames * stride:
+        raise TooShort(length, frames, stride)
+    if protocol.windows == "all":
+        return list(range(0, length - frames * stride + 1, frames * stride))
+    if side == "fake" or protocol.real_offset == "zero":
+        return [0]
+    return [seeded_offset(length, frames, stride, seed, path)]
+
+
+def highest_offset(length: int, frames: int, stride: int) -> int:
+    """The last first frame of a window that stays within the video."""
+    return length - frames * stride + stride - 1
+
+
+def seeded_offset(length: int, frames: int, stride: int, seed: int, path: str) -> int:
+    """An offset in 0..`highest_offset`, both included, that belongs to this video under this seed."""
+    random = numpy_generator("window offset", seed, path)
+    return int(random.integers(0, highest_offset(length, frames, stride), endpoint=True))
+
+
+def frame_indices(start: int, frames: int, stride: int) -> range:
+    """Indices of the frames of a window."""
+    return range(start, start + frames * stride, stride)

@@ -1,0 +1,103 @@
+"""The lossy steps that clips pass through before they are measured, applied in memory.
+
+Published numbers were computed from files: samples written as H.264, and frames of both sides written as JPEG.
+`Protocol.real_storage` and `Protocol.fake_storage` name those steps; here they happen without the files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from latte_eval.clips import Clips, ClipSource, Rejected
+from latte_eval.media import from_frames, h264_round_trip, to_frames
+from latte_eval.protocol import check_choice
+
+# Counts up when a step changes what it returns.
+STEP_VERSION = 1
+
+JPEG_QUALITY = 75
+CHROMA_420 = 2  # Pillow's number for 4:2:0
+
+
+def jpeg_round_trip(frames: np.ndarray) -> np.ndarray:  # [T, H, W, 3] uint8 -> same
+    """Frames as they come back from JPEG files of quality 75, 4:2:0.
+
+    The converters of StyleGAN-V and Latte ask for `q=95`, which Pillow ignores: their files have its default, 75.
+    """
+    return np.stack([jpeg_frame(frame) for frame in frames])
+
+
+def jpeg_frame(frame: np.ndarray) -> np.ndarray:  # [H, W, 3] uint8 -> same
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=CHROMA_420)
+    return np.asarray(Image.open(buffer))
+
+
+STEPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"h264-crf5": h264_round_trip, "jpeg75": jpeg_round_trip}
+
+
+def store_frames(frames: np.ndarray, steps: Sequence[str]) -> np.ndarray:  # [T, H, W, 3] uint8 -> same
+    """The frames of one clip after all steps, in order. Raises `ProtocolError` for a step that does not exist."""
+    for step in steps:
+        check_choice("storage step", step, STEPS)
+        frames = STEPS[step](frames)
+    return frames
+
+
+def apply_storage(clips: Clips, steps: Sequence[str]) -> Clips:  # [N, T, 3, H, W] uint8 -> same
+    """Clips after all steps, in order. Each clip is stored on its own, so neither batch nor threads matter.
+
+    Raises `ProtocolError` for a step that does not exist.
+    """
+    if not steps or not len(clips):
+        return clips
+    with ThreadPoolExecutor(min(len(clips), os.cpu_count() or 1)) as pool:
+        stored = list(pool.map(lambda clip: store_clip(clip, steps), clips.pixels))
+    return Clips(torch.stack(stored), clips.indices, clips.labels)
+
+
+def store_clip(clip: Tensor, steps: Sequence[str]) -> Tensor:  # [T, 3, H, W] uint8 -> same
+    return from_frames(store_frames(to_frames(clip), steps))
+
+
+@dataclass(frozen=True)
+class StoredSource:
+    """A clip source whose clips pass through lossy steps; without steps it is the source itself."""
+
+    source: ClipSource
+    steps: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def fingerprint(self) -> str:
+        if not self.steps:
+            return self.source.fingerprint
+        parts = ["stored", STEP_VERSION, self.source.fingerprint, list(self.steps)]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    @property
+    def rejected(self) -> Sequence[Rejected]:
+        return self.source.rejected
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def clips(self, indices: Sequence[int]) -> Clips:
+        return apply_storage(self.source.clips(indices), self.steps)
+
+    def groups(self, indices: Sequence[int]) -> list[str]:
+        return self.source.groups(indices)
