@@ -25,6 +25,10 @@ class FeatureError(LatteEvalError):
     """Features, probabilities or moments that are not a table of finite numbers of the expected shape."""
 
 
+class GeneratorError(LatteEvalError):
+    """A generator of somebody else's that cannot be opened, breaks off, or gives what is not a clip."""
+
+
 class NotEnoughClips(LatteEvalError):
     """A side that holds fewer clips than the protocol or the user asks for."""
 
