@@ -111,7 +111,8 @@ def extract_shard(
     if not lacking:
         on_clips(stop - start)
         return
-    known, indices = len(source.rejected), []
+    known = len(source.rejected)
+    indices: list[int] = []
     outputs: dict[str, dict[str, list[np.ndarray]]] = {detector.name: {} for detector in lacking}
     for batch in in_batches(range(start, stop), batch_size):
         clips = source.clips(batch)

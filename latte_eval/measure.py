@@ -10,6 +10,8 @@ import numpy as np
 
 from latte_eval.extract import Features
 
+Progress = Callable[[int, int], None]  # done, total
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -28,28 +30,18 @@ class Metric:
     """A metric is a row: its detector, whether it has a real side, and how features become a value.
 
     Attributes:
-        detector: default detector; any of its family can take its place.
-        outputs: which output of the detector it reads.
+        families: detectors that can serve it, the default first; each also as `-seeded`.
+        output: which output of the detector it reads.
+        needs_real: whether it compares with real clips.
         measure: (fake, real or None, with_interval, progress) -> Measurement.
     """
 
     name: str
     title: str
-    detector: str
+    families: tuple[str, ...]
+    output: str
     needs_real: bool
-    outputs: tuple[str, ...]
     measure: Callable[[Features, Features | None, bool, Progress], Measurement]
-
-    @property
-    def family(self) -> str:
-        return self.detector.removesuffix("-seeded")
-
-
-Progress = Callable[[int, int], None]
-
-
-def no_progress(done: int, total: int) -> None:
-    """Takes (done, total) and shows nothing."""
 
 
 def feature_rows(features: Features) -> tuple[np.ndarray, list[str]]:
@@ -63,29 +55,24 @@ def feature_rows(features: Features) -> tuple[np.ndarray, list[str]]:
 def measure_frechet(fake: Features, real: Features | None, interval: bool, progress: Progress) -> Measurement:
     """Fréchet distance, covariances divided by N."""
     from latte_eval.metrics import Moments, frechet_distance, frechet_distance_from_features
+    from latte_eval.metrics.uncertainty import frechet_uncertainty
 
     assert real is not None
     (fake_rows, fake_groups), (real_rows, real_groups) = feature_rows(fake), feature_rows(real)
     if interval:
-        from latte_eval.metrics.uncertainty import frechet_uncertainty
-
         found = frechet_uncertainty(real_rows, fake_rows, real_groups, fake_groups, progress=progress)
-        return with_uncertainty(found.to_dict(), real_rows, real_groups)
+        return from_uncertainty(found.to_dict())
     if max(len(real_rows), len(fake_rows)) < real_rows.shape[1]:
         return Measurement(frechet_distance_from_features(real_rows, fake_rows))
     return Measurement(frechet_distance(Moments.from_features(real_rows), Moments.from_features(fake_rows)))
 
 
-def with_uncertainty(found: dict[str, Any], real_rows: np.ndarray, real_groups: list[str]) -> Measurement:
-    """A measurement from the dictionary of an `Uncertainty`, with the floor of the real side beside it."""
-    known = {key: found.pop(key, None) for key in ("value", "interval", "standard_error", "corrected", "floor")}
-    return Measurement(**known, details=found)
-
-
-def measure_kernel(fake: Features, real: Features | None, interval: bool, progress: Progress) -> Measurement:
-    raise NotImplementedError
+def from_uncertainty(found: dict[str, Any]) -> Measurement:
+    """A measurement from the dictionary of an `Uncertainty`; what `Result` has no field for goes to the details."""
+    known = {name: found.pop(name) for name in ("interval", "standard_error", "corrected", "floor")}
+    return Measurement(found.pop("value"), **known, details=found)
 
 
 METRICS: dict[str, Metric] = {
-    "fvd": Metric("fvd", "Fréchet video distance", "i3d", True, ("features",), measure_frechet),
+    "fvd": Metric("fvd", "Fréchet video distance", ("i3d",), "features", True, measure_frechet),
 }

@@ -124,7 +124,9 @@ def measure(
     """One metric from the features of both sides."""
     metric, detector = METRICS[name], evaluation.detectors[name].name
     with reporter.bar(f"{name} interval", None) as advance:
-        return metric.measure(fake[detector], real.get(detector), evaluation.request, advance)
+        return metric.measure(
+            fake[detector], real.get(detector), evaluation.request.interval, lambda done, total: advance(1)
+        )
 
 
 def make_result(

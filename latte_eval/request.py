@@ -98,6 +98,11 @@ class Request:
         return self.clips is not None or self.resolved_benchmark is not None
 
     @property
+    def is_trial(self) -> bool:
+        """Whether every detector is a seeded one: then no number of this request means anything elsewhere."""
+        return all(name.endswith("-seeded") for name in self.detector_names())
+
+    @property
     def clips_at_once(self) -> int:
         return self.batch_size or (32 if self.device.startswith("cuda") else 8)
 
@@ -108,11 +113,11 @@ class Request:
 
     def detector_for(self, metric: str) -> str:
         """Name of the detector that a metric uses under this request."""
-        default, family = METRICS[metric].detector, METRICS[metric].family
+        families = METRICS[metric].families
         for name in self.detectors:
-            if name.removesuffix("-seeded") in METRICS[metric].families:
+            if name.removesuffix("-seeded") in families:
                 return name
-        return f"{family}-seeded" if "seeded" in self.detectors or self.is_demo else default
+        return f"{families[0]}-seeded" if "seeded" in self.detectors or self.is_demo else families[0]
 
     def detector_names(self) -> list[str]:
         """Every detector the request needs. Raises `UsageError` for one that no metric of it can use."""

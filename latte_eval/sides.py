@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latte_eval.clips import ClipSource
+from latte_eval.errors import WeightsError
 from latte_eval.extract import check_enough
 from latte_eval.protocol import Protocol
 from latte_eval.reporter import Reporter
 from latte_eval.request import Request
 from latte_eval.stats import StatsSource
+from latte_eval.storage import StoredSource
 
 if TYPE_CHECKING:
-    from latte_eval.sampler import Checkpoint, SamplerSettings
+    from latte_eval.sampler import Checkpoint, Codec, Latte, SampledSource, SamplerSettings
 
 # Clips that a checkpoint gives where nobody says how many: the count of the published tables.
 MOST_CLIPS = 2048
@@ -52,8 +54,8 @@ class OpenedModel:
     """A checkpoint that is ready to be sampled."""
 
     checkpoint: Checkpoint
-    model: Any
-    codec: Any
+    model: Latte
+    codec: Codec
     settings: SamplerSettings
 
     @property
@@ -62,25 +64,34 @@ class OpenedModel:
         return self.model.config.input_size * self.codec.factor
 
     def checkpoint_record(self) -> dict[str, Any]:
+        """What a result says about its checkpoint."""
         c = self.checkpoint
         return {"name": c.name, "sha256": c.sha256, "weights": c.weights, "iteration": c.iteration,
                 "frames": self.model.config.frames, "size": self.frame_size}  # fmt: skip
 
     def sampler_record(self) -> dict[str, Any]:
+        """What a result says about how it was sampled."""
         return {**vars(self.settings), "codec": self.codec.name, "codec_sha256": self.codec.sha256}
+
+    def source(self, count: int, device: str, reporter: Reporter) -> SampledSource:
+        """Clips 0..count-1 of the checkpoint."""
+        from latte_eval.sampler import SampledSource
+
+        return SampledSource(self.checkpoint, self.model, self.codec, self.settings, count, device, reporter.step)
 
 
 def open_sides(request: Request, reporter: Reporter) -> tuple[Protocol, Side | None, Side]:
     """Protocol, real side (None where no metric needs one) and fake side, each able to give what is wanted."""
-    opened = open_model(request) if request.ckpt else None
     protocol = request.resolved_protocol()
+    opened = open_model(request, protocol.labels) if request.ckpt else None
     if opened and request.resolved_benchmark is None and not any(p.startswith("size=") for p in request.params):
         protocol = protocol.replace(size=opened.frame_size)
     real = open_real(request, protocol, reporter) if request.needs_real else None
     if opened is None:
         return protocol, real, open_fake_folder(request, protocol, reporter)
     count = protocol.fake_clips or min(MOST_CLIPS, real.expected if real else MOST_CLIPS)
-    return protocol, real, sampled_side(opened, protocol, count, request, reporter)
+    source = StoredSource(opened.source(count, request.device, reporter), protocol.fake_storage)
+    return protocol, real, Side(source, count, None, opened.checkpoint_record(), opened.sampler_record())
 
 
 def open_real(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
@@ -91,21 +102,23 @@ def open_real(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
         return Side(ShapesSource(protocol.real_clips or MOST_CLIPS, seed=request.seed), wanted=protocol.real_clips)
     if request.real and request.real.suffix == ".safetensors":
         return Side(StatsSource.open(request.real))
-    path = real_path(request)
-    source = open_folder(path, protocol, request.seed, "real", reporter)
+    source = open_real_folder(request, protocol, reporter)
     exact = request.clips is not None and request.resolved_benchmark is None
     side = Side(source, wanted=protocol.real_clips) if exact else Side(source, at_most=protocol.real_clips)
     return side.checked()
 
 
-def real_path(request: Request) -> Path:
-    """The folder of real videos: on a benchmark, the part of it that counts."""
+def open_real_folder(request: Request, protocol: Protocol, reporter: Reporter) -> ClipSource:
+    """The folder of real videos; on a benchmark, the part of it that counts."""
     assert request.real is not None
     if request.resolved_benchmark is None:
-        return request.real
+        return open_folder(request.real, protocol, request.seed, "real", reporter)
     from latte_eval.benchmarks.catalogue import find_benchmark
 
-    return find_benchmark(request.resolved_benchmark).locate(request.real).path
+    benchmark = find_benchmark(request.resolved_benchmark)
+    found = benchmark.locate(request.real, protocol.real_split)
+    choices = {"classes": benchmark.classes, "within": found.within, "keep": found.keeps}
+    return open_folder(found.path, protocol, request.seed, "real", reporter, **choices)
 
 
 def open_fake_folder(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
@@ -117,26 +130,48 @@ def open_fake_folder(request: Request, protocol: Protocol, reporter: Reporter) -
     return side.checked()
 
 
-def open_folder(path: Path, protocol: Protocol, seed: int, side: str, reporter: Reporter) -> ClipSource:
-    """A folder or zip as clips, scanned with a bar."""
+def open_folder(
+    path: Path, protocol: Protocol, seed: int, side: str, reporter: Reporter, **choices: Any
+) -> ClipSource:
+    """A folder or zip as clips, examined with a bar; `choices` go to `FolderSource`."""
     from latte_eval.benchmarks.readers import FolderSource
 
-    with reporter.bar(f"scan {path.name}", None) as advance:
-        return FolderSource(path, protocol, seed, side, progress=advance)
+    with reporter.bar(f"examine {path.name}", None) as advance:
+        return FolderSource(path, protocol, seed, side, progress=advance, **choices)
 
 
-def open_model(request: Request) -> OpenedModel:
-    """Load checkpoint and codec, and settle how the checkpoint is sampled."""
-    from latte_eval.sampler import Latte, load_checkpoint, open_codec
+def open_model(request: Request, label_mode: str = "uniform") -> OpenedModel:
+    """Load checkpoint and codec, and settle how the checkpoint is sampled.
+
+    Raises `CheckpointError`, `SamplerError`, `WeightsError` or `UsageError` before anything is sampled.
+    """
+    from latte_eval.sampler import load_checkpoint
 
     assert request.ckpt is not None
+    settings = sampler_settings(request, label_mode)
     checkpoint = load_checkpoint(request.ckpt)
-    model = Latte.from_state_dict(checkpoint.state, heads=request.heads or checkpoint.heads)
-    codec = open_codec(codec_name(request), model.config.channels, request.device, request.dtype)
-    return OpenedModel(checkpoint, model, codec, sampler_settings(request))
+    model = checkpoint.build(request.heads)
+    settings.check_model(model.config)
+    if request.resolved_benchmark not in (None, "shapes"):
+        from latte_eval.benchmarks.catalogue import find_benchmark
+
+        find_benchmark(request.resolved_benchmark).check_classes(model.config.classes)
+    return OpenedModel(checkpoint, model, choose_codec(request, model.config.channels), settings)
 
 
-def sampler_settings(request: Request) -> SamplerSettings:
+def choose_codec(request: Request, channels: int) -> Codec:
+    """The codec that was asked for. A trial run (seeded detectors) takes a seeded VAE where the real one is absent."""
+    from latte_eval.sampler import open_codec
+
+    try:
+        return open_codec(request.vae, channels, request.device, request.dtype)
+    except WeightsError:
+        if request.vae != "auto" or not request.is_trial:
+            raise
+        return open_codec("vae-seeded", channels, request.device, request.dtype)
+
+
+def sampler_settings(request: Request, label_mode: str) -> SamplerSettings:
     """What the options say, else what the benchmark says, else 250 DDPM steps without guidance."""
     from latte_eval.sampler import SamplerSettings
 
@@ -151,4 +186,4 @@ def sampler_settings(request: Request) -> SamplerSettings:
     given = {"method": request.sampler, "steps": request.steps, "guidance_scale": request.guidance_scale,
              "clip_x0": request.clip_x0}  # fmt: skip
     chosen = defaults | {key: value for key, value in given.items() if value is not None}
-    return SamplerSettings(**chosen, eta=request.eta, dtype=request.dtype, seed=request.seed)
+    return SamplerSettings(**chosen, eta=request.eta, dtype=request.dtype, seed=request.seed, label_mode=label_mode)

@@ -61,7 +61,7 @@ class StatsSource:
             with safe_open(path, framework="numpy") as file:
                 meta = json.loads((file.metadata() or {})["latte-eval"])
         except (OSError, SafetensorError) as error:
-            raise StoreError(f"{path} cannot be read as statistics ({error}); write it again: latte-eval stats") from error
+            raise StoreError(f"{path} is no whole statistics file ({error}); write it again: latte-eval stats") from error
         except (KeyError, ValueError) as error:
             raise StoreError(f"{path} was not written by latte-eval stats") from error
         if meta["schema"] > SCHEMA:

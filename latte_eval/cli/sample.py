@@ -21,12 +21,20 @@ from latte_eval.errors import UsageError
 @sampler_options
 @run_options
 @quiet_option
-def sample(seeds: str, out: Path, quiet: bool, device: str | None, batch_size: int | None, **options: Any) -> None:
-    """Write clips of a checkpoint as mp4 files, one a seed; what is there already is not sampled again."""
-    from latte_eval.samples import write_samples
+def sample(seeds: str, quiet: bool, device: str | None, out: Path, **options: Any) -> None:
+    """Write clips of a checkpoint as mp4 files, one a seed; what is there already is not sampled again.
 
-    reporter = TerminalReporter(quiet)
-    written, kept = write_samples(seed_ranges(seeds), out, resolved_device(device), batch_size, reporter, **options)
+    File 000017.mp4 is clip 17 under --seed: a function of the two alone.
+    """
+    from latte_eval.request import Request
+    from latte_eval.sampler import write_samples
+    from latte_eval.sides import open_model
+
+    indices, reporter = seed_ranges(seeds), TerminalReporter(quiet)
+    request = Request(device=resolved_device(device), **options)
+    source = open_model(request).source(max(indices) + 1, request.device, reporter)
+    with reporter.bar("sample", len(indices)) as advance:
+        written, kept = write_samples(source, indices, out, batch_size=request.clips_at_once, on_clips=advance)
     reporter.say(f"{written} clips written to {out}, {kept} were there")
 
 

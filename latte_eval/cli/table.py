@@ -25,8 +25,8 @@ def value_lines(result: Result) -> list[str]:
     if result.corrected:
         lines.append(corrected_line(result.corrected))
     if result.floor:
-        halves = f"{result.floor['real_clips']} against {result.floor['other_clips']}"
-        lines.append(f"floor     {number(result.floor['value'])}: the real side against itself, in halves ({halves})")
+        halves = " against ".join(f"{rows:,}" for rows in result.floor["rows"])
+        lines.append(f"floor     {number(result.floor['value'])}: the real side against itself, {halves}")
     return [*lines, f"detector  {detector_text(result)}"]
 
 
