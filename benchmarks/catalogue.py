@@ -36,12 +36,10 @@ class Layout:
     Attributes:
         title: what to call it.
         paths: where, below the folder that a person names, the clips may be; `{split}` stands for the split.
-        comparable: what a distance measured on it can be compared with.
     """
 
     title: str
     paths: tuple[str, ...]
-    comparable: str
 
     def folders(self, split: str) -> list[str]:
         """The paths for one split; those that name a split are left out for `train+test` and `all`."""
@@ -50,6 +48,19 @@ class Layout:
     def split_folders(self, split: str) -> list[str]:
         """Only the paths that name the split."""
         return [path.format(split=split) for path in self.paths if "{split}" in path]
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A known copy of a dataset, told by the size of its frames.
+
+    Attributes:
+        title: what to call it.
+        comparable: what a distance measured on it can be compared with.
+    """
+
+    title: str
+    comparable: str
 
 
 @dataclass(frozen=True)
@@ -93,7 +104,8 @@ class Benchmark:
         guidance_scale: of classifier-free guidance with the published weights.
         classes: names in label order; empty for unconditional benchmarks.
         video_names: regular expression of a video's name as released.
-        frame_size: height and width of the copy that the checkpoint was trained on.
+        copies: (width, height) of the frames -> the known copy that has it.
+        folder_names: what its folder or archive is called among others, as in `table2 --data-dir`.
         expected: split -> number of videos, None where no count is published.
         bad_videos: name -> why it is left out.
         layouts: most specific first.
@@ -108,7 +120,8 @@ class Benchmark:
     stride: int
     checkpoint: str
     video_names: str
-    frame_size: tuple[int, int]
+    copies: Mapping[tuple[int, int], Copy]
+    folder_names: tuple[str, ...]
     expected: Mapping[str, int | None]
     layouts: tuple[Layout, ...]
     advice: str
@@ -147,19 +160,27 @@ class Benchmark:
         whole = self.real_split == "train+test"
         only = read_split_lists(root).get(split) if whole else None
         layout, folder = find_layout(self, tree, split, only is None and whole and split in SINGLE)
-        self.check_split(root / folder, split)
+        self.check_split(tree, folder, split)
         check_dataset(self, tree, folder)
         path, within = (root / folder, "") if root.is_dir() else (root, folder)
         return Found(path, within, split, layout, only, frozenset(self.bad_videos))
 
-    def check_split(self, folder: Path, split: str) -> None:
-        """Raise `ClipError` if the folder's name says that it is another split."""
-        said = re.fullmatch(r"(?:sky_)?(train|test|val|validation)(?:\.zip)?", folder.name.lower())
-        if said and split in SINGLE and said[1] != split:
-            raise ClipError(
-                f"{folder} is the {said[1]} split of {self.title}; its published numbers are measured against "
-                f"{split}. Give the {split} folder, or the one above it"
-            )
+    def folder_in(self, data: Path) -> Path | None:
+        """Its folder or zip archive in a folder of datasets, or None."""
+        names = [name + suffix for name in self.folder_names for suffix in ("", ".zip")]
+        return next((data / name for name in names if (data / name).exists()), None)
+
+    def check_split(self, tree: Tree, folder: str, split: str) -> None:
+        """Raise `ClipError` if the folder, or what it holds, is named after another split."""
+        place = tree.root / folder
+        own = place.parent.name if place.name in ("videos", "images", "frames") else place.name
+        for name in (own, *tree.listing(folder)[0]):
+            said = re.fullmatch(r"(?:sky_)?(train|test|val|validation)(?:\.zip)?", name.lower())
+            if said and split in SINGLE and said[1] != split:
+                raise ClipError(
+                    f"{place} is the {said[1]} split of {self.title}; the published numbers are measured against "
+                    f"{split}: give the {split} folder, or the one that holds both"
+                )
 
 
 def find_benchmark(name: str) -> Benchmark:

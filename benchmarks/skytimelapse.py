@@ -1,40 +1,39 @@
-"""SkyTimelapse: moving skies, sliced from YouTube time-lapses by MDGAN, 360x640 as released."""
+"""SkyTimelapse: moving skies, sliced from YouTube time-lapses by MDGAN, 640x360 as released."""
 
-from latte_eval.benchmarks.catalogue import Benchmark, Layout
+from latte_eval.benchmarks.catalogue import Benchmark, Copy, Layout
 
 SKYTIMELAPSE = Benchmark(
     name="skytimelapse",
     title="SkyTimelapse",
-    origin="hf://datasets/maxin-cn/SkyTimelapse (sky_timelapse.zip, 29.3 GB); the same archive from MDGAN, "
-    "github.com/weixiong-ur/mdgan; at 256x256 as sky_timelapse_256 with StyleGAN-V's checkpoints",
-    licence="no licence is stated by MDGAN (research use); the hub copy is marked Apache-2.0",
+    origin="hf://datasets/maxin-cn/SkyTimelapse (sky_timelapse.zip, 29.3 GB); the same frames from MDGAN, "
+    "github.com/weixiong-ur/mdgan; at 256x256 as sky_timelapse_256 beside StyleGAN-V's checkpoints",
+    licence="MDGAN states none (research use); the hub copy is marked Apache-2.0",
     real_split="train",
     stride=3,
     checkpoint="hf://maxin-cn/Latte/skytimelapse.pt",
     # A YouTube id, and the number of the clip within that video.
     video_names=r"[\w-]{11}_\d+",
-    frame_size=(360, 640),
+    copies={
+        (640, 360): Copy(
+            "the release of MDGAN, 640x360",
+            "with care: on these frames a user measured 233.66, and 50.00 on sky_timelapse_256, with one checkpoint",
+        ),
+        (256, 256): Copy(
+            "sky_timelapse_256, as hosted with StyleGAN-V",
+            "the published rows, protocol latte: a user measured 50.00 on it with the published checkpoint",
+        ),
+    },
+    folder_names=("skytimelapse", "SkyTimelapse", "sky_timelapse_256", "sky_timelapse", "sky_train", "sky"),
     expected={"train": None, "test": None},
     bad_videos={"z6Yr7KDZhm0": "a clip of the release that users delete"},
     layouts=(
         Layout(
-            "release, nested",
+            "release, clips nested in videos",
             ("sky_{split}", "sky_timelapse/sky_{split}", "sky_timelapse/sky_timelapse/sky_{split}"),
-            "Latte trained on these frames, but a user who took them as the real set measured 233.66 where "
-            "sky_timelapse_256 gave 50.00",
         ),
-        Layout(
-            "split folders",
-            ("{split}", "sky_timelapse/{split}", "SkyTimelapse/{split}", "sky/{split}"),
-            "the published rows under the latte protocol",
-        ),
-        Layout(
-            "StyleGAN-V copy at 256",
-            ("sky_timelapse_256", "sky_timelapse256"),
-            "the published rows: the copy on which a user measured 50.00 with the published checkpoint",
-        ),
-        Layout("one folder", ("",), "the published rows, if this is the train split"),
+        Layout("split folders", ("{split}", "sky_timelapse/{split}", "SkyTimelapse/{split}")),
+        Layout("one folder", ("sky_timelapse_256", "")),
     ),
-    advice="One clip folder is one video; taking up to four windows of each moved StyleGAN-V's own number from 79.52 "
-    "to 49.94.",
+    advice="A clip folder is one video. Taking up to four windows of each moved StyleGAN-V's own number from 79.52 to "
+    "49.94.",
 )

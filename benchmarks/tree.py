@@ -6,6 +6,7 @@ import os
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from latte_eval.errors import ClipError
@@ -41,14 +42,18 @@ class Tree:
         return (self.root / folder).is_dir()
 
     def videos(self, folder: str = "") -> Iterator[str]:
-        """Paths below `folder` of what would be one video each: a video file, or a folder that holds frames."""
+        """Paths below `folder` of what would be one video each: a video file, or a folder that holds frames.
+
+        Sub-folders that cannot be read are passed over. Raises `ClipError` if `folder` itself cannot.
+        """
         folders, files = self.listing(folder)
         prefix = PurePosixPath(folder)
         if any(name.lower().endswith(FRAME_SUFFIXES) for name in files):
             yield folder
         yield from (str(prefix / name) for name in files if name.lower().endswith(VIDEO_SUFFIXES))
         for name in folders:
-            yield from self.videos(str(prefix / name))
+            with suppress(ClipError):
+                yield from self.videos(str(prefix / name))
 
 
 class ZipTree(Tree):

@@ -1,6 +1,6 @@
 """UCF101: 13,320 user videos of 101 human actions, 320x240 at 25 frames a second."""
 
-from latte_eval.benchmarks.catalogue import Benchmark, Layout
+from latte_eval.benchmarks.catalogue import Benchmark, Copy, Layout
 
 # In the order of sorted folder names, which is the label that a checkpoint knows a class by.
 CLASS_NAMES = """
@@ -30,25 +30,21 @@ UCF101 = Benchmark(
     guidance_scale=7.0,
     classes=CLASSES,
     video_names=r"v_[A-Za-z]+_g\d+_c\d+",
-    frame_size=(240, 320),
+    copies={
+        (320, 240): Copy("the release, 320x240", "the published rows, protocol latte"),
+        (256, 256): Copy(
+            "frames at 256x256, as the converters of Latte and StyleGAN-V write them",
+            "the published rows, protocol latte, if the frames were taken at their own rate",
+        ),
+        (128, 128): Copy("128x128, as DIGAN and TATS used it", "numbers at 128x128; the published rows are at 256x256"),
+    },
+    folder_names=("ucf101", "UCF101", "UCF-101"),
     expected={"train+test": 13320, "train": 9537, "test": 3783},
     layouts=(
-        Layout(
-            "split folders",
-            ("{split}", "UCF-101/{split}", "UCF101/{split}", "ucf101/{split}"),
-            "numbers that others measured against this split alone; the published rows take train and test",
-        ),
-        Layout(
-            "release",
-            ("UCF-101", "UCF101/UCF-101", "ucf101/UCF-101", "UCF101", "ucf101"),
-            "the published rows under the latte protocol",
-        ),
-        Layout(
-            "one folder",
-            ("",),
-            "the published rows, if the files are the released avi or frames made from them at their own rate",
-        ),
+        Layout("split folders", ("{split}", "UCF-101/{split}", "UCF101/{split}", "ucf101/{split}")),
+        Layout("release, class folders", ("UCF-101", "UCF101/UCF-101", "ucf101/UCF-101", "UCF101", "ucf101")),
+        Layout("one folder", ("",)),
     ),
     advice="Re-encoded or re-timed copies move the Inception Score of the real videos from about 97 to 60 and below. "
-    "In a flat folder the first 2,048 files are the first 16 classes only: the stylegan-v protocol takes those.",
+    "The first 2,048 videos in sorted order are the first 16 classes only: the stylegan-v protocol takes those.",
 )
