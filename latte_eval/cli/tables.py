@@ -1,0 +1,140 @@
+"""`table1` to `table4`: the tables of the paper, as published and as measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from latte_eval.baselines.table import RENDERERS, Table, render
+from latte_eval.cli.bars import TerminalReporter, quiet_option
+from latte_eval.cli.options import FOLDER, run_options, sampler_options, stack
+from latte_eval.errors import UsageError
+
+if TYPE_CHECKING:
+    from latte_eval.request import Request
+    from latte_eval.result import Result
+
+format_option = click.option(
+    "--format", "form", type=click.Choice(list(RENDERERS)), default="md", show_default=True, help="Of the table."
+)
+measured_options = stack(
+    format_option,
+    click.option("--results", type=FOLDER, metavar="DIR", help="Finished runs: a results.jsonl or a folder of runs."),
+    click.option("--ckpt-dir", type=FOLDER, metavar="DIR", help="Folder of the published checkpoints."),
+    click.option("--data-dir", type=FOLDER, metavar="DIR", help="Folder of the datasets."),
+    click.option("--only", metavar="NAMES", help="Datasets to run, such as skytimelapse,ucf101."),
+    click.option("--clips", type=int, metavar="N", help="N clips of each side: quick, and not comparable."),
+    click.option("--detector", "detectors", multiple=True, metavar="NAME", help="Replace a default detector."),
+    click.option("--no-interval", is_flag=True, help="Skip the interval."),
+    sampler_options,
+    run_options,
+    quiet_option,
+)
+
+
+@click.command(epilog="Example: latte-eval table1 --results runs")
+@measured_options
+def table1(**options: Any) -> None:
+    """Table 1: Inception Score on UCF101 and FID on FaceForensics.
+
+    Without options the published numbers. With --results, measured ones beside them. With --ckpt-dir and --data-dir,
+    what is missing is run first, into the folder --results; the same command continues.
+    """
+    show_distance_table("table1", **options)
+
+
+@click.command(epilog="Example: latte-eval table2 --ckpt-dir ckpts --data-dir data --only skytimelapse,ucf101")
+@measured_options
+def table2(**options: Any) -> None:
+    """Table 2: FVD on FaceForensics, SkyTimelapse, UCF101 and Taichi-HD.
+
+    Without options the published numbers. With --results, measured ones beside them. With --ckpt-dir and --data-dir,
+    what is missing is run first, into the folder --results; the same command continues.
+    """
+    show_distance_table("table2", **options)
+
+
+@click.command(epilog="Example: latte-eval table3 --measure")
+@format_option
+@click.option("--measure", is_flag=True, help="Count parameters and operations, without weights, in seconds.")
+def table3(form: str, measure: bool) -> None:
+    """Table 3: parameters and FLOPs of the four variants, counted the paper's way and in truth."""
+    from latte_eval.tables import cost_table
+
+    click.echo(render([cost_table(measure)], form))
+
+
+@click.command(epilog="Example: latte-eval table4 --measure")
+@format_option
+@click.option("--measure", is_flag=True, help="Count parameters, without weights, in seconds.")
+def table4(form: str, measure: bool) -> None:
+    """Table 4: sizes S, B, L and XL."""
+    from latte_eval.tables import size_table
+
+    click.echo(render([size_table(measure)], form))
+
+
+def show_distance_table(
+    name: str,
+    form: str,
+    results: Path | None,
+    ckpt_dir: Path | None,
+    data_dir: Path | None,
+    only: str | None,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Print a table; with both folders, first run what it lacks."""
+    from latte_eval.tables import distance_tables
+
+    if (ckpt_dir is None) != (data_dir is None):
+        raise UsageError(f"--{'data' if data_dir is None else 'ckpt'}-dir is missing: a run needs both folders")
+    if only is not None and ckpt_dir is None:
+        raise UsageError("--only chooses what to run: it needs --ckpt-dir and --data-dir")
+    if ckpt_dir and data_dir:
+        results = results or Path("runs")
+        run_missing(name, results, ckpt_dir, data_dir, only, TerminalReporter(quiet), options)
+    found = load(results) if results else []
+    tables: list[Table] = distance_tables(name, found)
+    click.echo(render(tables, form))
+
+
+def load(path: Path) -> list[Result]:
+    from latte_eval.compare import load_results
+
+    return load_results(path)
+
+
+def run_missing(
+    name: str,
+    runs: Path,
+    checkpoints: Path,
+    data: Path,
+    only: str | None,
+    reporter: TerminalReporter,
+    options: dict[str, Any],
+) -> None:
+    """Measure what the finished runs below `runs` lack."""
+    from latte_eval.pipeline import evaluate
+    from latte_eval.table_runs import chosen_columns, missing, table_requests
+
+    requests = table_requests(chosen_columns(name, only), checkpoints, data, runs, request_maker(options))
+    done = load(runs) if any(runs.rglob("results.jsonl")) else []
+    lacking = missing(requests, done)
+    reporter.say(f"{name}: {len(requests) - len(lacking)} of {len(requests)} are measured, {len(lacking)} to run")
+    for request in lacking:
+        reporter.say(f"{request.benchmark}: {request.metrics[0]} of {request.ckpt}")
+        evaluate(request, reporter)
+
+
+def request_maker(options: dict[str, Any]) -> Callable[..., Request]:
+    """A function that makes a request under the options of the command line."""
+    from latte_eval.cli.score import to_request
+
+    def make(metrics: Sequence[str], **fields: Any) -> Request:
+        return to_request(tuple(metrics), params=(), **fields, **options)
+
+    return make
