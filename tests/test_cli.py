@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import pickle
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import pytest
 import torch
+from command_line import latte_eval
 
-from latte_eval.cli import COMMANDS, group, main, one_line
-
-@dataclass(frozen=True)
-class Done:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def latte_eval(*arguments: str | Path) -> Done:
-    """Run the command line in this process, as `main` runs it."""
-    out, err, status = io.StringIO(), io.StringIO(), 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["latte-eval", *map(str, arguments)])
-        try:
-            main()
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-    return Done(status, out.getvalue(), err.getvalue())
+from latte_eval.cli import COMMANDS, group, one_line
 
 
 def fails_with(status: int, *arguments: str | Path) -> str:

@@ -1,0 +1,84 @@
+"""Every command of the README is typed: in a folder that has what it names, in miniature."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from command_line import latte_eval
+
+from latte_eval.sampler.config import LatteConfig
+from latte_eval.sampler.latte import Latte
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+# Machines without the detector weights take seeded ones; a few clips and steps do.
+SMALL = ["--detector", "seeded", "--clips", "4", "--steps", "2", "--vae", "vae-seeded", "--quiet"]
+SMALL_FOR = {
+    "fvd": SMALL, "evaluate": SMALL, "stats": ["--detector", "seeded", "--quiet"],
+    "sample": ["--steps", "2", "--vae", "vae-seeded", "--quiet"],
+}  # fmt: skip
+
+
+def commands() -> list[str]:
+    """Lines of shell blocks, without those that install."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    lines = [line.strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [line for line in lines if line and not line.startswith("#") and "pip install" not in line]
+
+
+def write_video(path: Path, frames: int = 60) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(len(path.as_posix()))
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for _ in range(frames):
+            image = random.integers(0, 256, (12, 16, 3), dtype=np.uint8).repeat(20, 0).repeat(20, 1)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        file.mux(stream.encode())
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the README's commands expect in the current folder."""
+    from latte_eval.benchmarks.ucf101 import UCF101
+
+    root = tmp_path_factory.mktemp("readme")
+    for i, name in enumerate(UCF101.classes):
+        if i < 6:
+            write_video(root / f"data/UCF-101/{name}/v_{name}_g01_c01.avi")
+        else:
+            (root / f"data/UCF-101/{name}").mkdir(parents=True)
+    for i in range(4):
+        write_video(root / f"generated/{i:03d}.mp4", 16)
+    config = LatteConfig(
+        input_size=4, patch=2, channels=4, width=64, depth=2, heads=4, frames=16, classes=len(UCF101.classes)
+    )
+    (root / "ckpts").mkdir()
+    torch.save({"ema": Latte(config).state_dict()}, root / "ckpts/ucf101.pt")
+    return root
+
+
+def test_the_two_commands_set_up_everything() -> None:
+    installing = [line for line in README.splitlines() if "pip install" in line]
+    assert len(installing) == 2
+    assert installing[0].endswith("latte-eval fvd --ckpt demo") and installing[1].endswith("pytest -q")
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_works(command: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workplace)
+    monkeypatch.setenv("LATTE_EVAL_CACHE", str(workplace / "cache"))
+    words = shlex.split(command)
+    if words[0] == "torchrun":
+        words = words[words.index("latte_eval") :]
+    assert words[0] in ("latte-eval", "latte_eval"), command
+    done = latte_eval(*words[1:], *SMALL_FOR.get(words[1], []))
+    assert done.returncode == 0, done.stderr
