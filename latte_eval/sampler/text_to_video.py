@@ -1,0 +1,287 @@
+"""Text-to-video through diffusers: a pipeline and a file of prompts as a source of clips.
+
+    latte-eval fvd --ckpt hf://maxin-cn/Latte-1 --prompts prompts.txt --real DIR
+
+Clip i is made from prompt i, with a generator of its own, in a call of its own: pipelines may treat one prompt and
+several differently (LattePipeline masks the padding of the text only where there are several).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import json
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latte_eval.clips import Clips, Rejected
+from latte_eval.errors import CheckpointError, NotEnoughClips, SamplerError, UsageError, WeightsError
+from latte_eval.seeding import clip_generator
+
+# The names of `diffusion.SAMPLERS` as schedulers of diffusers.
+SCHEDULERS = {
+    "ddpm": "DDPMScheduler",
+    "ddim": "DDIMScheduler",
+    "dpmsolver++": "DPMSolverMultistepScheduler",
+    "unipc": "UniPCMultistepScheduler",
+}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+FRAME_NAMES = ("video_length", "num_frames")
+# Larger files are told apart by size and time, or by the name that the hub's cache gives their content.
+HASHED_BYTES = 1 << 20
+
+OnStep = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """How a pipeline is called; None leaves a value to the pipeline."""
+
+    frames: int = 16
+    size: int | None = None
+    steps: int | None = None
+    guidance_scale: float | None = None
+    sampler: str | None = None
+    dtype: str = "fp32"
+    seed: int = 0
+
+
+def is_pipeline(ckpt: str) -> bool:
+    """Whether a checkpoint's name is a diffusers pipeline: a folder with model_index.json, or hf://owner/repo."""
+    return bool(re.fullmatch(r"hf://[^/@]+/[^/@]+(@[^@]+)?", ckpt)) or (Path(ckpt) / "model_index.json").is_file()
+
+
+def read_prompts(path: Path) -> list[str]:
+    """One prompt a line, UTF-8. Raises `UsageError` that names the line of what is wrong."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"--prompts {path}: {error.strerror}") from error
+    try:
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"--prompts {path} is not UTF-8 in line {line}; save it as UTF-8") from error
+    prompts = [line.strip() for line in lines]
+    if not prompts:
+        raise UsageError(f"--prompts {path} is empty; it holds one prompt a line")
+    if "" in prompts:
+        raise UsageError(f"--prompts {path}: line {prompts.index('') + 1} is empty; it holds one prompt a line")
+    if any("\0" in prompt for prompt in prompts):
+        raise UsageError(f"--prompts {path} holds zero bytes; save it as UTF-8 text")
+    return prompts
+
+
+def open_text_to_video(
+    ckpt: str,
+    prompts_file: Path | None,
+    settings: TextSettings,
+    *,
+    clips: int | None = None,
+    device: str = "cpu",
+    on_step: OnStep | None = None,
+) -> PromptSource:
+    """A diffusers pipeline and a prompt file as a clip source.
+
+    Args:
+        ckpt: a folder with model_index.json, or `hf://owner/repo[@revision]`.
+        prompts_file: one prompt a clip.
+        clips: how many are wanted; None takes one a prompt.
+
+    Raises:
+        UsageError: no prompts, a bad prompt file, or the packages of the extra `t2v` are absent.
+        NotEnoughClips: fewer prompts than clips.
+        CheckpointError, WeightsError: a folder that is no pipeline; a repository that cannot be had.
+    """
+    if prompts_file is None:
+        raise UsageError(f"{ckpt} is a text-to-video pipeline; give its prompts with --prompts FILE, one a line")
+    prompts = read_prompts(prompts_file)
+    if clips is not None and len(prompts) < clips:
+        raise NotEnoughClips(
+            f"{prompts_file} holds {len(prompts)} prompts, {clips} clips were asked for. Use --clips {len(prompts)}"
+        )
+    folder = pipeline_folder(ckpt)
+    pipeline = load_pipeline(folder, settings.dtype).to(device)
+    return PromptSource(pipeline, prompts[:clips], settings, ckpt, folder_digest(folder), on_step)
+
+
+def pipeline_folder(ckpt: str) -> Path:
+    """The local folder of a pipeline, downloaded where it is on the hub."""
+    if importlib.util.find_spec("transformers") is None:
+        raise UsageError("text-to-video needs transformers: pip install 'latte-eval[t2v]'")
+    if not ckpt.startswith("hf://"):
+        return Path(ckpt)
+    from diffusers import DiffusionPipeline
+
+    from latte_eval.download import is_offline
+
+    repo, _, revision = ckpt.removeprefix("hf://").partition("@")
+    try:
+        return Path(DiffusionPipeline.download(repo, revision=revision or None, local_files_only=is_offline()))
+    except Exception as error:
+        raise WeightsError(
+            f"{ckpt} cannot be had ({type(error).__name__}: {first_line(error)}); "
+            "put a copy in a folder and give that as --ckpt"
+        ) from error
+
+
+def load_pipeline(folder: Path, dtype: str) -> Any:
+    """Any diffusers pipeline. Raises `CheckpointError`."""
+    from diffusers import DiffusionPipeline
+    from diffusers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            # Older releases know the argument under this name alone.
+            warnings.simplefilter("ignore", FutureWarning)
+            pipeline = DiffusionPipeline.from_pretrained(folder, torch_dtype=DTYPES[dtype], local_files_only=True)
+    except Exception as error:
+        raise CheckpointError(f"{folder} is not a whole pipeline: {first_line(error)}") from error
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def folder_digest(folder: Path) -> str:
+    """sha256 (hex) of the names and contents of a pipeline's files; of large ones, what stands for the content."""
+    parts = [f"{file.relative_to(folder)} {content_mark(file)}" for file in sorted(folder.rglob("*")) if file.is_file()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def content_mark(file: Path) -> str:
+    """The hash of a small file; of a large one the name of the hub's blob, or size and time."""
+    state, blob = file.stat(), file.resolve()
+    if state.st_size <= HASHED_BYTES:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    return blob.name if blob.parent.name == "blobs" else f"{state.st_size} {state.st_mtime_ns}"
+
+
+def first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+class PromptSource:
+    """A pipeline and prompts; implements `latte_eval.clips.ClipSource`.
+
+    Args:
+        pipeline: called as diffusers pipelines are; gives `frames` [1, T, H, W, 3] in 0..1.
+        identity: sha256 (hex) of the pipeline's files.
+        on_step: called with (steps done, steps in all) of a clip.
+    """
+
+    def __init__(
+        self,
+        pipeline: Any,
+        prompts: Sequence[str],
+        settings: TextSettings,
+        name: str,
+        identity: str,
+        on_step: OnStep | None = None,
+    ):
+        self.pipeline, self.prompts, self.settings = pipeline, list(prompts), settings
+        self.name, self.identity, self.on_step = name, identity, on_step
+        if settings.sampler is not None:
+            set_scheduler(pipeline, settings.sampler)
+        self.arguments = call_arguments(pipeline, settings)
+        if on_step is not None and "callback_on_step_end" in named_parameters(pipeline):
+            self.arguments["callback_on_step_end"] = self.report_step
+
+    @property
+    def size(self) -> int:
+        """Side of a frame in pixels."""
+        if self.settings.size is not None:
+            return self.settings.size
+        default = named_parameters(self.pipeline)["height"].default
+        return default or self.pipeline.transformer.config.sample_size * self.pipeline.vae_scale_factor
+
+    @property
+    def fingerprint(self) -> str:
+        scheduler = dict(self.pipeline.scheduler.config)
+        plain = {key: value for key, value in self.arguments.items() if key != "callback_on_step_end"}
+        parts = [self.identity, self.prompts, asdict(self.settings), plain, scheduler]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+    @property
+    def rejected(self) -> Sequence[Rejected]:
+        return ()
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def groups(self, indices: Sequence[int]) -> list[str]:
+        """Clips of one prompt are not independent."""
+        return [self.prompts[index] for index in indices]
+
+    def checkpoint_record(self) -> dict[str, Any]:
+        """What a result says about the pipeline."""
+        return {"name": self.name, "sha256": self.identity, "weights": type(self.pipeline).__name__,
+                "iteration": None, "frames": self.settings.frames, "size": self.size}  # fmt: skip
+
+    def sampler_record(self) -> dict[str, Any]:
+        """What a result says about how clips were made."""
+        prompts = hashlib.sha256("\n".join(self.prompts).encode()).hexdigest()
+        return {**asdict(self.settings), "scheduler": type(self.pipeline.scheduler).__name__, "prompts_sha256": prompts}
+
+    @torch.no_grad()
+    def clips(self, indices: Sequence[int]) -> Clips:
+        """One call of the pipeline a clip. Raises `SamplerError` for frames that are not what was asked for."""
+        return Clips(torch.stack([self.clip(index) for index in indices]), tuple(indices))
+
+    def clip(self, index: int) -> Tensor:  # -> [T, 3, H, W] uint8
+        generator = clip_generator(self.settings.seed, index)
+        given = self.pipeline(self.prompts[index], generator=generator, **self.arguments).frames
+        frames = np.asarray(given)[0]
+        shape = (self.settings.frames, self.size, self.size, 3)
+        if frames.shape != shape:
+            raise SamplerError(f"{self.name} gave clip {index} as {frames.shape}, {shape} was asked for")
+        if not np.isfinite(frames).all():
+            raise SamplerError(f"clip {index} of {self.name} came out as NaN or infinite; try --dtype fp32")
+        return torch.from_numpy((frames * 255).round().clip(0, 255).astype(np.uint8)).permute(0, 3, 1, 2)
+
+    def report_step(self, pipeline: Any, step: int, timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+        if self.on_step is not None:
+            self.on_step(step + 1, pipeline.num_timesteps)
+        return kwargs
+
+
+def set_scheduler(pipeline: Any, sampler: str) -> None:
+    """Exchange the scheduler for the one of a sampler's name, keeping its betas. Raises `UsageError`."""
+    import diffusers
+
+    from latte_eval.registry import check_name
+
+    check_name("sampler", sampler, SCHEDULERS)
+    pipeline.scheduler = getattr(diffusers, SCHEDULERS[sampler]).from_config(pipeline.scheduler.config)
+
+
+def named_parameters(pipeline: Any) -> dict[str, inspect.Parameter]:
+    """Parameters of a pipeline's call."""
+    return dict(inspect.signature(type(pipeline).__call__).parameters)
+
+
+def call_arguments(pipeline: Any, settings: TextSettings) -> dict[str, Any]:
+    """Arguments of every call. Raises `SamplerError` for a pipeline that makes no videos."""
+    known = named_parameters(pipeline)
+    frames = next((name for name in FRAME_NAMES if name in known), None)
+    if frames is None:
+        raise SamplerError(f"{type(pipeline).__name__} takes no number of frames: it is not a video pipeline")
+    wanted = {
+        frames: settings.frames,
+        "height": settings.size,
+        "width": settings.size,
+        "num_inference_steps": settings.steps,
+        "guidance_scale": settings.guidance_scale,
+        "output_type": "np",
+        # Off without the packages that it needs, rather than quietly another text.
+        "clean_caption": all(importlib.util.find_spec(name) for name in ("bs4", "ftfy")),
+    }
+    return {name: value for name, value in wanted.items() if value is not None and name in known}
