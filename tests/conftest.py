@@ -35,13 +35,13 @@ class Golden:
         return name in self.arrays
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def golden() -> Callable[[str], Golden]:
     """`golden("latte_cond")` opens golden/latte_cond.npz, or skips."""
     return lambda name: Golden(shared_folder("golden") / f"{name}.npz")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def seeded() -> ModuleType:
     """The module that generates the seeded weights and inputs of the golden files."""
     spec = importlib.util.spec_from_file_location("seeded_weights", shared_folder("golden") / "seeded_weights.py")
