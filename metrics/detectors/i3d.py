@@ -7,6 +7,7 @@ the softmax, averaged over time, as features.
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,7 +24,7 @@ from latte_eval.metrics.detectors.network import (
     exact_float32,
     fold_batch_norm,
     he_scaled,
-    in_inner_batches,
+    in_fixed_batches,
     probe_clips,
     recipe_sha256,
 )
@@ -85,8 +86,13 @@ class I3D(nn.Module):
     def forward(self, clips: Tensor) -> Tensor:  # [N, 3, T, H, W] uint8 -> [N, 400] float32
         """Logits, averaged over time. Raises `ClipError` for another layout or fewer than 9 frames."""
         check_clips(clips, "i3d", MIN_FRAMES)
+        return in_batches(lambda part: self.logits(preprocess(part)), clips)
+
+    def logits(self, clips: Tensor) -> Tensor:  # [N, 3, T, 224, 224] float32 in [-1, 1] -> [N, 400] float32
+        """The network behind the preprocessing, on one batch as it comes."""
         with exact_float32():
-            return in_inner_batches(lambda part: self.layers(preprocess(part)).flatten(2).mean(2), clips, INNER_BATCH)
+            by_time: Tensor = self.layers(clips.contiguous(memory_format=torch.channels_last_3d))
+        return by_time.flatten(2).mean(2)
 
 
 class Conv(nn.Conv3d):
@@ -139,7 +145,7 @@ def preprocess(clips: Tensor) -> Tensor:  # [N, 3, T, H, W] uint8 -> [N, 3, T, 2
     """Scale, then resize each frame: bilinear, half-pixel centres, no antialiasing."""
     frames = clips.transpose(1, 2).flatten(0, 1).to(torch.float32, memory_format=torch.channels_last) / 255 * 2 - 1
     frames = F.interpolate(frames, (SIZE, SIZE), mode="bilinear", align_corners=False)
-    return frames.unflatten(0, (len(clips), -1)).transpose(1, 2).contiguous(memory_format=torch.channels_last_3d)
+    return frames.unflatten(0, (len(clips), -1)).transpose(1, 2)
 
 
 def folded_state(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -177,11 +183,20 @@ def seeded_weight(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
 
 
 def open_i3d(device: str = "cpu", *, trust: bool = False, offline: bool | None = None) -> Detector:
-    """The published I3D: from the archive where it is installed, else from the state dict, else downloaded."""
-    path = find_weights(I3D_ARCHIVE, trust)
-    if path is None and (state := find_weights(I3D_STATE)):
-        return i3d_from_state(state, device)
-    return i3d_from_archive(path or fetch_weights(I3D_ARCHIVE, offline), device, trust=trust)
+    """The published I3D: the archive or the state dict, whichever is installed, else downloaded, in this order.
+
+    Raises `WeightsError` where neither can be had; it is about the archive.
+    """
+    if path := find_weights(I3D_ARCHIVE, trust):
+        return i3d_from_archive(path, device, trust=trust)
+    if path := find_weights(I3D_STATE):
+        return i3d_from_state(path, device)
+    try:
+        return i3d_from_archive(fetch_weights(I3D_ARCHIVE, offline), device)
+    except WeightsError as error:
+        with contextlib.suppress(WeightsError):
+            return i3d_from_state(fetch_weights(I3D_STATE, offline), device)
+        raise error
 
 
 def i3d_from_archive(path: Path, device: str, *, trust: bool = False) -> Detector:
@@ -191,7 +206,7 @@ def i3d_from_archive(path: Path, device: str, *, trust: bool = False) -> Detecto
 
     def archive(clips: Tensor) -> Tensor:  # [N, 3, T, H, W] uint8 -> [N, 400] float32
         with exact_float32():
-            return in_inner_batches(lambda part: module(part, True, True, True), clips, INNER_BATCH)
+            return in_batches(lambda part: module(part.contiguous(), True, True, True), clips)
 
     choice = compare_with(archive, dict(module.state_dict()), device)
     pinned = sha256 == I3D_ARCHIVE.sha256
@@ -238,6 +253,11 @@ def open_i3d_seeded(device: str = "cpu", *, trust: bool = False, offline: bool |
         comparable=False,
         note=SEEDED_NOTE,
     )
+
+
+def in_batches(forward: Forward, clips: Tensor) -> Tensor:  # [N, ...] -> [N, 400]
+    """`forward` in batches of `INNER_BATCH` clips."""
+    return in_fixed_batches(as_features(forward), clips, INNER_BATCH)["features"]
 
 
 def as_features(forward: Forward) -> Callable[[Tensor], dict[str, Tensor]]:

@@ -89,18 +89,6 @@ def exact_float32() -> Iterator[None]:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
-def in_inner_batches(forward: Callable[[Tensor], Tensor], clips: Tensor, size: int) -> Tensor:
-    """`forward` on clips [N, ...] in batches of exactly `size`, the last one filled up with repeats; [N, ...].
-
-    Convolution libraries sum in an order that depends on the batch size; at one fixed size, a clip's output is the
-    same bits in whatever batch it came.
-    """
-    if not len(clips):
-        return forward(clips.new_zeros(size, *clips.shape[1:]))[:0]
-    places = torch.arange(-(-len(clips) // size) * size, device=clips.device) % len(clips)
-    return torch.cat([forward(clips[part].contiguous()) for part in places.split(size)])[: len(clips)]
-
-
 def probe_clips(frames: int, height: int = 48, width: int = 64) -> Tensor:  # -> [1, 3, frames, height, width] uint8
     """A clip of seeded noise on which two versions of a network are compared."""
     count = 3 * frames * height * width
