@@ -93,7 +93,7 @@ def read_video(path: Path, indices: Sequence[int], check: int = 0) -> Iterator[n
 
 def clean_frames(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
     """Decoded frames as they are. Raises `Damaged` at one that is missing, or was patched up by the decoder."""
-    index = 0
+    index = -1
     try:
         for index, frame in enumerate(frames):
             if frame.is_corrupt:
@@ -124,7 +124,9 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     except FFmpegError as error:
         if kind is None:
             raise ClipError("not a video file") from error
-        raise ClipError(f"damaged: {error.strerror}{lost_bytes(missing_bytes(path))}") from error
+        if missing := missing_bytes(path):
+            raise ClipError(f"truncated: no frame can be read{lost_bytes(missing)}") from error
+        raise ClipError(f"damaged: {error.strerror}") from error
 
 
 def count_packets(container: InputContainer, stream: VideoStream) -> tuple[int, int]:
