@@ -19,11 +19,15 @@ DEMO_CLIPS = 64
 class Request:
     """One evaluation, as the command line or a caller states it.
 
-    Exactly one of `ckpt` and `fake` is given. None means "as the protocol, the benchmark or the checkpoint says".
+    Exactly one of `ckpt`, `fake` and `generator` is given. None means "as the protocol, the benchmark or the
+    checkpoint says".
 
     Attributes:
         metrics: names in `METRICS`.
-        ckpt: path, `hf://owner/repo/file[@revision]`, or `demo`.
+        ckpt: path, `hf://owner/repo/file[@revision]`, or `demo`; or a text-to-video pipeline, a folder or
+            `hf://owner/repo`.
+        prompts: file of prompts for a text-to-video pipeline.
+        generator: `package.module:callable` or the name of a plugin.
         fake, real: folder or zip of videos or frame folders.
         benchmark: `shapes` or one of the four.
         protocol: `clean`, `latte` or `stylegan-v`.
@@ -31,7 +35,8 @@ class Request:
         clips: this many of each side.
         windows: `one` or `all`.
         seed: chooses subset, offsets, labels and noise.
-        sampler, steps, guidance_scale, eta, clip_x0: how a checkpoint is sampled.
+        sampler, steps, guidance_scale, guidance_interval, eta, clip_x0: how a checkpoint is sampled.
+        heads, variant, temporal_position: of a checkpoint that does not tell.
         dtype: `fp32`, `bf16` or `fp16`, of the sampler.
         vae: folder, hub name, `identity` or `vae-seeded`.
         detectors: replace the default detector of their family; `seeded` replaces all.
@@ -41,6 +46,8 @@ class Request:
 
     metrics: tuple[str, ...] = ("fvd",)
     ckpt: str | None = None
+    prompts: Path | None = None
+    generator: str | None = None
     fake: Path | None = None
     real: Path | None = None
     benchmark: str | None = None
@@ -52,11 +59,14 @@ class Request:
     sampler: str | None = None
     steps: int | None = None
     guidance_scale: float | None = None
+    guidance_interval: str | None = None
     eta: float = 0.0
     clip_x0: bool | None = None
     dtype: str = "fp32"
     vae: str = "auto"
     heads: int | None = None
+    variant: int | None = None
+    temporal_position: str | None = None
     detectors: tuple[str, ...] = ()
     trust: bool = False
     interval: bool = True
@@ -73,8 +83,10 @@ class Request:
 
     def check_sides(self) -> None:
         """Raise `UsageError` unless there is one fake side, and a real side where a metric needs one."""
-        if (self.ckpt is None) == (self.fake is None):
-            raise UsageError("give one of --ckpt CHECKPOINT and --fake FOLDER" + (", not both" if self.ckpt else ""))
+        given = [side for side in (self.ckpt, self.fake, self.generator) if side is not None]
+        if len(given) != 1:
+            many = ", not both" if len(given) == 2 else ""
+            raise UsageError(f"give one of --ckpt CHECKPOINT, --fake FOLDER and --generator MODULE:NAME{many}")
         if self.needs_real and self.real is None and self.resolved_benchmark is None:
             raise UsageError("give --real FOLDER or --benchmark NAME: a distance needs a real side")
 

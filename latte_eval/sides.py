@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latte_eval.clips import ClipSource
-from latte_eval.errors import WeightsError
+from latte_eval.errors import UsageError, WeightsError
 from latte_eval.extract import check_enough
 from latte_eval.protocol import Protocol
 from latte_eval.reporter import Reporter
@@ -17,6 +17,8 @@ from latte_eval.storage import StoredSource
 
 if TYPE_CHECKING:
     from latte_eval.sampler import Checkpoint, Codec, Latte, SampledSource, SamplerSettings
+    from latte_eval.sampler.generators import GeneratorSource
+    from latte_eval.sampler.text_to_video import PromptSource
 
 # Clips that a checkpoint gives where nobody says how many: the count of the published tables.
 MOST_CLIPS = 2048
@@ -59,6 +61,11 @@ class OpenedModel:
     settings: SamplerSettings
 
     @property
+    def frames(self) -> int:
+        """Frames of a clip."""
+        return self.model.config.frames
+
+    @property
     def frame_size(self) -> int:
         """Side of a decoded frame in pixels."""
         return self.model.config.input_size * self.codec.factor
@@ -80,18 +87,102 @@ class OpenedModel:
         return SampledSource(self.checkpoint, self.model, self.codec, self.settings, count, device, reporter.step)
 
 
+@dataclass(frozen=True)
+class OpenedSource:
+    """A generator or a text-to-video pipeline that is ready to be asked for clips."""
+
+    made: GeneratorSource | PromptSource
+    frames: int | None
+    frame_size: int | None
+    record: dict[str, Any] | None = None
+    settings: dict[str, Any] | None = None
+
+    def checkpoint_record(self) -> dict[str, Any] | None:
+        return self.record
+
+    def sampler_record(self) -> dict[str, Any] | None:
+        return self.settings
+
+    def source(self, count: int, device: str, reporter: Reporter) -> ClipSource:
+        return self.made
+
+
 def open_sides(request: Request, reporter: Reporter) -> tuple[Protocol, Side | None, Side]:
     """Protocol, real side (None where no metric needs one) and fake side, each able to give what is wanted."""
     protocol = request.resolved_protocol()
-    opened = open_model(request, protocol.labels) if request.ckpt else None
-    if opened and request.resolved_benchmark is None and not any(p.startswith("size=") for p in request.params):
-        protocol = protocol.replace(size=opened.frame_size)
-    real = open_real(request, protocol, reporter) if request.needs_real else None
-    if opened is None:
+    if request.fake is not None:
+        real = open_real(request, protocol, reporter) if request.needs_real else None
         return protocol, real, open_fake_folder(request, protocol, reporter)
+    opened = open_maker(request, protocol, reporter)
+    protocol = fit_protocol(request, protocol, opened)
+    real = open_real(request, protocol, reporter) if request.needs_real else None
     count = protocol.fake_clips or min(MOST_CLIPS, real.expected if real else MOST_CLIPS)
-    source = StoredSource(opened.source(count, request.device, reporter), protocol.fake_storage)
-    return protocol, real, Side(source, count, None, opened.checkpoint_record(), opened.sampler_record())
+    source = opened.source(count, request.device, reporter)
+    stored = StoredSource(source, protocol.fake_storage)
+    records = opened.checkpoint_record(), opened.sampler_record()
+    return protocol, real, Side(stored, min(count, len(source)), None, *records).checked()
+
+
+def open_maker(request: Request, protocol: Protocol, reporter: Reporter) -> OpenedModel | OpenedSource:
+    """What makes the fake clips, where they are not in files: a generator, a pipeline, or a Latte checkpoint."""
+    if request.generator is not None:
+        return open_plugin(request.generator, request, protocol)
+    from latte_eval.sampler.text_to_video import is_pipeline
+
+    if is_pipeline(request.ckpt or ""):
+        return open_pipeline(request, protocol, reporter)
+    if request.prompts is not None:
+        raise UsageError(f"--prompts goes with a text-to-video pipeline; {request.ckpt} is a checkpoint file")
+    return open_model(request, protocol.labels, protocol.frames if is_given(request, "frames") else None)
+
+
+def open_plugin(spec: str, request: Request, protocol: Protocol) -> OpenedSource:
+    """`--generator`."""
+    from latte_eval.sampler.generators import open_generator
+
+    made = open_generator(
+        spec, seed=request.seed, clips=protocol.fake_clips, frames=protocol.frames, size=protocol.size,
+        device=request.device,
+    )  # fmt: skip
+    return OpenedSource(made, made.frames, made.size)
+
+
+def open_pipeline(request: Request, protocol: Protocol, reporter: Reporter) -> OpenedSource:
+    """`--ckpt PIPELINE --prompts FILE`. The pipeline's own size, unless the protocol was given one."""
+    from latte_eval.sampler.text_to_video import TextSettings, open_text_to_video
+
+    assert request.ckpt is not None
+    size = protocol.size if request.resolved_benchmark or is_given(request, "size") else None
+    settings = TextSettings(
+        frames=protocol.frames, size=size, steps=request.steps, guidance_scale=request.guidance_scale,
+        sampler=request.sampler, dtype=request.dtype, seed=request.seed,
+    )  # fmt: skip
+    made = open_text_to_video(
+        request.ckpt, request.prompts, settings, clips=protocol.fake_clips, device=request.device,
+        on_step=reporter.step,
+    )  # fmt: skip
+    return OpenedSource(made, protocol.frames, made.size, made.checkpoint_record(), made.sampler_record())
+
+
+def is_given(request: Request, field: str) -> bool:
+    """Whether a field of the protocol was set by hand."""
+    return any(text.startswith(f"{field}=") for text in request.params)
+
+
+def fit_protocol(request: Request, protocol: Protocol, opened: OpenedModel | OpenedSource) -> Protocol:
+    """The protocol with the clips' own length and size, where neither a benchmark nor a person sets them.
+
+    Raises `UsageError` for clips of another length than the benchmark's.
+    """
+    own = {"frames": opened.frames, "size": opened.frame_size}
+    if request.resolved_benchmark is not None:
+        if own["frames"] not in (None, protocol.frames):
+            raise UsageError(
+                f"the clips have {own['frames']} frames, {request.resolved_benchmark} compares {protocol.frames}; "
+                f"--param frames={own['frames']} changes the protocol"
+            )
+        return protocol
+    return protocol.replace(**{name: value for name, value in own.items() if value and not is_given(request, name)})
 
 
 def open_real(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
@@ -140,8 +231,8 @@ def open_folder(
         return FolderSource(path, protocol, seed, side, progress=advance, **choices)
 
 
-def open_model(request: Request, label_mode: str = "uniform") -> OpenedModel:
-    """Load checkpoint and codec, and settle how the checkpoint is sampled.
+def open_model(request: Request, label_mode: str = "uniform", frames: int | None = None) -> OpenedModel:
+    """Load checkpoint and codec, and settle how the checkpoint is sampled; `frames` for clips of another length.
 
     Raises `CheckpointError`, `SamplerError`, `WeightsError` or `UsageError` before anything is sampled.
     """
@@ -150,7 +241,9 @@ def open_model(request: Request, label_mode: str = "uniform") -> OpenedModel:
     assert request.ckpt is not None
     settings = sampler_settings(request, label_mode)
     checkpoint = load_checkpoint(request.ckpt)
-    model = checkpoint.build(request.heads)
+    model = checkpoint.build(
+        heads=request.heads, variant=request.variant, temporal_position=request.temporal_position, frames=frames
+    )
     settings.check_model(model.config)
     if request.resolved_benchmark not in (None, "shapes"):
         from latte_eval.benchmarks.catalogue import find_benchmark
@@ -185,5 +278,9 @@ def sampler_settings(request: Request, label_mode: str) -> SamplerSettings:
         defaults |= find_benchmark(request.resolved_benchmark).sampler
     given = {"method": request.sampler, "steps": request.steps, "guidance_scale": request.guidance_scale,
              "clip_x0": request.clip_x0}  # fmt: skip
+    if request.guidance_interval is not None:
+        from latte_eval.sampler.guidance import parse_interval
+
+        defaults["guidance_interval"] = parse_interval(request.guidance_interval)
     chosen = defaults | {key: value for key, value in given.items() if value is not None}
     return SamplerSettings(**chosen, eta=request.eta, dtype=request.dtype, seed=request.seed, label_mode=label_mode)

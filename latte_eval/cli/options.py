@@ -28,15 +28,21 @@ def stack(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
 
 
 sampler_options = stack(
-    click.option("--sampler", metavar="NAME", help="ddpm, ddim, ...  [default: the benchmark's, else ddpm]"),
+    click.option("--sampler", metavar="NAME", help="ddpm, ddim, dpmsolver++ or unipc.  [default: the "
+                 "benchmark's, else ddpm]"),
     click.option("--steps", type=int, help="Sampling steps.  [default: the benchmark's, else 250]"),
     click.option("--guidance-scale", "--cfg-scale", type=float, help="Classifier-free guidance; 1 is none."),
+    click.option("--guidance-interval", metavar="LOW,HIGH", help="Guide at noise levels between these alone, such as "
+                 "0.3,5."),
     click.option("--eta", type=float, default=0.0, help="Noise share of DDIM."),
     click.option("--clip-x0/--no-clip-x0", default=None, help="Clamp the predicted clean latents to -1..1."),
     click.option("--dtype", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", help="Of the sampler."),
     click.option("--vae", default="auto", metavar="DIR|HUB", help="VAE; `identity` for pixel-space checkpoints, "
                  "`vae-seeded` for a trial without the weights."),
     click.option("--heads", type=int, help="Attention heads, where the checkpoint's width does not tell."),
+    click.option("--variant", type=int, help="2 for a checkpoint of variant 2, whose weights look like variant 1."),
+    click.option("--temporal-position", type=click.Choice(["absolute", "rotary"]), help="Of a checkpoint that does "
+                 "not tell."),
 )  # fmt: skip
 
 run_options = stack(
@@ -47,7 +53,11 @@ run_options = stack(
 
 side_options = stack(
     click.option("--ckpt", metavar="CKPT", help="Path, hf://owner/repo/file[@revision], or demo."),
+    click.option("--prompts", type=FOLDER, metavar="FILE", help="One prompt a line, for --ckpt of a text-to-video "
+                 "pipeline."),
     click.option("--fake", type=FOLDER, metavar="DIR|ZIP", help="Generated videos of any model, instead of --ckpt."),
+    click.option("--generator", metavar="MODULE:NAME", help="A generator of your own, instead of --ckpt; see "
+                 "docs/generators.md."),
     click.option("--real", type=FOLDER, metavar="DIR|ZIP|STATS", help="Real videos, frame folders, a zip of either, "
                  "or a file that `latte-eval stats` wrote."),
     click.option("--benchmark", metavar="NAME", help="faceforensics, skytimelapse, ucf101, taichi-hd or shapes."),

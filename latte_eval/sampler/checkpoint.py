@@ -63,9 +63,11 @@ class Checkpoint(Mapping[str, Tensor]):
         """Attention heads, where the file tells."""
         return self.choices.get("heads")
 
-    def build(self, heads: int | None = None) -> Latte:
-        """The model, in evaluation mode; `heads` overrides what the file tells."""
-        return Latte.from_state_dict(self.state, **{**self.choices, **({"heads": heads} if heads else {})})
+    def build(self, heads: int | None = None, **choices: Any) -> Latte:
+        """The model, in evaluation mode; `heads` and other arguments of `Latte.from_state_dict` that are not None
+        override what the file tells."""
+        given = {name: value for name, value in {"heads": heads, **choices}.items() if value is not None}
+        return Latte.from_state_dict(self.state, **{**self.choices, **given})
 
     def __getitem__(self, key: str) -> Tensor:
         return self.state[key]

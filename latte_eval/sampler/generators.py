@@ -71,7 +71,8 @@ def open_generator(
         spec: `package.module:callable`, or the name of an entry point.
         seed: clip i is made from `clip_seed(seed, i)`.
         clips: how many are wanted; None takes what the generator has.
-        frames, size: what a clip must be; None takes the generator's own.
+        frames: of a clip; None takes the generator's own.
+        size: of a clip, unless the generator has a `size` of its own.
 
     Raises:
         UsageError: no such module, attribute or name.
@@ -97,8 +98,8 @@ def open_generator(
         fingerprint=digest("generator", spec, seed, frames, size, identity),
         length=length,
         feed=feed,
-        frames=frames or getattr(made, "frames", None),
-        size=size or getattr(made, "size", None),
+        frames=checked_frames(spec, made, frames),
+        size=getattr(made, "size", None) or size,
         inner=made if isinstance(made, ClipSource) else None,
     )
 
@@ -132,6 +133,16 @@ def accepted_arguments(factory: Callable[..., Any], given: dict[str, Any]) -> di
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     named = {parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY}
     return {key: value for key, value in given.items() if value is not None and (open_ended or key in named)}
+
+
+def checked_frames(spec: str, made: Any, frames: int | None) -> int | None:
+    """Frames of its clips, where they are known. Raises `GeneratorError` for another length than is needed."""
+    own = getattr(made, "frames", None)
+    if frames is not None and own not in (None, frames):
+        raise GeneratorError(
+            f"{spec} makes clips of {own} frames, {frames} are needed; --param frames={own} changes the protocol"
+        )
+    return frames or own
 
 
 def checked_length(spec: str, made: Any, clips: int | None) -> int:

@@ -228,8 +228,21 @@ class PromptSource:
 
     def sampler_record(self) -> dict[str, Any]:
         """What a result says about how clips were made."""
-        prompts = hashlib.sha256("\n".join(self.prompts).encode()).hexdigest()
-        return {**asdict(self.settings), "scheduler": type(self.pipeline.scheduler).__name__, "prompts_sha256": prompts}
+        steps = self.setting("num_inference_steps", self.settings.steps)
+        scale = self.setting("guidance_scale", self.settings.guidance_scale)
+        codec = getattr(self.pipeline, "vae", None)
+        return {"method": type(self.pipeline.scheduler).__name__, "steps": steps, "guidance_scale": scale,
+                "clip_x0": False, "dtype": self.settings.dtype, "seed": self.settings.seed,
+                "codec": type(codec).__name__, "codec_sha256": None, "prompts_sha256": self.prompts_digest}  # fmt: skip
+
+    def setting(self, name: str, given: Any) -> Any:
+        """A setting, or the pipeline's own default."""
+        known = named_parameters(self.pipeline)
+        return known[name].default if given is None and name in known else given
+
+    @property
+    def prompts_digest(self) -> str:
+        return hashlib.sha256("\n".join(self.prompts).encode()).hexdigest()
 
     @torch.no_grad()
     def clips(self, indices: Sequence[int]) -> Clips:

@@ -1,0 +1,101 @@
+"""`inspect`: what a checkpoint file is and what it can be evaluated on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from latte_eval.sampler.config import LatteConfig
+
+
+@click.command(epilog="Example: latte-eval inspect demo")
+@click.argument("ckpt")
+@click.option("--json", "as_json", is_flag=True, help="One JSON line on stdout.")
+def inspect(ckpt: str, as_json: bool) -> None:
+    """What a checkpoint is: variant, size, patch, frames, classes, conditioning, EMA, parameters, FLOPs."""
+    found, rows = inspect_pipeline(ckpt) if is_pipeline_folder(ckpt) else inspect_latte(ckpt)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    width = max(len(name) for name, _ in rows)
+    for name, text in rows:
+        click.echo(f"{name:<{width}}  {text}".rstrip())
+
+
+Rows = list[tuple[str, str]]
+
+
+def inspect_latte(ckpt: str) -> tuple[dict[str, Any], Rows]:
+    """A Latte checkpoint as data and as rows."""
+    from latte_eval.sampler.checkpoint import load_checkpoint
+    from latte_eval.sampler.config import LatteConfig
+    from latte_eval.sampler.inspection import describe, description_rows
+
+    found = describe(load_checkpoint(ckpt))
+    uses = evaluated_on(LatteConfig(**found["config"]), ckpt)
+    rows = description_rows(found)
+    rows += [("evaluate" if i == 0 else "", use) for i, use in enumerate(uses)]
+    return {**found, "evaluate": uses}, rows
+
+
+def evaluated_on(config: LatteConfig, ckpt: str) -> list[str]:
+    """Commands that can measure a checkpoint of this config, and what the published protocols do not allow."""
+    if is_shapes(config):
+        return [f"latte-eval fvd --ckpt {ckpt} --benchmark shapes"]
+    commands = [f"latte-eval fvd --ckpt {ckpt} --benchmark {name} --real DIR" for name in fitting_benchmarks(config)]
+    commands.append(f"latte-eval fvd --ckpt {ckpt} --real DIR")
+    notes = []
+    if config.frames != 16:
+        notes.append(f"clips have {config.frames} frames; published numbers are for 16")
+    if config.frames < 9:
+        notes.append("FVD needs at least 9 frames; fid works")
+    if config.channels == 4 and config.input_size != 32:
+        notes.append(f"frames have {8 * config.input_size} pixels a side; published numbers are for 256")
+    return commands + notes
+
+
+def is_shapes(config: LatteConfig) -> bool:
+    """Whether it paints clips of the embedded benchmark."""
+    from latte_eval.benchmarks.shapes import CLASSES, FRAMES, SIZE
+
+    shape = (config.channels, config.input_size, config.frames)
+    return shape == (3, SIZE, FRAMES) and config.classes in (None, len(CLASSES))
+
+
+def fitting_benchmarks(config: LatteConfig) -> list[str]:
+    """The published benchmarks whose classes this checkpoint has, in latents of the published VAE."""
+    from latte_eval.benchmarks.catalogue import BENCHMARKS
+    from latte_eval.errors import UsageError
+
+    def fits(name: str) -> bool:
+        try:
+            BENCHMARKS.get(name).check_classes(config.classes)
+        except UsageError:
+            return False
+        return config.channels == 4
+
+    return [name for name in BENCHMARKS.names() if fits(name)]
+
+
+def is_pipeline_folder(ckpt: str) -> bool:
+    return (Path(ckpt) / "model_index.json").is_file()
+
+
+def inspect_pipeline(ckpt: str) -> tuple[dict[str, Any], Rows]:
+    """A diffusers pipeline in a folder. Raises `CheckpointError` for an index that is not JSON."""
+    from latte_eval.errors import CheckpointError
+
+    try:
+        index = json.loads((Path(ckpt) / "model_index.json").read_text())
+        parts = {name: value[1] for name, value in index.items() if isinstance(value, list) and value[1]}
+    except (ValueError, IndexError, AttributeError) as error:
+        raise CheckpointError(f"{ckpt}/model_index.json is damaged: {error}") from error
+    use = f"latte-eval fvd --ckpt {ckpt} --prompts FILE --real DIR"
+    found = {"name": ckpt, "pipeline": index.get("_class_name"), "parts": parts, "evaluate": [use]}
+    rows = [("folder", f"{ckpt}, a text-to-video pipeline of diffusers: {index.get('_class_name')}")]
+    rows += [(name, text) for name, text in sorted(parts.items())]
+    return found, [*rows, ("evaluate", use)]
