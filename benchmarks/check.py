@@ -95,6 +95,9 @@ class Report:
             return f"numbers against the {self.found.split} split; the published rows take {self.benchmark.real_split}"
         if self.copy is None:
             return "nothing published: no known copy has frames of this size"
+        expected = self.benchmark.expected.get(self.found.split) or 0
+        if len(self.usable) < min(0.95 * expected, self.protocol.real_clips or expected):
+            return f"nothing published: {len(self.usable):,} videos where {expected:,} are expected"
         return self.copy.comparable
 
     @property
