@@ -21,10 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.hooks import RemovableHandle
 
 from latte_eval.sampler.conditioning import Block
-from latte_eval.sampler.conditioning import Block
 from latte_eval.sampler.config import LatteConfig
 from latte_eval.sampler.latte import Latte
-from latte_eval.sampler.variants import SPACE, SPACE_AND_TIME, SPACE_THEN_TIME, TIME
 
 PAPER_BATCH = 3
 
@@ -152,4 +150,4 @@ def modulated_rows(block: nn.Module, frames: int, tokens: int) -> int:
     """
     if not isinstance(block, Block):
         return frames
-    return {SPACE: frames, TIME: tokens, SPACE_THEN_TIME: frames + tokens, SPACE_AND_TIME: frames}[block.route]
+    return block.route.sequences(frames, tokens)
