@@ -12,7 +12,6 @@ once.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -81,7 +80,7 @@ class SampledSource:
         return {
             "checkpoint": self.checkpoint.sha256,
             "weights": self.checkpoint.weights,
-            "model": dataclasses.asdict(self.model.config),
+            **{f"model {key}": value for key, value in vars(self.model.config).items()},
             **json.loads(json.dumps(vars(self.settings))),
             "codec": self.codec.name,
             "codec sha256": self.codec.sha256,

@@ -6,6 +6,7 @@ import argparse
 import difflib
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -72,7 +73,8 @@ def read_torch(path: Path, zipped: bool) -> Any:
     if zipped and not zipfile.is_zipfile(path):
         raise CheckpointError(f"{path} is cut short ({path.stat().st_size:,} bytes); copy or download it again")
     # Training scripts store their options as a Namespace, which holds values and runs nothing.
-    with torch.serialization.safe_globals([argparse.Namespace]):
+    with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
 
 
@@ -80,7 +82,7 @@ def refused_pickle(path: Path, error: pickle.UnpicklingError) -> str:
     """Why `weights_only` refused: an object that could run code, or bytes that are no pickle."""
     found = re.search(r"GLOBAL (\S+)", str(error))
     if not found:
-        return f"{path} is not a checkpoint, or a damaged one: it does not hold pickled tensors"
+        return f"{path} cannot be opened safely: it is damaged, or was not pickled by torch.save"
     return (
         f"{path} holds {found[1]}, a Python object that could run code, and was not opened; "
         "save the weights alone: torch.save({'ema': ema.state_dict()}, path)"

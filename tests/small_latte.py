@@ -1,0 +1,47 @@
+"""Small Lattes for tests: the golden ones, and one with random weights that answers at the scale of noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latte_eval.sampler.latte import Latte, LatteConfig
+
+SMALL = LatteConfig(input_size=8, patch=4, channels=3, width=32, depth=2, heads=4, frames=4, classes=3)
+
+
+def golden_state(file, seeded) -> dict[str, Tensor]:
+    """The state dict of a golden file: two stored tables, everything else from the seed."""
+    stored = file.meta["not_seeded"]
+    return {
+        key: torch.from_numpy(file[key] if key in stored else seeded.seeded_tensor(key, shape, file.meta["seed"]))
+        for key, shape in file.meta["shapes"].items()
+    }
+
+
+def golden_latte(file, seeded) -> Latte:
+    return Latte.from_state_dict(golden_state(file, seeded), heads=file.meta["config"]["num_heads"])
+
+
+def seeded_input(file, seeded, name: str) -> Tensor:
+    """A named input of a golden file."""
+    tag, shape = file.meta["inputs"][name]
+    return torch.from_numpy(seeded.seeded_normal(tag, shape, file.meta["seed"]))
+
+
+def small_latte(config: LatteConfig = SMALL, seed: int = 0) -> Latte:
+    """Random weights everywhere: a new model would answer zero."""
+    generator = torch.Generator().manual_seed(seed)
+    model = Latte(config)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            fan_in = parameter[0].numel() if parameter.ndim > 1 else 400
+            parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.5 / fan_in**0.5)
+    return model.requires_grad_(False).eval()
+
+
+def relative(found: Tensor, reference: np.ndarray | Tensor) -> float:
+    """Largest difference over the rms of the reference."""
+    reference = torch.as_tensor(reference)
+    return float((found - reference).abs().max() / reference.double().pow(2).mean().sqrt())
