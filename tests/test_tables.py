@@ -1,0 +1,195 @@
+"""The four tables: published, measured, and what does not compare; running what is missing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+from click.testing import Result as Invoked
+from dataset_makers import make_skytimelapse
+from result_makers import SEEDED, make_result, write_results
+from torch import Tensor
+
+from latte_eval import pipeline
+from latte_eval.cli import group
+from latte_eval.errors import LatteEvalError, StoreError, UsageError
+from latte_eval.metrics.detectors import Detector
+from latte_eval.result import read_results
+from latte_eval.sampler.config import LatteConfig
+from latte_eval.sampler.latte import Latte
+from latte_eval.tables import cost_table, distance_tables, size_table
+
+
+def run(*arguments: object) -> Invoked:
+    return CliRunner().invoke(group, list(map(str, arguments)))
+
+
+def fails(error: type[LatteEvalError], words: str, *arguments: object) -> None:
+    done = run(*arguments)
+    assert isinstance(done.exception, error), done.output
+    assert words in str(done.exception)
+
+
+@pytest.mark.parametrize("name", ["table1", "table2", "table3", "table4"])
+def test_published_tables_print_in_every_format(name: str) -> None:
+    for form in ("md", "latex", "csv", "json"):
+        done = run(name, "--format", form)
+        assert done.exit_code == 0 and done.stdout
+    assert json.loads(run(name, "--format", "json").stdout)["tables"][0]["name"] == name
+    assert run(name, "-h").output.rpartition("\n\n")[2].strip().startswith(f"Example: latte-eval {name}")
+
+
+def test_tables_print_without_torch() -> None:
+    code = "import sys; from latte_eval.cli import main\ntry: main()\nfinally: assert 'torch' not in sys.modules"
+    for name in ("table1", "table2", "table3", "table4"):
+        done = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, env=os.environ)
+        assert done.returncode == 0 and done.stderr == "", done.stderr
+
+
+def test_footnotes_point_at_what_users_measured() -> None:
+    notes = " ".join(distance_tables("table2")[0].notes)
+    for words in ("ucf101.pt about 190 (Vchitect/Latte#115)", "skytimelapse.pt 233.66", "328.20", "stride 3"):
+        assert words in notes
+    assert "about 97" in " ".join(distance_tables("table1")[0].notes)
+
+
+def test_measured_rows_stand_beside_the_published_ones(tmp_path: Path) -> None:
+    write_results(tmp_path / "a" / "results.jsonl", make_result("ucf101", value=200.0, interval=[190.0, 212.0]))
+    write_results(tmp_path / "b" / "results.jsonl", make_result("faceforensics", value=30.5, interval=None, real=704))
+    tables = json.loads(run("table2", "--results", tmp_path, "--format", "json").stdout)["tables"]
+    assert [table["name"] for table in tables] == ["table2", "table2-measured"]
+    ffs, ucf = tables[1]["rows"]
+    assert ucf["measured"] == 200.0 and ucf["interval"] == [190.0, 212.0] and ucf["checkpoint"] == "ucf101.pt"
+    assert ucf["Latte"] == 477.97 and ucf["difference to Latte"] == pytest.approx(-277.97)
+    assert ucf["difference to Latte+IMG"] == pytest.approx(-133.61)
+    assert ffs["interval"] is None and ffs["real"] == 704 and ffs["difference to Latte"] == pytest.approx(-3.5)
+    text = run("table2", "--results", tmp_path).stdout
+    assert "[190.00, 212.00]" in text and "-277.97" in text
+
+
+def test_results_under_other_choices_are_shown_with_the_reason(tmp_path: Path) -> None:
+    results = [
+        make_result("taichi-hd", changes={"real_stride": 3}),
+        make_result("ucf101", "clean"),
+        make_result("skytimelapse", detector=SEEDED),
+        make_result("faceforensics", fake=500),
+        make_result("faceforensics", changes={"fake_clips": 64, "real_clips": 64}, fake=64, real=64),
+    ]
+    tables = distance_tables("table2", results)
+    assert [table.name for table in tables] == ["table2", "table2-measured", "table2-not-comparable"]
+    assert tables[1].rows == [] and "No result" in tables[1].notes[0]
+    reasons = {(str(row["checkpoint"]), str(row["why"])) for row in tables[2].rows}
+    assert ("taichi-hd.pt", "real_stride is 3, not 6") in reasons
+    assert ("ucf101.pt", "real_storage is none, not jpeg75; fake_storage is none, not h264-crf5+jpeg75") in reasons
+    assert ("skytimelapse.pt", "detector i3d-seeded is not the published one") in reasons
+    assert ("ffs.pt", "500 fake clips, not 2,048") in reasons
+    assert ("ffs.pt", "real_clips is 64, not 2048; fake_clips is 64, not 2048") in reasons
+
+
+def test_other_sampler_settings_are_noted() -> None:
+    sampler = {"method": "ddim", "steps": 50, "guidance_scale": 7.0, "clip_x0": False}
+    measured = distance_tables("table2", [make_result("ucf101", sampler=sampler)])[1]
+    assert measured.notes == [
+        "ucf101.pt was sampled with method ddim (published: ddpm), steps 50 (published: 250)."
+    ]  # fmt: skip
+
+
+def test_results_of_other_metrics_and_datasets_stay_out() -> None:
+    results = [make_result("ucf101", metric="is", value=70.0, interval=None), make_result("skytimelapse")]
+    (measured,) = distance_tables("table1", results)[1:]
+    assert [row["dataset"] for row in measured.rows] == ["UCF101 IS ↑"]
+    assert measured.rows[0]["difference to Latte"] == pytest.approx(1.47)
+
+
+def edited(changes: dict[str, Any]) -> str:
+    return json.dumps({**json.loads(make_result().to_json()), **changes}) + "\n"
+
+
+@pytest.mark.parametrize(("line", "words"), [
+    (make_result().to_json()[:200] + "\n", "line 1 is not a whole JSON line"),
+    (edited({"schema": 2}), "newer than the 1 this version understands"),
+    (edited({"value": 12.0}), "12.0 lies outside its own interval"),
+    (edited({"protocol_fields": {**make_result().protocol_fields, "real_stride": 1}}), "was edited"),
+    (edited({"protocol_fields": {**make_result().protocol_fields, "colour": 1}}), "'colour' is not known"),
+    (edited({"better": "higher"}), "not the better direction of fvd"),
+    (edited({"value": "300"}), "not a number"),
+    ("hello\n", "not a whole JSON line"),
+    ('{"a": 1}\n', "no schema"),
+    ("\n", "holds no result yet"),
+])  # fmt: skip
+def test_a_results_file_that_was_cut_edited_or_is_newer(tmp_path: Path, line: str, words: str) -> None:
+    (tmp_path / "results.jsonl").write_text(line)
+    fails(StoreError, words, "table2", "--results", tmp_path)
+
+
+def test_results_that_are_not_there(tmp_path: Path) -> None:
+    fails(StoreError, "does not exist", "table2", "--results", tmp_path / "absent")
+    fails(StoreError, "holds no results.jsonl", "table2", "--results", tmp_path)
+
+
+def test_table4_counts_the_models() -> None:
+    counted = [row["measured"] for row in size_table(measure=True).rows]
+    assert counted == [32_480_672, 129_547_040, 456_815_648, 673_681_568]
+
+
+def test_table3_counts_in_both_ways_and_says_which_is_which() -> None:
+    table = cost_table(measure=True)
+    first, second, third, fourth = table.rows
+    assert first["paper_way"] == second["paper_way"] == pytest.approx(5572.695048192)
+    assert first["true"] == pytest.approx(3785.928, abs=1e-3)
+    assert third["counted"] == 676_355_360 and third["paper_way"] == pytest.approx(6153.38, abs=0.01)
+    assert fourth["flops"] is not None and abs(float(fourth["difference"])) > 1000  # type: ignore[arg-type]
+    assert "the paper's way" in table.headings["paper_way"].text and "true" in table.headings["true"].text
+    assert any("attention products included" in note for note in table.notes)
+
+
+# --- running what is missing ---
+
+
+def pooled(clips: Tensor) -> dict[str, Tensor]:  # [N, 3, T, H, W] uint8 -> [N, 12] float32
+    return {"features": torch.nn.functional.adaptive_avg_pool3d(clips.float(), (1, 2, 2)).flatten(1)}
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path, Path]:
+    """Checkpoints, data and runs: SkyTimelapse in miniature, a small unconditional pixel-space checkpoint."""
+    torch.manual_seed(0)
+    config = LatteConfig(input_size=16, patch=8, channels=3, width=16, depth=2, heads=2, frames=16)
+    (tmp_path / "ckpts").mkdir()
+    torch.save({"ema": Latte(config).state_dict()}, tmp_path / "ckpts" / "skytimelapse.pt")
+    make_skytimelapse(tmp_path / "data" / "sky_timelapse", side=64)
+    detector = Detector(name="i3d", forward=pooled, weights=None, sha256="0" * 64)
+    monkeypatch.setattr(pipeline, "open_detector", lambda *_, **__: detector)
+    return tmp_path / "ckpts", tmp_path / "data", tmp_path / "runs"
+
+
+def test_it_runs_what_is_missing_once_and_prints(folders: tuple[Path, Path, Path]) -> None:
+    checkpoints, data, runs = folders
+    arguments = ["table2", "--ckpt-dir", checkpoints, "--data-dir", data, "--results", runs, "--only", "skytimelapse",
+                 "--clips", "3", "--steps", "2", "--vae", "identity", "--no-interval", "--device", "cpu"]  # fmt: skip
+    done = run(*arguments)
+    assert done.exit_code == 0, done.output
+    assert "0 of 1 are measured, 1 to run" in done.stderr
+    assert "skytimelapse.pt" in done.stdout and "fake_clips is 3, not 2048" in done.stdout
+    file = runs / "skytimelapse-fvd" / "results.jsonl"
+    (result,) = read_results(file)
+    assert result.protocol_fields["real_split"] == "train" and (result.fake, result.real) == (3, 3)
+    assert "1 of 1 are measured, 0 to run" in run(*arguments).stderr
+    assert len(read_results(file)) == 1
+    assert "0 of 1 are measured" in run(*arguments, "--seed", "1").stderr
+
+
+def test_what_is_not_there_is_named_before_anything_runs(folders: tuple[Path, Path, Path]) -> None:
+    checkpoints, data, runs = folders
+    arguments = ("table2", "--ckpt-dir", checkpoints, "--data-dir", data, "--results", runs)
+    fails(UsageError, "--only skytimelapse for what is there", *arguments)
+    fails(UsageError, f"{checkpoints / 'ucf101.pt'}, {data / 'ucf101'}", *arguments, "--only", "ucf101")
+    fails(UsageError, "Did you mean ucf101", *arguments, "--only", "ucf11")
+    fails(UsageError, "--data-dir is missing", "table2", "--ckpt-dir", checkpoints)
+    fails(UsageError, "--only chooses what to run", "table2", "--only", "ucf101")
+    assert not runs.exists()
