@@ -6,20 +6,41 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from latte_eval.metrics.contrast import Contrast as Contrast
+    from latte_eval.metrics.contrast import contrast_uncertainty as contrast_uncertainty
+    from latte_eval.metrics.estimate import Corrected as Corrected
+    from latte_eval.metrics.estimate import Floor as Floor
+    from latte_eval.metrics.estimate import Uncertainty as Uncertainty
     from latte_eval.metrics.frechet import FrechetTerms as FrechetTerms
     from latte_eval.metrics.frechet import frechet_distance as frechet_distance
+    from latte_eval.metrics.frechet import frechet_distance_between as frechet_distance_between
     from latte_eval.metrics.frechet import frechet_distance_from_features as frechet_distance_from_features
     from latte_eval.metrics.frechet import frechet_terms as frechet_terms
     from latte_eval.metrics.frechet import frechet_terms_from_features as frechet_terms_from_features
+    from latte_eval.metrics.inception_scores import inception_score as inception_score
+    from latte_eval.metrics.inception_scores import video_inception_score as video_inception_score
+    from latte_eval.metrics.influence import influence_values as influence_values
+    from latte_eval.metrics.kernel import PolynomialKernel as PolynomialKernel
+    from latte_eval.metrics.kernel import kernel_distance as kernel_distance
+    from latte_eval.metrics.kernel import kernel_distance_subsets as kernel_distance_subsets
     from latte_eval.metrics.moments import Moments as Moments
+    from latte_eval.metrics.uncertainty import frechet_uncertainty as frechet_uncertainty
+    from latte_eval.metrics.uncertainty import kernel_uncertainty as kernel_uncertainty
+    from latte_eval.metrics.uncertainty import real_floor as real_floor
 
 # No public name may equal the name of a module in this folder: importing that module would replace it.
 PUBLIC = {
+    "contrast": ("Contrast", "contrast_uncertainty"),
+    "estimate": ("Corrected", "Floor", "Uncertainty"),
     "frechet": (
-        "FrechetTerms", "frechet_distance", "frechet_distance_from_features", "frechet_terms",
-        "frechet_terms_from_features",
+        "FrechetTerms", "frechet_distance", "frechet_distance_between",
+        "frechet_distance_from_features", "frechet_terms", "frechet_terms_from_features",
     ),
+    "inception_scores": ("inception_score", "video_inception_score"),
+    "influence": ("influence_values",),
+    "kernel": ("PolynomialKernel", "kernel_distance", "kernel_distance_subsets"),
     "moments": ("Moments",),
+    "uncertainty": ("frechet_uncertainty", "kernel_uncertainty", "real_floor"),
 }  # fmt: skip
 HOMES = {name: f"latte_eval.metrics.{module}" for module, names in PUBLIC.items() for name in names}
 

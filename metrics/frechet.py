@@ -9,6 +9,9 @@ import numpy as np
 
 from latte_eval.metrics.moments import Moments, check_lengths, check_rows, feature_table
 
+# With more than this many times D rows on one side, D x D moments are cheaper than N1 x N2 products.
+FEW_ROWS = 8
+
 
 @dataclass(frozen=True)
 class FrechetTerms:
@@ -85,3 +88,17 @@ def frechet_terms_from_features(real_features: Any, fake_features: Any) -> Frech
     spread = (real**2).sum() / len(real) + (fake**2).sum() / len(fake)
     overlap = np.linalg.svd(real @ fake.T, compute_uv=False).sum() / np.sqrt(len(real) * len(fake))
     return FrechetTerms(float(gap @ gap), max(0.0, float(spread - 2 * overlap)))
+
+
+def frechet_distance_between(real_features: Any, fake_features: Any) -> float:  # [N1, D], [N2, D]
+    """Fréchet distance of feature rows by whichever of the two forms is cheaper. Raises what they raise."""
+    real, fake = feature_table(real_features), feature_table(fake_features)
+    if has_few_rows(real, fake):
+        return frechet_distance_from_features(real, fake)
+    return frechet_distance(Moments.from_features(real), Moments.from_features(fake))
+
+
+def has_few_rows(real: np.ndarray, fake: np.ndarray) -> bool:
+    """Whether N1 x N2 products of rows are cheaper than D x D moments."""
+    fewer, more = sorted((len(real), len(fake)))
+    return fewer <= real.shape[1] and more <= FEW_ROWS * real.shape[1]

@@ -1,0 +1,72 @@
+"""Fréchet distance of what remains when groups are left out, without starting over each time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from latte_eval.metrics.frechet import FrechetTerms, frechet_terms, has_few_rows, root_sum
+from latte_eval.metrics.jackknife import Statistic
+from latte_eval.metrics.moments import Moments
+
+KEPT_GROUPS = 24
+
+
+def frechet_statistic(
+    real: np.ndarray, fake: np.ndarray, real_labels: np.ndarray, fake_labels: np.ndarray
+) -> Statistic:  # [N1, D], [N2, D], [N1] int, [N2] int
+    """`statistic(deleted)`: the Fréchet distance without the rows whose label is in `deleted`, on both sides."""
+    way = CrossGram if has_few_rows(real, fake) else GroupMoments
+    return way(real, fake, real_labels, fake_labels)
+
+
+class CrossGram:
+    """The way for few rows: sub-matrices of the [N1, N2] products of real and fake rows."""
+
+    def __init__(self, real: np.ndarray, fake: np.ndarray, real_labels: np.ndarray, fake_labels: np.ndarray):
+        centre = real.mean(axis=0, dtype=np.float64)
+        self.real, self.fake = real - centre, fake - centre
+        self.labels = real_labels, fake_labels
+        self.products = self.real @ self.fake.T
+
+    def __call__(self, deleted: Sequence[int]) -> float:
+        keep_real, keep_fake = (~np.isin(labels, list(deleted)) for labels in self.labels)
+        real, fake = self.real[keep_real], self.fake[keep_fake]
+        gap = real.mean(axis=0) - fake.mean(axis=0)
+        spread = real.var(axis=0).sum() + fake.var(axis=0).sum()
+        cross = double_centred(self.products[np.ix_(keep_real, keep_fake)])
+        overlap = nuclear_norm(cross) / np.sqrt(cross.size)
+        return FrechetTerms(float(gap @ gap), max(0.0, float(spread - 2 * overlap))).value
+
+
+def double_centred(matrix: np.ndarray) -> np.ndarray:
+    """Without the means of rows and columns: what the product would be had both sides been centred before."""
+    matrix = matrix - matrix.mean(axis=0)
+    return matrix - matrix.mean(axis=1, keepdims=True)
+
+
+def nuclear_norm(matrix: np.ndarray) -> float:
+    """Sum of the singular values, from the smaller Gram matrix: several times faster than an SVD, good to 1e-8."""
+    thin = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    return root_sum(thin @ thin.T)
+
+
+class GroupMoments:
+    """The way for many rows: moments of all rows minus those of the groups."""
+
+    def __init__(self, real: np.ndarray, fake: np.ndarray, real_labels: np.ndarray, fake_labels: np.ndarray):
+        self.sides = (real, real_labels), (fake, fake_labels)
+        self.totals = Moments.from_features(real), Moments.from_features(fake)
+        self.part = lru_cache(maxsize=KEPT_GROUPS)(self.group_moments)
+
+    def group_moments(self, side: int, group: int) -> Moments:
+        rows, labels = self.sides[side]
+        return Moments.from_features(rows[labels == group])
+
+    def __call__(self, deleted: Sequence[int]) -> float:
+        real, fake = self.totals
+        for group in deleted:
+            real, fake = real - self.part(0, group), fake - self.part(1, group)
+        return frechet_terms(real, fake).value

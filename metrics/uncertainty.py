@@ -1,0 +1,196 @@
+"""How sure a distance is: interval for the value at N, the value without bias, and the floor of the real side.
+
+Two numbers with two targets. The value at N is what papers compare; its interval says where it would fall with other
+clips of the same number. The corrected value estimates the distance of the populations, which a Fréchet distance of N
+clips overstates (Chong and Forsyth 2020, arXiv 1911.07023; Binkowski et al. 2018, arXiv 1801.01401).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from latte_eval.metrics.deletion import frechet_statistic
+from latte_eval.metrics.estimate import Corrected, Floor, Sides, Steps, Uncertainty
+from latte_eval.metrics.frechet import frechet_distance_between
+from latte_eval.metrics.groups import check_names, group_places, row_groups
+from latte_eval.metrics.influence import influence_values, mean_variance
+from latte_eval.metrics.jackknife import Jackknife, delete_one, delete_two
+from latte_eval.metrics.kernel import (
+    POLYNOMIAL,
+    KernelSums,
+    PolynomialKernel,
+    block_count,
+    kernel_distance_subsets,
+    unbiased_mmd,
+)  # fmt: skip
+from latte_eval.metrics.moments import feature_table
+
+Progress = Callable[[int, int], None]
+Distance = Callable[[np.ndarray, np.ndarray], float]
+
+SIDES = ("real", "fake")
+GROUPS = 32
+PAIR_GROUPS = 12
+PAIR_STEPS = PAIR_GROUPS * (PAIR_GROUPS + 1) // 2
+FEWEST_GROUPS = 4
+
+
+def frechet_uncertainty(
+    real_features: Any,
+    fake_features: Any,
+    real_groups: Sequence[str],
+    fake_groups: Sequence[str],
+    confidence: float = 0.95,
+    progress: Progress | None = None,
+    seed: int = 0,
+) -> Uncertainty:  # [N1, D], [N2, D], N1 names, N2 names
+    """Fréchet distance with interval, corrected value, variance by side and floor.
+
+    Args:
+        real_features, fake_features: rows of any real dtype, numpy or torch; a row is a clip (FVD) or a frame (FID).
+        real_groups, fake_groups: name of the source video of each row. Rows of one video are left out together.
+        confidence: of the intervals.
+        progress: hears (done, total) of the evaluations.
+        seed: of the halves of the floor.
+
+    The interval comes from a delete-group jackknife: 32 groups of each side, group j of both left out together. The
+    corrected value is jackknifed twice, over 12 groups and their pairs, where both sides have more source videos than
+    a row has dimensions. Raises `NotEnoughClips`, `NotComparable` or `FeatureError`.
+    """
+    sides = Sides.checked(real_features, fake_features, real_groups, fake_groups)
+    count, reason = sides.group_count(GROUPS), why_unidentified(sides)
+    if count < FEWEST_GROUPS:
+        return without_interval(sides, frechet_distance_between(sides.real, sides.fake), confidence)
+    steps = Steps(progress, count + (0 if reason else PAIR_STEPS))
+    first = delete_one(frechet_statistic(sides.real, sides.fake, *sides.labels(count)), count, steps)
+    return Uncertainty(
+        value=first.value,
+        standard_error=first.standard_error,
+        interval=first.interval(first.value, confidence),
+        confidence=confidence,
+        corrected=reason or correct_twice(sides, first, confidence, steps),
+        variance_share=variance_share(sides),
+        groups=dict.fromkeys(SIDES, count),
+        videos=sides.videos,
+        floor=real_floor(sides.real, real_groups, seed),
+    )
+
+
+def why_unidentified(sides: Sides) -> str | None:
+    """Why no correction can be trusted, or None. Below D videos a covariance is singular, or as good as that."""
+    for side, videos in sides.videos.items():
+        if videos <= max(sides.dimensions, PAIR_GROUPS):
+            return (
+                f"the distance of the populations cannot be told from {videos} {side} source videos: "
+                f"features of {sides.dimensions} dimensions take more than {max(sides.dimensions, PAIR_GROUPS)}"
+            )
+    return None
+
+
+def correct_twice(sides: Sides, first: Jackknife, confidence: float, steps: Steps) -> Corrected:
+    """Bias of both orders removed; the step from the first to the second widens the interval."""
+    statistic = frechet_statistic(sides.real, sides.fake, *sides.labels(PAIR_GROUPS))
+    value = delete_two(statistic, PAIR_GROUPS, first.value, steps)
+    systematic = abs(value - first.corrected)
+    return Corrected(value, first.interval(value, confidence, systematic), systematic)
+
+
+def without_interval(sides: Sides, value: float, confidence: float) -> Uncertainty:
+    """The bare value, where a side has too few source videos to leave any out."""
+    side, videos = min(sides.videos.items(), key=lambda item: item[1])
+    reason = f"{videos} {side} source videos are too few to estimate anything from; it takes {FEWEST_GROUPS}"
+    return Uncertainty(value, None, None, confidence, reason, None, dict.fromkeys(SIDES, 0), sides.videos)
+
+
+def variance_share(sides: Sides) -> dict[str, float]:
+    """The part of the variance from each side, by influence values summed over source videos."""
+    real, fake = influence_values(sides.real, sides.fake)
+    return shares(mean_variance(real, sides.real_names), mean_variance(fake, sides.fake_names))
+
+
+def shares(real: float, fake: float) -> dict[str, float]:
+    """Two variances as parts of their sum; halves where there is none."""
+    total = real + fake
+    part = real / total if total > 0 else 0.5
+    return {"real": part, "fake": 1 - part}
+
+
+def kernel_uncertainty(
+    real_features: Any,
+    fake_features: Any,
+    real_groups: Sequence[str],
+    fake_groups: Sequence[str],
+    confidence: float = 0.95,
+    progress: Progress | None = None,
+    seed: int = 0,
+    subsets: int = 0,
+    subset_size: int = 1000,
+    subset_seed: int = 2020,
+    kernel: PolynomialKernel = POLYNOMIAL,
+) -> Uncertainty:  # [N1, D], [N2, D], N1 names, N2 names
+    """As `frechet_uncertainty`, for the unbiased kernel distance of all rows (KVD) or, with `subsets`, for KID.
+
+    The estimate is unbiased for independent rows at any N. Its corrected value leaves out what pairs of rows from one
+    source video add; `systematic` is how much that was. The standard error of KID holds the chance of the subsets.
+    """
+    sides = Sides.checked(real_features, fake_features, real_groups, fake_groups)
+    count = sides.group_count(GROUPS)
+    value, chance = kernel_value(sides, subsets, subset_size, subset_seed, kernel)
+    if count < FEWEST_GROUPS:
+        return without_interval(sides, value, confidence)
+    steps = Steps(progress, block_count(len(sides.real), len(sides.fake)))
+    sums = KernelSums(sides.real, sides.fake, *sides.labels(count), kernel, steps)
+    full = delete_one(sums, count)
+    error = math.hypot(full.standard_error, chance)
+    found = replace(full, value=value, standard_error=error)
+    return Uncertainty(
+        value=value,
+        standard_error=error,
+        interval=found.interval(value, confidence),
+        confidence=confidence,
+        corrected=correct_once(full, confidence),
+        variance_share=shares(*(delete_one(partial(sums, sides=[side]), count).standard_error ** 2 for side in SIDES)),
+        groups=dict.fromkeys(SIDES, count),
+        videos=sides.videos,
+        floor=real_floor(sides.real, real_groups, seed, lambda a, b: unbiased_mmd(a, b, kernel)),
+    )
+
+
+def kernel_value(
+    sides: Sides, subsets: int, subset_size: int, seed: int, kernel: PolynomialKernel
+) -> tuple[float, float]:
+    """The kernel distance and the standard error that random subsets add to it."""
+    if not subsets:
+        return unbiased_mmd(sides.real, sides.fake, kernel), 0.0
+    mean, spread = kernel_distance_subsets(sides.real, sides.fake, subsets, subset_size, seed, kernel=kernel)
+    return mean, spread / math.sqrt(subsets)
+
+
+def correct_once(full: Jackknife, confidence: float) -> Corrected:
+    """A kernel distance without what pairs of rows from one source video add."""
+    systematic = abs(full.corrected - full.value)
+    return Corrected(full.corrected, full.interval(full.corrected, confidence), systematic)
+
+
+def real_floor(
+    real_features: Any, groups: Sequence[str], seed: int = 0, distance: Distance = frechet_distance_between
+) -> Floor:  # [N, D], N names
+    """The distance between two halves of the real side: what a perfect generator would score with as many clips.
+
+    Source videos are dealt into halves by a hash of `seed` and their name. The floor is that of N/2 rows a side: the
+    bias of a Fréchet distance falls about as 1/N, so at N it is about half as high; a kernel distance has no bias and
+    its floor is near 0. A fake side near the floor cannot be told from the real one.
+    Raises `NotEnoughClips` where a half has fewer than two rows.
+    """
+    rows = feature_table(real_features)
+    check_names(len(rows), groups, "real")
+    half = row_groups(groups, group_places(groups, 2, "half", seed)) == 0
+    videos = len({name for name, first in zip(groups, half, strict=True) if first})
+    value = distance(rows[half], rows[~half])
+    return Floor(value, (int(half.sum()), int((~half).sum())), (videos, len(set(groups)) - videos))
