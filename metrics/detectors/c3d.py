@@ -28,8 +28,8 @@ from latte_eval.metrics.detectors.network import (
     exact_float32,
     he_scaled,
     in_fixed_batches,
+    probe_clips,
     recipe_sha256,
-    seeded_normal,
 )
 from latte_eval.weights import C3D_ARCHIVE, C3D_MEAN, C3D_STATE, fetch_weights, file_sha256, find_weights
 
@@ -40,8 +40,9 @@ FRAMES, SIZE = 16, 112
 SCALE = 128 / 127.5  # chainer: (clip / 127.5 - 1) * 128 + 128
 MEAN_SHAPE, CROP = (3, FRAMES, 128, 171), slice(8, 8 + SIZE)
 CPU_BATCH, GPU_BATCH = 2, 16
-SEEDED_RECIPE = "c3d-seeded-1"
-SEEDED_INPUT_GAIN = 1 / 64  # of the first layer, whose inputs reach +-128
+INPUT_GAIN = 1 / 64  # of the first layer of the seeded weights: its inputs reach +-128
+RECIPE = f"C3D, centred He-scaled weights without bias, the first not centred but x {INPUT_GAIN}, mean clip 128"
+UNPINNED_NOTE = "no sha256 of the weights is published: they were taken as they are"
 
 # Width of each convolution, all 3x3x3; the pools after them halve every length but the first, which keeps time.
 CONVOLUTIONS = {
@@ -104,9 +105,9 @@ class C3D(nn.Module):
         network = cls()
         for name, layer in network.named_layers().items():
             draw = he_scaled if name == "conv1a" else centred_he_scaled  # the first layer sees brightness as well
-            weight = draw(layer.weight.shape, SEEDED_RECIPE, seed, name)
+            weight = draw(layer.weight.shape, RECIPE, seed, name)
             layer.load_state_dict({"weight": weight, "bias": torch.zeros(len(weight))})
-        network.named_layers()["conv1a"].weight.mul_(SEEDED_INPUT_GAIN)
+        network.named_layers()["conv1a"].weight.mul_(INPUT_GAIN)
         network.mean.fill_(128)
         return network
 
@@ -203,21 +204,33 @@ def check_shape(what: str, value: Tensor, shape: Shape) -> None:
         raise WeightsError(f"not the C3D of UCF101: the {what} is {list(value.shape)}, not {list(shape)}")
 
 
-def open_c3d(device: str, *, trust: bool = False, offline: bool | None = None) -> Detector:
+def open_c3d(device: str = "cpu", *, trust: bool = False, offline: bool | None = None) -> Detector:
     """C3D with the published weights: StyleGAN-V's archive where it is installed, else tgan2's two files.
 
     The archive is a program without a public hash: it is opened only with `trust`, and then compared with the native
     network. tgan2's files are plain arrays, and are downloaded where they are not installed. Raises `WeightsError`.
     """
-    path = find_weights(C3D_ARCHIVE)
-    if path and (trust or not find_weights(C3D_STATE)):
-        return detector_from_archive(path, device, trust=trust)
-    path, mean_path = (fetch_weights(record, offline) for record in (C3D_STATE, C3D_MEAN))
+    archive = find_weights(C3D_ARCHIVE, trust)
+    if archive and (trust or not find_weights(C3D_STATE)):
+        return c3d_from_archive(archive, device, trust=trust)
+    return c3d_from_arrays(fetch_weights(C3D_STATE, offline), fetch_weights(C3D_MEAN, offline), device)
+
+
+def c3d_from_arrays(path: Path, mean_path: Path, device: str) -> Detector:
+    """The native C3D with tgan2's files."""
     network = C3D.from_state_dict(load_arrays(path), mean=load_mean(mean_path)).to(device)
-    return Detector("c3d", as_forward(network), C3D_STATE, files_sha256(path, mean_path), device, min_frames=FRAMES)
+    return Detector(
+        name="c3d",
+        forward=as_probabilities(network),
+        weights=C3D_STATE,
+        sha256=files_sha256(path, mean_path),
+        device=device,
+        min_frames=FRAMES,
+        note=UNPINNED_NOTE,
+    )
 
 
-def as_forward(network: Callable[[Tensor], Tensor]) -> Forward:
+def as_probabilities(network: Callable[[Tensor], Tensor]) -> Forward:
     return lambda clips: {"probabilities": network(clips)}
 
 
@@ -242,27 +255,33 @@ def load_mean(path: Path) -> np.ndarray:
     return arrays["mean"]
 
 
-def detector_from_archive(path: Path, device: str, *, trust: bool) -> Detector:
-    """The detector of a TorchScript archive: its tensors in the native network where the two agree, else itself."""
+def c3d_from_archive(path: Path, device: str, *, trust: bool = False) -> Detector:
+    """The C3D of the TorchScript archive: its native twin where the two agree, else the archive itself."""
     archive, sha256 = open_archive(path, C3D_ARCHIVE.sha256, trust=trust)
     archive = archive.to(device)
-    choice = choose(archive, partial(in_batches, archive), probe_clips(device))
+    choice = choose(archive.state_dict(), partial(in_batches, archive), probe_clips(FRAMES).to(device))
     return Detector(
-        "c3d", as_forward(choice.forward), C3D_ARCHIVE, sha256, device,
-        min_frames=FRAMES, note=choice.note, used=choice.used, agreement=choice.agreement,
-    )  # fmt: skip
+        name="c3d",
+        forward=as_probabilities(choice.forward),
+        weights=C3D_ARCHIVE,
+        sha256=sha256,
+        device=device,
+        min_frames=FRAMES,
+        note="; ".join(note for note in (choice.note, UNPINNED_NOTE) if note),
+        used=choice.used,
+        agreement=choice.agreement,
+    )
 
 
-def choose(archive: torch.jit.ScriptModule, reference: Callable[[Tensor], Tensor], probe: Tensor) -> Choice:
-    """The native network with the tensors of the archive, if it agrees with the archive, else the archive."""
-    state = archive.state_dict()
+def choose(state: Mapping[str, Tensor], archive: Callable[[Tensor], Tensor], probe: Tensor) -> Choice:
+    """The native network on the archive's own tensors, or the archive where that cannot be or does not agree."""
     try:
         candidates = [C3D.from_state_dict(state, mean=mean).to(probe.device) for mean in archive_means(state)]
     except WeightsError as error:
-        return native_or_archive(None, reference, probe, str(error))
+        return native_or_archive(None, archive, probe, str(error))
     if not candidates:
-        return native_or_archive(None, reference, probe, "its mean clip was not found")
-    choices = [native_or_archive(network, reference, probe) for network in candidates]
+        return native_or_archive(None, archive, probe, "its mean clip was not found")
+    choices = [native_or_archive(network, archive, probe) for network in candidates]
     return min(choices, key=lambda choice: choice.agreement or 0.0)
 
 
@@ -274,21 +293,17 @@ def archive_means(state: Mapping[str, Tensor]) -> Iterator[Tensor]:
             yield 128 - crop_mean(value)
 
 
-def probe_clips(device: str) -> Tensor:  # -> [2, 3, 16, 32, 40] uint8
-    """Clips with structure, always the same."""
-    coarse = seeded_normal((2, 3, 4, 4, 5), "c3d-probe")
-    noise = seeded_normal((2, 3, FRAMES, 32, 40), "c3d-probe", "noise")
-    for axis, times in ((2, 4), (3, 8), (4, 8)):
-        coarse = coarse.repeat_interleave(times, axis)
-    return (128 + 50 * coarse + 20 * noise).clamp(0, 255).to(torch.uint8).to(device)
-
-
-def open_c3d_seeded(device: str, *, trust: bool = False, offline: bool | None = None) -> Detector:
-    """C3D with seeded weights: needs no file, and its numbers compare with nothing published."""
+def open_c3d_seeded(device: str = "cpu", *, trust: bool = False, offline: bool | None = None) -> Detector:
+    """C3D with seeded weights, which needs no file; its numbers compare with nothing published."""
     network = C3D.seeded()
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    sha256 = recipe_sha256(SEEDED_RECIPE, 0, shapes)
-    forward = as_forward(network.to(device))
     return Detector(
-        "c3d-seeded", forward, None, sha256, device, min_frames=FRAMES, comparable=False, note=SEEDED_NOTE
+        name="c3d-seeded",
+        forward=as_probabilities(network.to(device)),
+        weights=None,
+        sha256=recipe_sha256(RECIPE, 0, shapes),
+        device=device,
+        min_frames=FRAMES,
+        comparable=False,
+        note=SEEDED_NOTE,
     )

@@ -9,7 +9,7 @@ same weights.
 
 from __future__ import annotations
 
-import pickle
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latte_eval.errors import ClipError, WeightsError
-from latte_eval.metrics.detectors.archive import Choice, first_line, native_or_archive, open_archive
-from latte_eval.metrics.detectors.base import SEEDED_NOTE, Detector
+from latte_eval.metrics.detectors.archive import Choice, load_tensors, native_or_archive, open_archive
+from latte_eval.metrics.detectors.base import SEEDED_NOTE, TRUSTED_NOTE, Detector
 from latte_eval.metrics.detectors.inception_names import CLASSES, FEATURES, read_inception
 from latte_eval.metrics.detectors.inception_network import FoldedConv, build_trunk, resize_tf1
 from latte_eval.metrics.detectors.network import (
@@ -30,18 +30,18 @@ from latte_eval.metrics.detectors.network import (
     fold_batch_norm,
     he_scaled,
     in_fixed_batches,
+    probe_clips,
     recipe_sha256,
-    seeded_normal,
 )
-from latte_eval.weights import INCEPTION_ARCHIVE, INCEPTION_STATE, Weights, fetch_weights, file_sha256, find_weights
+from latte_eval.weights import INCEPTION_ARCHIVE, INCEPTION_STATE, fetch_weights, file_sha256, find_weights
 
 if TYPE_CHECKING:
     from latte_eval.metrics.detectors.base import Forward
 
 EPS = 1e-3  # of the batch-norms, as in the TensorFlow graph
 CPU_BATCH, GPU_BATCH = 4, 64
-SEEDED_RECIPE = "inception-seeded-1"
-SEEDED_HEAD_GAIN = 8.0  # spreads the seeded probabilities: neither uniform nor all on one class
+HEAD_GAIN = 8.0  # of the seeded weights: probabilities are neither uniform nor all on one class
+RECIPE = f"Inception, centred He-scaled convolutions without bias, the first one not centred, head x {HEAD_GAIN}"
 
 
 class InceptionV3(nn.Module):
@@ -85,9 +85,9 @@ class InceptionV3(nn.Module):
         network = cls()
         for place, (name, layer) in enumerate(network.convolutions().items()):
             draw = centred_he_scaled if place else he_scaled  # the first layer sees brightness as well
-            layer.weight.copy_(draw(layer.weight.shape, SEEDED_RECIPE, seed, name))
+            layer.weight.copy_(draw(layer.weight.shape, RECIPE, seed, name))
             layer.bias.zero_()
-        network.head.copy_(centred_he_scaled(network.head.shape, SEEDED_RECIPE, seed, "head") * SEEDED_HEAD_GAIN)
+        network.head.copy_(centred_he_scaled(network.head.shape, RECIPE, seed, "head") * HEAD_GAIN)
         return network
 
     def convolutions(self) -> dict[str, FoldedConv]:
@@ -146,52 +146,47 @@ def archive_network(archive: torch.jit.ScriptModule) -> Forward:
     return outputs
 
 
-def open_inception(device: str, *, trust: bool = False, offline: bool | None = None) -> Detector:
-    """Inception with the published weights: NVIDIA's archive or the state dict, whichever is installed.
-
-    Where neither is, the archive is downloaded and, if that fails, the state dict. An archive is compared with the
-    native network built from its tensors and answers itself where they differ. Raises `WeightsError`.
+def open_inception(device: str = "cpu", *, trust: bool = False, offline: bool | None = None) -> Detector:
+    """Inception with the published weights: NVIDIA's archive or the state dict, whichever is installed, else
+    downloaded, in this order. Raises `WeightsError` where neither can be had; it is about the archive.
     """
-    record, path = fetch_first((INCEPTION_ARCHIVE, INCEPTION_STATE), offline)
-    if record is INCEPTION_ARCHIVE:
-        return detector_from_archive(path, device, trust=trust)
-    network = InceptionV3.from_state_dict(load_state(path)).to(device)
-    return Detector("inception", on_frames(network.outputs), record, file_sha256(path), device)
-
-
-def fetch_first(records: tuple[Weights, ...], offline: bool | None) -> tuple[Weights, Path]:
-    """The first file that is installed or, where none is, that can be downloaded."""
-    for record in records:
-        if path := find_weights(record):
-            return record, path
+    if path := find_weights(INCEPTION_ARCHIVE, trust):
+        return inception_from_archive(path, device, trust=trust)
+    if path := find_weights(INCEPTION_STATE):
+        return inception_from_state(path, device)
     try:
-        return records[0], fetch_weights(records[0], offline)
-    except WeightsError:
-        if len(records) == 1:
-            raise
-        return fetch_first(records[1:], offline)
+        return inception_from_archive(fetch_weights(INCEPTION_ARCHIVE, offline), device)
+    except WeightsError as error:
+        with contextlib.suppress(WeightsError):
+            return inception_from_state(fetch_weights(INCEPTION_STATE, offline), device)
+        raise error
 
 
-def load_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a state dict file; nothing in it is run. Raises `WeightsError`."""
-    try:
-        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
-        raise WeightsError(f"{path} is not a state dict: {first_line(error)}") from error
-    return state
+def inception_from_state(path: Path, device: str) -> Detector:
+    """The native Inception with the weights of the state dict, which has no archive to be compared with."""
+    network = InceptionV3.from_state_dict(load_tensors(path)).to(device)
+    note = f"native network on {INCEPTION_STATE.filename}, not compared with {INCEPTION_ARCHIVE.filename}"
+    return Detector("inception", on_frames(network.outputs), INCEPTION_STATE, file_sha256(path), device, note=note)
 
 
-def detector_from_archive(path: Path, device: str, *, trust: bool) -> Detector:
-    """The detector of a TorchScript archive: its tensors in the native network where the two agree, else itself."""
+def inception_from_archive(path: Path, device: str, *, trust: bool = False) -> Detector:
+    """The Inception of the TorchScript archive: its native twin where the two agree, else the archive itself."""
     archive, sha256 = open_archive(path, INCEPTION_ARCHIVE.sha256, trust=trust)
     reference = archive_network(archive.to(device))
     native, why = native_network(archive, device)
-    choice = compare(native, reference, probe_images(device), why)
-    forward = native if native and choice.used == "native" else reference
+    choice = compare(native, reference, probe_clips(1)[:, :, 0].to(device), why)
+    pinned = sha256 == INCEPTION_ARCHIVE.sha256
     return Detector(
-        "inception", on_frames(forward), INCEPTION_ARCHIVE, sha256, device,
-        note=choice.note, used=choice.used, agreement=choice.agreement,
-    )  # fmt: skip
+        name="inception",
+        forward=on_frames(native if native and choice.used == "native" else reference),
+        weights=INCEPTION_ARCHIVE,
+        sha256=sha256,
+        device=device,
+        comparable=pinned,
+        note="; ".join(note for note in (choice.note, "" if pinned else TRUSTED_NOTE) if note),
+        used=choice.used,
+        agreement=choice.agreement,
+    )
 
 
 def native_network(archive: torch.jit.ScriptModule, device: str) -> tuple[Forward | None, str]:
@@ -214,17 +209,16 @@ def always(answer: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda images: answer
 
 
-def probe_images(device: str) -> Tensor:  # -> [2, 3, 64, 80] uint8
-    """Images with large and small structure, always the same."""
-    coarse = seeded_normal((2, 3, 8, 10), "inception-probe", "coarse").repeat_interleave(8, 2).repeat_interleave(8, 3)
-    fine = seeded_normal((2, 3, 64, 80), "inception-probe", "fine")
-    return (128 + 50 * coarse + 20 * fine).clamp(0, 255).to(torch.uint8).to(device)
-
-
-def open_inception_seeded(device: str, *, trust: bool = False, offline: bool | None = None) -> Detector:
-    """Inception with seeded weights: needs no file, and its numbers compare with nothing published."""
+def open_inception_seeded(device: str = "cpu", *, trust: bool = False, offline: bool | None = None) -> Detector:
+    """Inception with seeded weights, which needs no file; its numbers compare with nothing published."""
     network = InceptionV3.seeded()
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    sha256 = recipe_sha256(SEEDED_RECIPE, 0, shapes)
-    forward = on_frames(network.to(device).outputs)
-    return Detector("inception-seeded", forward, None, sha256, device, comparable=False, note=SEEDED_NOTE)
+    return Detector(
+        name="inception-seeded",
+        forward=on_frames(network.to(device).outputs),
+        weights=None,
+        sha256=recipe_sha256(RECIPE, 0, shapes),
+        device=device,
+        comparable=False,
+        note=SEEDED_NOTE,
+    )

@@ -43,10 +43,11 @@ def centred_he_scaled(shape: Sequence[int], *identity: object) -> Tensor:  # -> 
     """As `he_scaled`, each output's weights summing to zero, rescaled for what is left of a rectified normal input.
 
     Plain random ReLU layers map every input to nearly the same point; without the common part inputs stay apart
-    (scaled weight standardisation, Brock et al. 2021).
+    (scaled weight standardisation, Brock et al. 2021). In float64, where the order of summation leaves no trace.
     """
-    weight = he_scaled(shape, *identity)
-    return (weight - weight.mean(tuple(range(1, len(shape))), keepdim=True)) / math.sqrt(1 - 1 / math.pi)
+    weight = he_scaled(shape, *identity).flatten(1).double()
+    centred = (weight - weight.mean(1, keepdim=True)) / math.sqrt(1 - 1 / math.pi)
+    return centred.float().reshape(tuple(shape))
 
 
 def in_fixed_batches(network: Callable[[Tensor], Outputs], inputs: Tensor, size: int) -> Outputs:
