@@ -19,9 +19,9 @@ def value_lines(result: Result) -> list[str]:
     lines = [f"{result.metric.upper():<9} {number(result.value)}{interval_text(result.interval)}"]
     if "table" in result.details:
         lines = demo_lines(result)
-    spread = result.details.get("std")
-    if spread is not None:
-        lines[0] += f"   ± {number(spread)} over {result.details.get('splits')} splits"
+    for parts in ("splits", "subsets"):
+        if parts in result.details and "std" in result.details:
+            lines[0] += f"   ± {number(result.details['std'])} over {result.details[parts]} {parts}"
     if result.corrected:
         lines.append(corrected_line(result.corrected))
     if result.floor:
