@@ -51,13 +51,16 @@ run_options = stack(
     click.option("--device", default=None, help="cpu, cuda, cuda:1  [default: cuda where there is one]"),
 )
 
-side_options = stack(
+fake_options = stack(
     click.option("--ckpt", metavar="CKPT", help="Path, hf://owner/repo/file[@revision], or demo."),
     click.option("--prompts", type=FOLDER, metavar="FILE", help="One prompt a line, for --ckpt of a text-to-video "
                  "pipeline."),
     click.option("--fake", type=FOLDER, metavar="DIR|ZIP", help="Generated videos of any model, instead of --ckpt."),
     click.option("--generator", metavar="MODULE:NAME", help="A generator of your own, instead of --ckpt; see "
                  "docs/generators.md."),
+)  # fmt: skip
+
+real_options = stack(
     click.option("--real", type=FOLDER, metavar="DIR|ZIP|STATS", help="Real videos, frame folders, a zip of either, "
                  "or a file that `latte-eval stats` wrote."),
     click.option("--benchmark", metavar="NAME", help="faceforensics, skytimelapse, ucf101, taichi-hd or shapes."),
@@ -81,7 +84,9 @@ output_options = stack(
     quiet_option,
 )
 
-evaluation_options = stack(side_options, protocol_options, sampler_options, run_options, output_options)
+evaluation_options = stack(
+    fake_options, real_options, protocol_options, sampler_options, run_options, output_options
+)
 
 
 def resolved_device(device: str | None) -> str:

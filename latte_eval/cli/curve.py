@@ -1,0 +1,60 @@
+"""`curve`: a metric over the checkpoints of training runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from latte_eval.cli.bars import TerminalReporter
+from latte_eval.cli.options import (
+    FOLDER,
+    output_options,
+    protocol_options,
+    real_options,
+    run_options,
+    sampler_options,
+    stack,
+)
+
+curve_options = stack(real_options, protocol_options, sampler_options, run_options, output_options)
+
+
+@click.command(epilog="Example: latte-eval curve run/*.pt --metric fvd --benchmark shapes --detector seeded")
+@click.argument("ckpts", nargs=-1, required=True, metavar="CKPT|DIR...")
+@click.option("--metric", default="fvd", show_default=True, help="fvd, fid, is, kvd or kid.")
+@click.option("--plot", type=FOLDER, default=Path("curve"), show_default=True, metavar="STEM|FILE",
+              help="Writes STEM.png and STEM.svg, or one FILE.")  # fmt: skip
+@curve_options
+def curve(ckpts: tuple[str, ...], metric: str, plot: Path, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Value against iteration for several checkpoints, as a table and a plot.
+
+    Checkpoints in one folder are one run; several runs are drawn over each other. Typed again, the command continues
+    where it was stopped and measures only what is new.
+    """
+    from latte_eval.cli.score import to_request
+    from latte_eval.curve import curve_to_text, draw_curve, find_points, measure_curve
+
+    paths, reporter = plot_paths(plot), TerminalReporter(quiet)
+    request, measured = to_request((metric,), **options), []
+    for each in measure_curve(request, find_points(ckpts), reporter):
+        measured.append(each)
+        draw_curve(measured, paths)
+        if as_json:
+            click.echo(each.result.to_json())
+    if measured and not as_json:
+        click.echo(curve_to_text(measured))
+    if measured:
+        reporter.say(f"plots: {', '.join(map(str, paths))}")
+
+
+def plot_paths(plot: Path) -> list[Path]:
+    """Both kinds for a stem, one for a file name. Raises `UsageError` for a kind that is neither."""
+    from latte_eval.errors import UsageError
+
+    if plot.suffix in (".png", ".svg"):
+        return [plot]
+    if plot.suffix in (".pdf", ".jpg", ".jpeg", ".gif"):
+        raise UsageError(f"--plot {plot}: plots are .png or .svg")
+    return [plot.with_name(plot.name + suffix) for suffix in (".png", ".svg")]

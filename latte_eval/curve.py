@@ -1,0 +1,173 @@
+"""A metric over the checkpoints of one or several training runs: values, a table, a plot."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from latte_eval.errors import CheckpointError, NotComparable, StoreError, UsageError
+from latte_eval.pipeline import evaluate
+from latte_eval.reporter import Reporter
+from latte_eval.request import Request
+from latte_eval.result import Result
+from latte_eval.sampler.checkpoint import iteration_of, load_checkpoint
+
+# Colours that people with any colour vision can tell apart (Okabe and Ito 2008), and a mark for each.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKS = "osD^vPX"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One checkpoint of a run."""
+
+    run: str
+    iteration: int
+    path: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A point with its result."""
+
+    point: Point
+    result: Result
+
+
+def find_points(names: Sequence[str]) -> list[Point]:
+    """Checkpoints as points, sorted by run and iteration. A folder stands for all *.pt and *.safetensors in it.
+
+    A run is called after its folder, with as many parents as tell runs apart.
+
+    Raises:
+        UsageError: no checkpoints, or two of the same run and iteration.
+        CheckpointError: a file that is no checkpoint.
+    """
+    files = [file for name in names for file in checkpoint_files(name)]
+    if not files:
+        raise UsageError(f"there is no checkpoint in {', '.join(names)}")
+    folders = run_names(sorted({str(Path(file).parent) for file in files}))
+    points = [Point(folders[str(Path(file).parent)], iteration(file), file) for file in dict.fromkeys(files)]
+    points.sort(key=lambda point: (point.run, point.iteration))
+    for one, other in zip(points, points[1:], strict=False):
+        if (one.run, one.iteration) == (other.run, other.iteration):
+            raise UsageError(f"{one.path} and {other.path} are both iteration {one.iteration} of one run")
+    return points
+
+
+def checkpoint_files(name: str) -> list[str]:
+    """A file as it is, a folder as the checkpoints in it."""
+    path = Path(name)
+    if not path.is_dir():
+        return [name]
+    return sorted(str(file) for file in path.iterdir() if file.suffix in (".pt", ".pth", ".safetensors"))
+
+
+def iteration(file: str) -> int:
+    """Training steps, by the name of the file or else by what it holds.
+
+    Raises `CheckpointError` for a file that is absent, `UsageError` where nothing tells.
+    """
+    if not file.startswith("hf://") and not Path(file).is_file():
+        raise CheckpointError(f"{file} does not exist")
+    found = iteration_of({}, Path(file))
+    found = load_checkpoint(file).iteration if found is None else found
+    if found is None:
+        raise UsageError(f"neither {file} nor its name tells the iteration; call it such as 0010000.pt")
+    return found
+
+
+def run_names(folders: Sequence[str]) -> dict[str, str]:
+    """Folders to the shortest tails of their paths that differ."""
+    parts = {folder: Path(folder).resolve().parts for folder in folders}
+    for length in range(1, max(len(each) for each in parts.values()) + 1):
+        names = {folder: "/".join(each[-length:]) for folder, each in parts.items()}
+        if len(set(names.values())) == len(names):
+            break
+    return names
+
+
+def measure_curve(request: Request, points: Sequence[Point], reporter: Reporter) -> Iterator[Measured]:
+    """Measure one point after the other; what a run folder holds is not sampled again.
+
+    Processes of torchrun other than the first yield nothing. Raises `NotComparable` where checkpoints differ in what
+    the protocol fixes, such as the size of a frame, and all that `evaluate` raises.
+    """
+    protocol = None
+    for number, point in enumerate(points, start=1):
+        reporter.say(f"{number} of {len(points)}: {point.path}, iteration {point.iteration:,}")
+        for result in evaluate(dataclasses.replace(request, ckpt=point.path), reporter):
+            if protocol not in (None, result.protocol_sha256):
+                raise NotComparable(f"{point.path} was measured under {result.protocol}, those before it were not")
+            protocol = result.protocol_sha256
+            yield Measured(point, result)
+
+
+def curve_to_text(measured: Sequence[Measured]) -> str:
+    """A table that a person reads."""
+    head = ("run", "iteration", measured[0].result.metric.upper(), "95 % interval", "clips")
+    rows = [head, *(table_row(each) for each in measured)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = ["  ".join(aligned(row, widths)) for row in rows]
+    return "\n".join([*(line.rstrip() for line in lines), "", f"protocol  {measured[0].result.protocol}"])
+
+
+def aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Cells of one width a column; names and intervals to the left, numbers to the right."""
+    pairs = enumerate(zip(row, widths, strict=True))
+    return [cell.ljust(width) if column in (0, 3) else cell.rjust(width) for column, (cell, width) in pairs]
+
+
+def table_row(measured: Measured) -> tuple[str, ...]:
+    r, point = measured.result, measured.point
+    bounds = f"{number(r.interval[0])} to {number(r.interval[1])}" if r.interval else ""
+    return point.run, f"{point.iteration:,}", number(r.value), bounds, f"{r.fake:,}"
+
+
+def number(value: float) -> str:
+    return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.4g}"
+
+
+def draw_curve(measured: Sequence[Measured], paths: Sequence[Path]) -> None:
+    """Value against iteration, one line a run, as PNG or SVG by the suffix. Raises `StoreError`."""
+    figure = plot_curve(measured)
+    for path in paths:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror}") from error
+
+
+def plot_curve(measured: Sequence[Measured]) -> Any:
+    """The figure, without a window. # -> matplotlib.figure.Figure"""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    # Equal curves give equal files.
+    matplotlib.rcParams["svg.hashsalt"] = "latte-eval"
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes, first = figure.subplots(), measured[0].result
+    runs = list(dict.fromkeys(each.point.run for each in measured))
+    for i, run in enumerate(runs):
+        draw_run(axes, [each for each in measured if each.point.run == run], i)
+    better = "lower is better" if first.better == "lower" else "higher is better"
+    axes.set(xlabel="iteration", ylabel=f"{first.metric.upper()} ({better})")
+    axes.set_title(f"{first.protocol}, {first.detector['name']}", fontsize=8)
+    axes.xaxis.set_major_formatter(matplotlib.ticker.StrMethodFormatter("{x:,.0f}"))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def draw_run(axes: Any, points: Sequence[Measured], index: int) -> None:
+    """One line, with the intervals as bars where there are some."""
+    colour, mark = COLOURS[index % len(COLOURS)], MARKS[index % len(MARKS)]
+    x, y = [each.point.iteration for each in points], [each.result.value for each in points]
+    axes.plot(x, y, color=colour, marker=mark, label=points[0].point.run)
+    for each in points:
+        if each.result.interval:
+            axes.vlines(each.point.iteration, *each.result.interval, color=colour, alpha=0.5)
