@@ -69,12 +69,13 @@ class SamplerSettings:
         return Guidance(self.guidance_scale, self.guidance_interval)
 
     def check_frequencies(self) -> None:
-        """Frequencies go with `dataset`, and only with it."""
+        """Frequencies go with `dataset` alone; whether they are needed, the model decides."""
         frequencies = self.label_frequencies
-        if (frequencies is not None) != (self.label_mode == "dataset"):
-            given = "without" if frequencies is None else "with"
-            raise SamplerError(f"labels {self.label_mode!r} came {given} label frequencies; `dataset` alone takes them")
-        if frequencies is not None and not (min(frequencies, default=-1) >= 0 and 0 < sum(frequencies) < math.inf):
+        if frequencies is None:
+            return
+        if self.label_mode != "dataset":
+            raise SamplerError(f"labels {self.label_mode!r} came with label frequencies; `dataset` alone takes them")
+        if not (min(frequencies, default=-1) >= 0 and 0 < sum(frequencies) < math.inf):
             raise SamplerError("label frequencies must be finite, none negative and not all zero")
 
     def check_model(self, config: LatteConfig) -> None:
@@ -85,8 +86,11 @@ class SamplerSettings:
                 "this one is unconditional; use 1"
             )
         known = len(self.label_frequencies or ())
-        if config.classes is not None and known and known != config.classes:
-            raise SamplerError(f"{known} label frequencies were given; the checkpoint has {config.classes} classes")
+        if config.classes is not None and self.label_mode == "dataset" and known != config.classes:
+            raise SamplerError(
+                f"labels 'dataset' came with {known} label frequencies, the checkpoint has {config.classes} classes; "
+                "labels 'uniform' needs none"
+            )
 
 
 def check_choice(option: str, value: str, allowed: Iterable[str]) -> None:

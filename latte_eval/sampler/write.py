@@ -31,7 +31,7 @@ def write_samples(
     the right bytes is not sampled again; one that is missing or damaged is, and comes back the same, byte for byte.
 
     Args:
-        on_clips: called with the number of clips that are done after each batch.
+        on_clips: called with the number of clips after each batch, and first with those that were there.
 
     Raises:
         UsageError: the folder holds clips that were made otherwise.
@@ -39,12 +39,14 @@ def write_samples(
     """
     samples = SamplesFolder(Path(folder), {**source.record, "fps": fps})
     missing = [index for index in indices if not samples.holds(index)]
-    on_clips(len(indices) - len(missing))
+    kept = len(indices) - len(missing)
+    if kept:
+        on_clips(kept)
     for start in range(0, len(missing), batch_size):
         clips = source.clips(missing[start : start + batch_size])
         samples.write(clips, fps)
         on_clips(len(clips))
-    return len(missing), len(indices) - len(missing)
+    return len(missing), kept
 
 
 class SamplesFolder:
@@ -94,10 +96,10 @@ class SamplesFolder:
             raise StoreError(f"{self.path / RECORD} is damaged ({error}); delete the folder and run again") from error
 
     def continue_from(self, record: dict[str, Any]) -> None:
-        """Take over the hashes of an earlier run. Raises `UsageError` unless it was made the same way."""
+        """Take over the hashes of an earlier run. Raises `UsageError` if its clips were made another way."""
         before = record["settings"]
         for key, value in self.settings.items():
-            if before.get(key) != value:
+            if record["files"] and before.get(key) != value:
                 raise UsageError(
                     f"{self.path} holds clips made with {key} {before.get(key)}, not {value}: "
                     "give another --out, or the same options"
