@@ -17,7 +17,7 @@ from torch import Tensor
 from latte_eval.errors import ClipError, UsageError, WeightsError
 from latte_eval.metrics.detectors import I3D, open_detector
 from latte_eval.metrics.detectors import i3d as i3d_module
-from latte_eval.metrics.detectors.i3d import INNER_BATCH, preprocess, same_padding, seeded_state
+from latte_eval.metrics.detectors.i3d import INNER_BATCH, MaxPool, preprocess, same_padding, seeded_state
 from latte_eval.metrics.detectors.network import relative_difference
 
 LOGITS_TOLERANCE = 2e-5  # 2e-6 was seen against float64 and against other orders of operation
@@ -178,6 +178,21 @@ def test_another_resize_is_seen(clip: str, wrong: dict[str, bool], reference: Ca
 def test_padding_is_that_of_tensorflow(size: int, side: int, stride: int, expected: tuple[int, int]) -> None:
     assert same_padding(size, side, stride) == expected
     assert (size + sum(expected) - side) // stride + 1 == -(-size // stride)
+
+
+@pytest.mark.parametrize("shape", [(5, 14, 9), (2, 7, 7), (1, 8, 3)])
+@pytest.mark.parametrize(
+    ("sides", "strides"),
+    [((3, 3, 3), (1, 1, 1)), ((3, 3, 3), (2, 2, 2)), ((1, 3, 3), (1, 2, 2)), ((2, 2, 2), (2, 2, 2))],
+)
+def test_max_pooling_is_that_of_a_padded_input(
+    shape: tuple[int, int, int], sides: tuple[int, int, int], strides: tuple[int, int, int]
+) -> None:
+    x = noise(2, 5, *shape).float()
+    pads = [same_padding(*sizes) for sizes in zip(shape, sides, strides, strict=True)]
+    padded = F.pad(x, [amount for pair in reversed(pads) for amount in pair])
+    pooled = MaxPool(sides, strides)(x.contiguous(memory_format=torch.channels_last_3d))
+    assert torch.equal(pooled, F.max_pool3d(padded, sides, strides))
 
 
 def test_a_clip_has_the_same_logits_in_every_batch(network: I3D) -> None:

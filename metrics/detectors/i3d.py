@@ -102,6 +102,9 @@ class Conv(nn.Conv3d):
         super().__init__(inputs, outputs, side, stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.kernel_size[0] == 1:  # channels are last in memory: a matrix product without a copy
+            rows = F.linear(x.permute(0, 2, 3, 4, 1), self.weight.flatten(1), self.bias)
+            return rows.relu_().permute(0, 4, 1, 2, 3)
         pads = [same_padding(size, self.kernel_size[0], self.stride[0]) for size in x.shape[2:]]
         if any(front != back for front, back in pads):
             x, pads = F.pad(x, [amount for pair in reversed(pads) for amount in pair]), [(0, 0)] * 3
@@ -109,15 +112,33 @@ class Conv(nn.Conv3d):
 
 
 class MaxPool(nn.Module):
-    """Max-pooling with TensorFlow's SAME padding; its zeros never win, since the input is not negative."""
+    """Max-pooling with TensorFlow's SAME padding, one dimension after the other, which is faster than all at once."""
 
     def __init__(self, sides: tuple[int, int, int], strides: tuple[int, int, int]):
         super().__init__()
         self.sides, self.strides = sides, strides
 
     def forward(self, x: Tensor) -> Tensor:
-        pads = [same_padding(*sizes) for sizes in zip(x.shape[2:], self.sides, self.strides, strict=True)]
-        return F.max_pool3d(x, self.sides, self.strides, [front for front, _ in pads], ceil_mode=True)
+        for dim, (side, stride) in enumerate(zip(self.sides, self.strides, strict=True), start=2):
+            x = max_along(x, dim, side, stride) if side > 1 else x
+        return x
+
+
+def max_along(x: Tensor, dim: int, side: int, stride: int) -> Tensor:
+    """Maxima of windows along one dimension; padding is left out, since its zeros never exceed what is not negative."""
+    front, size = same_padding(x.shape[dim], side, stride)[0], x.shape[dim]
+    count = -(-size // stride)
+    out = every(x, dim, 0, stride, count).clone(memory_format=torch.preserve_format)
+    for offset in (tap - front for tap in range(side) if tap != front):
+        first, last = max(0, -(offset // stride)), min(count, (size - 1 - offset) // stride + 1)
+        part = out.narrow(dim, first, last - first)
+        torch.maximum(part, every(x, dim, first * stride + offset, stride, last - first), out=part)
+    return out
+
+
+def every(x: Tensor, dim: int, start: int, stride: int, count: int) -> Tensor:
+    """A view of `count` slices along `dim`, from `start` at `stride`."""
+    return x[(slice(None),) * dim + (slice(start, start + (count - 1) * stride + 1, stride),)]
 
 
 class Mixed(nn.Module):
