@@ -87,17 +87,24 @@ def to_texts(table: Table, missing: str = "-") -> list[list[str]]:
 
 
 def to_markdown(table: Table) -> str:
-    """A pipe table that lines up in a terminal too, first column left, others right."""
+    """A pipe table that lines up in a terminal too: texts left, numbers right."""
     lines = [[heading.text for heading in table.headings.values()], *to_texts(table)]
     lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(table.headings))]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    body = ["| " + " | ".join(pad(line, widths)) + " |" for line in (lines[0], rule, *lines[1:])]
+    right = [is_numeric(table, key) for key in table.headings]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(right))]
+    rule = ["-" * (width - 1) + ":" if r else "-" * width for width, r in zip(widths, right, strict=True)]
+    body = ["| " + " | ".join(pad(line, widths, right)) + " |" for line in (lines[0], rule, *lines[1:])]
     return "\n".join([f"**{table.title}**", "", *body, *note_lines(table.notes)])
 
 
-def pad(line: list[str], widths: list[int]) -> list[str]:
-    return [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+def is_numeric(table: Table, key: str) -> bool:
+    """Whether a column holds numbers or intervals."""
+    return any(not isinstance(row.get(key), str | None) for row in table.rows)
+
+
+def pad(line: list[str], widths: list[int], right: list[bool]) -> list[str]:
+    cells = zip(line, widths, right, strict=True)
+    return [cell.rjust(width) if to_right else cell.ljust(width) for cell, width, to_right in cells]
 
 
 def note_lines(notes: Sequence[str]) -> list[str]:
@@ -107,7 +114,8 @@ def note_lines(notes: Sequence[str]) -> list[str]:
 def to_latex(table: Table) -> str:
     """A booktabs tabular; footnotes follow as comments."""
     headings = " & ".join(escape_latex(heading.text) for heading in table.headings.values())
-    lines = [f"% {table.title}", rf"\begin{{tabular}}{{l{'r' * (len(table.headings) - 1)}}}", r"\toprule"]
+    columns = "".join("r" if is_numeric(table, key) else "l" for key in table.headings)
+    lines = [f"% {table.title}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
     lines += [headings + r" \\", r"\midrule"]
     lines += [" & ".join(map(escape_latex, row)) + r" \\" for row in to_texts(table, missing="--")]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *(f"% {note}" for note in table.notes)])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from latte_eval.baselines.table import Cell, Heading, Table
 from latte_eval.errors import LatteEvalError, StoreError
 from latte_eval.protocol import Protocol
 from latte_eval.result import BETTER, Result, read_results
@@ -95,3 +96,57 @@ def align(files: Sequence[Iterable[Result]]) -> list[Aligned]:
             key = (result.protocol_fields["benchmark"], result.metric, result.protocol)
             rows.setdefault(key, tuple([] for _ in files))[i].append(result)
     return [Aligned(*key, results) for key, results in rows.items()]
+
+
+def compare_table(names: Sequence[str], files: Sequence[Sequence[Result]]) -> Table:
+    """Results of several files side by side; differences are from the first file."""
+    rows = align(files)
+    headings = {"benchmark": Heading("benchmark"), "metric": Heading("metric"), "protocol": Heading("protocol")}
+    for i, name in enumerate(names):
+        headings |= {f"value {i}": Heading(name), f"interval {i}": Heading("95 % interval")}
+        headings |= {f"difference {i}": Heading("difference", "+.2f")} if i else {}
+    return Table("compare", "Results by benchmark, metric and protocol", headings, [compare_row(row) for row in rows],
+                 [note for row in rows for note in compare_notes(row, rows)])  # fmt: skip
+
+
+def compare_row(row: Aligned) -> dict[str, Cell]:
+    """One benchmark, metric and protocol: the newest value of every file."""
+    cells: dict[str, Cell] = {"benchmark": row.benchmark, "metric": row.metric, "protocol": row.protocol}
+    newest = [results[-1] if results else None for results in row.results]
+    for i, result in enumerate(newest):
+        if result is not None:
+            cells[f"value {i}"] = result.value
+            cells[f"interval {i}"] = None if result.interval is None else (result.interval[0], result.interval[1])
+            if i and newest[0] is not None:
+                cells[f"difference {i}"] = result.value - newest[0].value
+    return cells
+
+
+def compare_notes(row: Aligned, rows: Sequence[Aligned]) -> list[str]:
+    """Older results that are not shown, another detector, and why a lone row has no partner."""
+    present = [results for results in row.results if results]
+    what = f"{row.benchmark} {row.metric} under {row.protocol}"
+    notes = [f"{what}: the newest of {len(results)} results is shown." for results in present if len(results) > 1]
+    detectors = sorted({results[-1].detector["name"] for results in present})
+    if len(detectors) > 1:
+        notes.append(f"{what}: not comparable, measured with {' and '.join(detectors)}.")
+    if len(present) < len(row.results):
+        notes += [f"{what}: not comparable with {other.protocol}: {why}." for other, why in lone_reasons(row, rows)]
+    return notes
+
+
+def lone_reasons(row: Aligned, rows: Sequence[Aligned]) -> list[tuple[Aligned, str]]:
+    """Later rows of the same benchmark and metric, and the fields in which their protocols differ."""
+    own = protocol_of(row)
+    later = [r for r in rows[rows.index(row) + 1 :] if (r.benchmark, r.metric) == (row.benchmark, row.metric)]
+    return [(other, "; ".join(field_changes(own, protocol_of(other)))) for other in later]
+
+
+def protocol_of(row: Aligned) -> Protocol:
+    return Protocol.from_dict(next(results[-1] for results in row.results if results).protocol_fields)
+
+
+def field_changes(first: Protocol, second: Protocol) -> list[str]:
+    """`real_stride 3 and 6`, one text for each differing field."""
+    names = [name for name in first.differing_fields(second) if name != "stem"]
+    return [f"{name} {show(getattr(first, name))} and {show(getattr(second, name))}" for name in names]

@@ -1,0 +1,84 @@
+"""`compare` and `explain`: results beside each other, and why two of them differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from latte_eval.baselines.table import render
+from latte_eval.cli.bars import TerminalReporter, quiet_option
+from latte_eval.cli.options import FOLDER, run_options
+from latte_eval.cli.tables import format_option
+from latte_eval.errors import UsageError
+
+if TYPE_CHECKING:
+    from latte_eval.baselines.table import Table
+    from latte_eval.result import Result
+
+
+@click.command(epilog="Example: latte-eval compare before/results.jsonl after/results.jsonl")
+@click.argument("files", type=FOLDER, nargs=-1, required=True)
+@format_option
+def compare(files: tuple[Path, ...], form: str) -> None:
+    """Line up results by benchmark, metric and protocol. FILES are results.jsonl files or run folders, two or more."""
+    from latte_eval.compare import compare_table, load_results
+
+    if len(files) < 2:
+        raise UsageError(f"compare needs two or more results, not {len(files)}: latte-eval compare A.jsonl B.jsonl")
+    click.echo(render([compare_table([str(file) for file in files], [load_results(file) for file in files])], form))
+
+
+@click.command(epilog="Example: latte-eval explain a.jsonl b.jsonl --measure --real /data/UCF-101 --fake samples")
+@click.argument("first", type=FOLDER)
+@click.argument("second", type=FOLDER)
+@click.option("--metric", metavar="NAME", help="Only this one.  [default: every metric that both have]")
+@click.option("--measure", is_flag=True, help="Re-compute the effect of each differing choice on the clips.")
+@click.option("--real", type=FOLDER, metavar="DIR|ZIP", help="Real clips.  [default: where FIRST says]")
+@click.option("--fake", type=FOLDER, metavar="DIR|ZIP", help="Generated clips.  [default: where FIRST says, or the "
+              "features that its run stored]")  # fmt: skip
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Draws of subset and offset.")
+@click.option("--clips", type=click.IntRange(min=2), metavar="N", help="At most N clips of each side: quicker.")
+@click.option("--detector", "detectors", multiple=True, metavar="NAME", help="Instead of the recorded one.")
+@click.option("--trust", is_flag=True, help="Open an executable archive whose hash is not pinned.")
+@click.option("--out", type=FOLDER, metavar="RUN", help="Folder for features.  [default: a shared one in the cache]")
+@run_options
+@format_option
+@quiet_option
+def explain(
+    first: Path, second: Path, metric: str | None, measure: bool, form: str, quiet: bool, **options: Any
+) -> None:
+    """Why two results differ: the fields in which they do and, with --measure, what each choice is worth."""
+    from latte_eval.compare import load_results
+    from latte_eval.explain import difference_table, pair_results
+
+    pairs = pair_results(load_results(first), load_results(second), metric)
+    tables = []
+    for pair in pairs:
+        tables.append(difference_table(*pair))
+        if measure:
+            tables.append(measured(pair, first, TerminalReporter(quiet), **options))
+    click.echo(render(tables, form))
+
+
+def measured(
+    pair: tuple[Result, Result],
+    file: Path,
+    reporter: TerminalReporter,
+    *,
+    fake: Path | None,
+    seed: int,
+    seeds: int,
+    clips: int | None,
+    **options: Any,
+) -> Table:
+    """The table of effects of one pair."""
+    from latte_eval.cli.score import to_request
+    from latte_eval.explain_measure import effects_table, measure_effects, open_bench
+    from latte_eval.store import RunFolder
+
+    request = to_request((pair[0].metric,), no_interval=True, params=(), **options)
+    run = RunFolder(request.run_folder)
+    bench = open_bench(pair[0], file, request, fake, clips, run, reporter)
+    return effects_table(measure_effects(bench, *pair, range(seed, seed + seeds)), *pair)

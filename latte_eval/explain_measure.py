@@ -1,0 +1,237 @@
+"""Re-measuring what each differing choice does to a Fréchet distance, without new sampling.
+
+The base is the first result's protocol on clips that are read again (or on its stored fake features). Each choice is
+changed alone, then all together, under several seeds of subset and offset: the spread is over those.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from latte_eval.baselines.table import Cell, Heading, Table
+from latte_eval.compare import show
+from latte_eval.errors import ClipError, NotComparable, NotEnoughClips, UsageError
+from latte_eval.explain import Choice, changeable, short, unchangeable
+from latte_eval.extract import STEP_VERSION, Features, load, shard_ranges
+from latte_eval.measure import feature_rows
+from latte_eval.metrics import Moments, frechet_distance
+from latte_eval.metrics.detectors import Detector, open_detector
+from latte_eval.pipeline import read_side
+from latte_eval.protocol import Protocol
+from latte_eval.reporter import Reporter
+from latte_eval.request import Request
+from latte_eval.result import Result
+from latte_eval.sides import Side, open_folder, open_real
+from latte_eval.store import RunFolder, content_key
+
+FRECHET = ("fvd", "fid")
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one choice does.
+
+    Attributes:
+        name: the choice.
+        values: under the first and the second protocol, for people.
+        changes: change of the distance, one a seed; empty where it could not be measured.
+        problem: why not.
+        field: of the protocol, where the choice is one.
+    """
+
+    name: str
+    values: tuple[str, str]
+    changes: tuple[float, ...] = ()
+    problem: str | None = None
+    field: str | None = None
+
+    @property
+    def mean(self) -> float | None:
+        return statistics.fmean(self.changes) if self.changes else None
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over the seeds."""
+        return statistics.stdev(self.changes) if len(self.changes) > 1 else None
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where distances are measured: the clips of both sides, a detector, and a folder that keeps features.
+
+    Attributes:
+        request: real folder, benchmark, batch size, device; its seed and protocol are replaced.
+        fakes: folder of generated clips, or features of them that a run stored.
+        metric: `fvd` or `fid`.
+        most_clips: use at most this many clips of each side.
+    """
+
+    request: Request
+    fakes: Path | Features
+    metric: str
+    detector: Detector
+    run: RunFolder
+    most_clips: int | None
+    reporter: Reporter
+
+    def distance(self, protocol: Protocol, seed: int, unbiased: bool = False) -> float:
+        """The distance under a protocol and a seed; `unbiased` divides the covariances by N - 1 instead of N."""
+        protocol, request = self.capped(protocol), dataclasses.replace(self.request, seed=seed)
+        real = self.features(open_real(request, protocol, self.reporter))
+        fake = self.fake_features(protocol, seed)
+        sides = [Moments.from_features(feature_rows(features)[0]) for features in (real, fake)]
+        return frechet_distance(*(map(divided_by_n_minus_1, sides) if unbiased else sides))
+
+    def capped(self, protocol: Protocol) -> Protocol:
+        """The protocol with no more clips than `most_clips`."""
+        if self.most_clips is None:
+            return protocol
+        counts = {name: min(getattr(protocol, name) or self.most_clips, self.most_clips)
+                  for name in ("real_clips", "fake_clips")}  # fmt: skip
+        return protocol.replace(**counts)
+
+    def fake_features(self, protocol: Protocol, seed: int) -> Features:
+        if isinstance(self.fakes, Features):
+            return self.fakes.first(protocol.fake_clips)
+        source = open_folder(self.fakes, protocol, seed, "fake", self.reporter)
+        return self.features(Side(source, at_most=protocol.fake_clips).checked())
+
+    def features(self, side: Side) -> Features:
+        found = read_side(side, [self.detector], self.run, self.request.clips_at_once, self.reporter)
+        return found[self.detector.name]
+
+
+def divided_by_n_minus_1(moments: Moments) -> Moments:
+    """Moments whose covariance is the unbiased one."""
+    cov = moments.cov * moments.n / (moments.n - 1)
+    return Moments(moments.n, moments.sum, moments.n * (cov + np.outer(moments.mean, moments.mean)))
+
+
+def open_bench(
+    result: Result,
+    file: Path,
+    request: Request,
+    fakes: Path | None,
+    most_clips: int | None,
+    run: RunFolder,
+    reporter: Reporter,
+) -> Bench:
+    """Find the clips of a result again.
+
+    Args:
+        file: where the result stands; stored features of its fake clips lie beside it.
+        request: its `real` and `detectors` replace the recorded ones.
+        fakes: folder of the generated clips, instead of the recorded one or of stored features.
+
+    Raises:
+        UsageError: another metric than a Fréchet distance, or clips that are not where the result says.
+    """
+    if result.metric not in FRECHET:
+        raise UsageError(f"--measure re-computes {' and '.join(FRECHET)}, not {result.metric}")
+    benchmark = result.protocol_fields["benchmark"]
+    benchmark = None if benchmark == "none" else benchmark
+    recorded = Path(str((result.real_source or {}).get("name", "")))
+    real = request.real or (recorded if benchmark == "shapes" or recorded.exists() else None)
+    if real is None:
+        raise UsageError(f"the real clips are not at {recorded}: give --real DIR")
+    name = request.detector_for(result.metric) if request.detectors else result.detector["name"]
+    detector = open_detector(name, request.device, trust=request.trust)
+    request = dataclasses.replace(request, real=real, benchmark=benchmark)
+    found = fakes or find_fakes(result, file, detector)
+    return Bench(request, found, result.metric, detector, run, most_clips, reporter)
+
+
+def find_fakes(result: Result, file: Path, detector: Detector) -> Path | Features:
+    """The folder of generated clips that a result names, or the features of them that its run stored."""
+    folder = Path(str(result.fake_source["name"]))
+    if result.checkpoint is None and folder.exists():
+        return folder
+    stored = stored_features(result, file.parent if file.is_file() else file, detector)
+    if stored is None:
+        raise UsageError(
+            f"neither the clips of {folder} nor features of them by {detector.name} in {file.parent} are there: "
+            "give --fake DIR"
+        )
+    return stored
+
+
+def stored_features(result: Result, folder: Path, detector: Detector) -> Features | None:
+    """Features of the fake side in a run folder, or None where they are not whole."""
+    parts = result.fake_source["fingerprint"], detector.name, detector.sha256, detector.used, STEP_VERSION
+    key = content_key(*parts)
+    stops = sorted(int(path.stem.partition("-")[2]) for path in (folder / "features" / key).glob("*.safetensors"))
+    for stop in reversed(stops):
+        run = RunFolder(folder)
+        if all(run.has_shard(key, *ends) for ends in shard_ranges(stop)):
+            features = load(run, key, stop)
+            return features.first(result.fake) if len(features) >= result.fake else None
+    return None
+
+
+def measure_effects(bench: Bench, first: Result, second: Result, seeds: Sequence[int]) -> list[Effect]:
+    """The effect of every changeable choice alone, of all of them together, of the covariance's divisor, of the seed.
+
+    Raises:
+        NotComparable: the results belong to two benchmarks.
+    """
+    before, after = (Protocol.from_dict(result.protocol_fields) for result in (first, second))
+    if before.benchmark != after.benchmark:
+        raise NotComparable(f"the first is on {before.benchmark}, the second on {after.benchmark}: nothing to measure")
+    choices = changeable(before, after, not isinstance(bench.fakes, Features))
+    bench.reporter.say(f"as the first: {len(seeds)} seeds")
+    base = {seed: bench.distance(before, seed) for seed in seeds}
+    middle = statistics.fmean(base.values())
+    noise = Effect("another seed of subset and offset", ("", ""), tuple(value - middle for value in base.values()))
+    effects = [
+        dataclasses.replace(try_effect(bench, each.name, texts(each), each.apply(before), base), field=each.field)
+        for each in choices
+    ]
+    if len(choices) > 1:
+        together = functools.reduce(lambda protocol, choice: choice.apply(protocol), choices, before)
+        effects.append(try_effect(bench, "all of these together", ("", ""), together, base))
+    covariance = try_effect(bench, "covariance", ("divided by N", "by N - 1"), before, base, unbiased=True)
+    return [*effects, covariance, noise]
+
+
+def texts(choice: Choice) -> tuple[str, str]:
+    return show(choice.values[0]), show(choice.values[1])
+
+
+def try_effect(
+    bench: Bench, name: str, values: tuple[str, str], protocol: Protocol, base: dict[int, float], unbiased: bool = False
+) -> Effect:
+    """The change that a protocol makes under every seed, or why it cannot be measured on these clips."""
+    bench.reporter.say(f"{name}{f': {values[0]} -> {values[1]}' if values[0] else ''}")
+    try:
+        changes = [bench.distance(protocol, seed, unbiased) - value for seed, value in base.items()]
+    except (NotEnoughClips, ClipError) as error:
+        return Effect(name, values, problem=str(error))
+    return Effect(name, values, tuple(changes))
+
+
+def effects_table(effects: Sequence[Effect], first: Result, second: Result) -> Table:
+    """`choice, from, to, change, spread`, and what the choices leave unexplained."""
+    headings = {key: Heading(key) for key in ("choice", "from", "to")}
+    headings |= {"change": Heading(f"change in {first.metric.upper()}", "+.2f"), "spread": Heading("spread")}
+    rows: list[dict[str, Cell]] = [
+        {"choice": each.name, "from": each.values[0], "to": each.values[1], "change": each.mean, "spread": each.spread}
+        for each in effects
+    ]
+    rows.append({"choice": "as reported", "from": f"{first.value:.2f}", "to": f"{second.value:.2f}",
+                 "change": second.value - first.value})  # fmt: skip
+    seeds = max((len(each.changes) for each in effects), default=0)
+    notes = [f"One choice at a time from the first protocol, mean and standard deviation over {seeds} seeds of subset "
+             "and offset. Choices interact: the single changes need not add up."]  # fmt: skip
+    notes += [f"{each.name}: {each.problem}." for each in effects if each.problem]
+    measured = {each.field for each in effects if each.field}
+    notes += [f"Needs new sampling, other files or another detector, not measured: {each.part} {each.field} "
+              f"{short(each.values[0])} -> {short(each.values[1])}."
+              for each in unchangeable(first, second, measured)]  # fmt: skip
+    return Table("explain-measured", "Measured again on these clips", headings, rows, notes)
