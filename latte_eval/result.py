@@ -20,6 +20,45 @@ SCHEMA = 1
 BETTER = {"fvd": "lower", "fid": "lower", "kvd": "lower", "kid": "lower", "is": "higher"}
 
 
+@cache
+def code_record() -> dict[str, Any]:
+    """Version of latte-eval; commit and dirty state where it runs from a checkout."""
+    folder = Path(__file__).parent
+    commit = git(folder, "rev-parse", "HEAD")
+    dirty = None if commit is None else bool(git(folder, "status", "--porcelain", "--untracked-files=no"))
+    return {"version": __version__, "commit": commit, "dirty": dirty}
+
+
+def git(folder: Path, *arguments: str) -> str | None:
+    """Output of a git command about the checkout that holds `folder`, or None outside one."""
+    if not (folder.parent / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+@cache
+def environment_record() -> dict[str, Any]:
+    """Versions and hardware that a number may depend on."""
+    import torch
+
+    from latte_eval.distributed import world_size
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    versions = {name: metadata.version(name) for name in ("torch", "numpy", "pillow", "av", "diffusers")}
+    return {
+        "python": platform.python_version(),
+        **versions,
+        "cuda": torch.version.cuda if gpu else None,
+        "gpu": gpu,
+        "platform": platform.platform(),
+        "world": world_size(),
+    }
+
+
 @dataclass(frozen=True)
 class Result:
     """One measured number.
@@ -67,8 +106,8 @@ class Result:
     corrected: dict[str, Any] | None = None
     floor: dict[str, Any] | None = None
     details: dict[str, Any] = field(default_factory=dict)
-    code: dict[str, Any] = field(default_factory=lambda: code_record())
-    env: dict[str, Any] = field(default_factory=lambda: environment_record())
+    code: dict[str, Any] = field(default_factory=code_record)
+    env: dict[str, Any] = field(default_factory=environment_record)
     note: str | None = None
     better: str = ""
     schema: int = SCHEMA
@@ -120,42 +159,3 @@ def read_results(path: str | Path) -> list[Result]:
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"cannot read results from {path}: {error}") from error
     return [Result.from_json(line, f"{path} line {n}") for n, line in enumerate(lines, 1) if line.strip()]
-
-
-@cache
-def code_record() -> dict[str, Any]:
-    """Version of latte-eval; commit and dirty state where it runs from a checkout."""
-    folder = Path(__file__).parent
-    commit = git(folder, "rev-parse", "HEAD")
-    dirty = None if commit is None else bool(git(folder, "status", "--porcelain", "--untracked-files=no"))
-    return {"version": __version__, "commit": commit, "dirty": dirty}
-
-
-def git(folder: Path, *arguments: str) -> str | None:
-    """Output of a git command about the checkout that holds `folder`, or None outside one."""
-    if not (folder.parent / ".git").exists():
-        return None
-    try:
-        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-@cache
-def environment_record() -> dict[str, Any]:
-    """Versions and hardware that a number may depend on."""
-    import torch
-
-    from latte_eval.distributed import world_size
-
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    versions = {name: metadata.version(name) for name in ("torch", "numpy", "pillow", "av", "diffusers")}
-    return {
-        "python": platform.python_version(),
-        **versions,
-        "cuda": torch.version.cuda if gpu else None,
-        "gpu": gpu,
-        "platform": platform.platform(),
-        "world": world_size(),
-    }

@@ -116,7 +116,8 @@ def initialise(model: Latte) -> None:
     patch_map = orthonormal_beside_tables(model, config.channels * config.patch**2)
     weight = model.x_embedder.proj.weight
     weight.data.copy_(PATCH_SCALE * patch_map.unflatten(1, (config.channels, config.patch, config.patch)))
-    model.x_embedder.proj.bias.data.zero_()
+    assert model.x_embedder.proj.bias is not None
+    nn.init.zeros_(model.x_embedder.proj.bias)
     out = torch.zeros(config.patch, config.patch, config.out_channels, config.width)
     out[:, :, : config.channels] = weight.data.permute(2, 3, 1, 0) / PATCH_SCALE**2
     model.final_layer.linear.weight.data.copy_(out.flatten(0, 2))
