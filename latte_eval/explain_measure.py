@@ -21,7 +21,7 @@ from latte_eval.errors import ClipError, NotComparable, NotEnoughClips, UsageErr
 from latte_eval.explain import Choice, changeable, short, unchangeable
 from latte_eval.extract import STEP_VERSION, Features, load, shard_ranges
 from latte_eval.measure import feature_rows
-from latte_eval.metrics import Moments, frechet_distance
+from latte_eval.metrics import frechet_distance_between
 from latte_eval.metrics.detectors import Detector, open_detector
 from latte_eval.pipeline import read_side
 from latte_eval.protocol import Protocol
@@ -86,8 +86,8 @@ class Bench:
         protocol, request = self.capped(protocol), dataclasses.replace(self.request, seed=seed)
         real = self.features(open_real(request, protocol, self.reporter))
         fake = self.fake_features(protocol, seed)
-        sides = [Moments.from_features(feature_rows(features)[0]) for features in (real, fake)]
-        return frechet_distance(*(map(divided_by_n_minus_1, sides) if unbiased else sides))
+        rows = [feature_rows(features)[0] for features in (real, fake)]
+        return frechet_distance_between(*(map(stretched, rows) if unbiased else rows))
 
     def capped(self, protocol: Protocol) -> Protocol:
         """The protocol with no more clips than `most_clips`."""
@@ -108,10 +108,10 @@ class Bench:
         return found[self.detector.name]
 
 
-def divided_by_n_minus_1(moments: Moments) -> Moments:
-    """Moments whose covariance is the unbiased one."""
-    cov = moments.cov * moments.n / (moments.n - 1)
-    return Moments(moments.n, moments.sum, moments.n * (cov + np.outer(moments.mean, moments.mean)))
+def stretched(rows: np.ndarray) -> np.ndarray:  # [N, D] -> [N, D] float64
+    """Rows whose covariance divided by N is that of `rows` divided by N - 1; the mean stays."""
+    mean = rows.mean(axis=0, dtype=np.float64)
+    return mean + (rows - mean) * np.sqrt(len(rows) / max(1, len(rows) - 1))
 
 
 def open_bench(
