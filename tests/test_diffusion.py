@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from small_latte import golden_latte, relative, seeded_input
+from diffusers import DDPMScheduler
+from small_latte import golden_latte, relative, seeded_input, small_latte
 
 from latte_eval.errors import SamplerError, UsageError
 from latte_eval.sampler.diffusion import make_schedule, predict, sample_steps, schedule_at
@@ -112,6 +113,23 @@ def test_golden_sees_the_other_spacing(golden, seeded):
     run = Run(golden("latte_uncond"), seeded)
     wrong = list(sample_steps(run.denoiser, run.z, schedule_at(np.arange(0, 1000, 100)), run.noise, sampler="ddim"))
     assert relative(wrong[-1][0], run.file["ddim10_x"][-1]) > 0.1
+
+
+def test_ddpm_agrees_with_another_implementation():
+    """diffusers' DDPM with the same spacing; it wants the channels before the frames."""
+    scheduler = DDPMScheduler(
+        beta_start=1e-4, beta_end=0.02, variance_type="learned_range", timestep_spacing="linspace", clip_sample=False
+    )
+    scheduler.set_timesteps(10)
+    model, generator = small_latte(), torch.Generator().manual_seed(0)
+    x = start = torch.randn(2, 4, 3, 8, 8)
+    for t in scheduler.timesteps:
+        out, x = model(x, t.expand(2)).transpose(1, 2), x.transpose(1, 2)
+        x = scheduler.step(out, t, x, generator=generator).prev_sample.transpose(1, 2)
+    again = torch.Generator().manual_seed(0)
+    noise = lambda k: torch.randn(2, 3, 4, 8, 8, generator=again).transpose(1, 2)  # noqa: E731
+    states = list(sample_steps(model, start, make_schedule(10), noise))
+    assert relative(states[-1][0], x) < TOLERANCE[10]
 
 
 def zero_denoiser(x, t):

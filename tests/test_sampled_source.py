@@ -211,6 +211,7 @@ def test_frequencies_must_match_the_classes():
 def test_clips_that_do_not_exist():
     with pytest.raises(SamplerError, match=r"clip 40 is outside 0\.\.39"):
         source().clips([0, 40])
+    assert source().clips([]).pixels.shape == (0, 4, 3, 8, 8)
 
 
 def test_a_clip_of_nan_is_an_error_not_a_number():

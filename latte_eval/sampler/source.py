@@ -109,6 +109,9 @@ class SampledSource:
         for index in indices:
             if not 0 <= index < self.count:
                 raise SamplerError(f"clip {index} is outside 0..{self.count - 1}")
+        if not indices:
+            side = self.model.config.input_size * self.codec.factor
+            return Clips(torch.zeros(0, self.model.config.frames, 3, side, side, dtype=torch.uint8), ())
         parts = self.parts(indices)
         pixels = [self.part_pixels(part, i, len(parts)) for i, part in enumerate(parts)]
         return Clips(torch.cat(pixels)[: len(indices)], tuple(indices), self.labels(indices))
