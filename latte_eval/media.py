@@ -1,8 +1,8 @@
 """Clips as H.264: mp4 files, and the same encoding in memory.
 
 Vchitect/Latte@b27c24a writes its samples with imageio at 8 frames a second and quality 9: x264 at crf 5, preset
-medium, yuv420p, bicubic conversion. The same settings are used here, so that a clip read back from a file that
-`write_clip` wrote has the pixels of the in-memory round trip, on any number of cores.
+medium, yuv420p, bicubic conversion. The same settings are used here, made reproducible, so that a clip read back
+from a file that `write_clip` wrote has the pixels of the in-memory round trip.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from latte_eval.errors import StoreError
 from latte_eval.store import write_whole
 
 FPS = 8
-CRF = 5
+# Without `cpu-independent` x264 decides differently on another processor and, in small frames, by what memory held
+# before: equal frames then become different files on one machine.
+OPTIONS = {"crf": "5", "x264-params": "cpu-independent=1"}
 ENCODER = "libx264"
 
 
@@ -87,7 +89,7 @@ def configure(context: av.VideoCodecContext, frames: np.ndarray, fps: int) -> No
     context.width, context.height = frames.shape[2] + frames.shape[2] % 2, frames.shape[1] + frames.shape[1] % 2
     context.pix_fmt = "yuv420p"
     context.framerate, context.time_base = Fraction(fps), Fraction(1, fps)
-    context.options = {"crf": str(CRF)}
+    context.options = OPTIONS
     context.thread_count = 1
 
 

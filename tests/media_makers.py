@@ -22,7 +22,8 @@ def moving_frames(count: int, height: int = 48, width: int = 64) -> np.ndarray: 
     t = np.arange(count)[:, None, None]
     red = 128 + 100 * np.sin((x + 3 * t) / 9)
     green = 128 + 100 * np.cos((y - 2 * t) / 7)
-    return np.stack([red, np.broadcast_to(green, red.shape), np.broadcast_to(4 * t % 256, red.shape)], -1).astype(np.uint8)
+    blue = 4 * t % 256
+    return np.stack(np.broadcast_arrays(red, green, blue), -1).astype(np.uint8)
 
 
 def write_video(

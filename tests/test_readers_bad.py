@@ -191,7 +191,8 @@ def test_all_too_short(tmp_path: Path) -> None:
 def test_none_usable(tmp_path: Path) -> None:
     write_lossless(tmp_path / "short.mkv", moving_frames(3))
     (tmp_path / "empty.mp4").touch()
-    with pytest.raises(ClipError, match=r"none of the 2 videos in .* can be used \(1 are too short\); empty.mp4: empty"):
+    expected = r"none of the 2 videos in .* can be used \(1 are too short\); empty.mp4: empty file"
+    with pytest.raises(ClipError, match=expected):
         FolderSource(tmp_path, PROTOCOL, 0, "real")
 
 

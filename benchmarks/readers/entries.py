@@ -33,6 +33,11 @@ class Entry:
     stamp: str
 
     @property
+    def identity(self) -> str:
+        """What chance goes by: the path without a video file's suffix, so that a converted copy keeps its windows."""
+        return self.path.rpartition(".")[0] if self.kind == "video" else self.path
+
+    @property
     def files(self) -> list[str]:
         """Relative paths of its files."""
         return [join(self.folder, name) for name in self.names]
@@ -76,8 +81,7 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
 
 def path_key(entry: Entry) -> tuple[list[str], str]:
     """Sorts as StyleGAN-V would: by the names of folders, a video file counting as the folder of its frames."""
-    name = entry.path.rpartition(".")[0] if entry.kind == "video" else entry.path
-    return name.split("/"), entry.path
+    return entry.identity.split("/"), entry.path
 
 
 def selection_key(selection: str, seed: int, entry: Entry, window: int) -> tuple[object, ...]:
@@ -88,7 +92,7 @@ def selection_key(selection: str, seed: int, entry: Entry, window: int) -> tuple
     """
     if selection == "sorted":
         return (*path_key(entry), window)
-    return (identity_to_seed("selection", seed, entry.path, window), entry.path, window)
+    return (identity_to_seed("selection", seed, entry.identity, window), entry.path, window)
 
 
 def number_classes(classes: Sequence[str], entries: Iterable[Entry]) -> dict[str, int]:

@@ -201,7 +201,7 @@ class FolderSource:
             return ClipError(f"in none of the {len(self.classes)} class folders")
         try:
             length = video_length(self.place, entry)
-            starts = window_starts(length, self.protocol, self.side, self.seed, entry.path)
+            starts = window_starts(length, self.protocol, self.side, self.seed, entry.identity)
             at_size = entry.kind == "frames" and has_target_size(*common_size(self.place, entry), self.protocol)
         except ClipError as error:
             return error
