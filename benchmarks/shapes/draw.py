@@ -18,35 +18,35 @@ TIME = np.arange(FRAMES, dtype=np.float64)
 CENTRE = np.full(FRAMES, SIZE / 2)
 
 
-def bounce(start: float, speed: float, low: float, high: float) -> np.ndarray:  # -> [T]
+def bounce(start: float, speed: float, low: float, high: float, time: np.ndarray) -> np.ndarray:  # -> [T]
     """Positions of a point that moves at `speed` a frame and is reflected at `low` and `high`."""
     span = high - low
-    folded = np.mod(start - low + speed * TIME, 2 * span)
+    folded = np.mod(start - low + speed * time, 2 * span)
     return low + np.where(folded > span, 2 * span - folded, folded)
 
 
-def disc_path(random: np.random.Generator) -> Path:
+def disc_path(random: np.random.Generator, time: np.ndarray) -> Path:
     """Falls and rises between floor and ceiling, in a random column."""
     radius = 3.2
-    row = bounce(random.uniform(radius, SIZE - radius), random.choice([-1.0, 1.0]), radius, SIZE - radius)
+    row = bounce(random.uniform(radius, SIZE - radius), random.choice([-1.0, 1.0]), radius, SIZE - radius, time)
     return np.full(FRAMES, random.uniform(radius, SIZE - radius)), row, np.zeros(FRAMES), np.full(FRAMES, radius)
 
 
-def square_path(random: np.random.Generator) -> Path:
+def square_path(random: np.random.Generator, time: np.ndarray) -> Path:
     """Spins in the centre, either way round, from a random angle."""
-    angle = random.uniform(0, np.pi / 2) + random.choice([-1.0, 1.0]) * 0.12 * TIME
+    angle = random.uniform(0, np.pi / 2) + random.choice([-1.0, 1.0]) * 0.12 * time
     return CENTRE, CENTRE, angle, np.full(FRAMES, 4.0)
 
 
-def triangle_path(random: np.random.Generator) -> Path:
+def triangle_path(random: np.random.Generator, time: np.ndarray) -> Path:
     """Circles the centre once, either way round, from a random phase."""
-    phase = random.uniform(0, 2 * np.pi) + random.choice([-1.0, 1.0]) * 2 * np.pi / FRAMES * TIME
+    phase = random.uniform(0, 2 * np.pi) + random.choice([-1.0, 1.0]) * 2 * np.pi / FRAMES * time
     return CENTRE + 3.2 * np.cos(phase), CENTRE + 3.2 * np.sin(phase), np.zeros(FRAMES), np.full(FRAMES, 4.4)
 
 
-def ring_path(random: np.random.Generator) -> Path:
+def ring_path(random: np.random.Generator, time: np.ndarray) -> Path:
     """Widens and narrows once in the centre, from a random phase."""
-    radius = 4.0 + 1.8 * np.sin(random.uniform(0, 2 * np.pi) + 2 * np.pi / FRAMES * TIME)
+    radius = 4.0 + 1.8 * np.sin(random.uniform(0, 2 * np.pi) + 2 * np.pi / FRAMES * time)
     return CENTRE, CENTRE, np.zeros(FRAMES), radius
 
 
@@ -68,13 +68,17 @@ def ring_distance(x: np.ndarray, y: np.ndarray, r: np.ndarray) -> np.ndarray:
     return np.abs(np.hypot(x, y) - r) - 1.0
 
 
-PATHS: tuple[Callable[[np.random.Generator], Path], ...] = (disc_path, square_path, triangle_path, ring_path)
+PathMaker = Callable[[np.random.Generator, np.ndarray], Path]
+PATHS: tuple[PathMaker, ...] = (disc_path, square_path, triangle_path, ring_path)
 DISTANCES = (disc_distance, square_distance, triangle_distance, ring_distance)
 
 
-def draw_clip(label: int, random: np.random.Generator) -> np.ndarray:  # -> [T, 3, 16, 16] uint8
-    """One clip of class `label`: random phase, heading and brightness, then the motion of that class."""
-    column, row, angle, radius = (value[:, None, None] for value in PATHS[label](random))
+def draw_clip(label: int, random: np.random.Generator, interval: int = 1) -> np.ndarray:  # -> [T, 3, 16, 16] uint8
+    """One clip of class `label`: random phase, heading and brightness, then the motion of that class.
+
+    `interval` is the distance of its frames in the motion.
+    """
+    column, row, angle, radius = (value[:, None, None] for value in PATHS[label](random, interval * TIME))
     brightness = random.uniform(0.85, 1.0)
     y, x = np.mgrid[:SIZE, :SIZE] + 0.5
     dx, dy = x - column, y - row
@@ -84,7 +88,9 @@ def draw_clip(label: int, random: np.random.Generator) -> np.ndarray:  # -> [T, 
     return np.rint(BACKGROUND[None, :, None, None] * (1 - cover) + colour * cover).astype(np.uint8)
 
 
-def draw_clips(seed: int, indices: Iterable[int], split: str = "train") -> tuple[np.ndarray, np.ndarray]:
+def draw_clips(
+    seed: int, indices: Iterable[int], split: str = "train", interval: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
     """Clips and labels of the given indices; the class is drawn with the clip.
 
     Returns:
@@ -94,6 +100,6 @@ def draw_clips(seed: int, indices: Iterable[int], split: str = "train") -> tuple
     for index in indices:
         random = numpy_generator("shapes", split, seed, index)
         label = int(random.integers(len(CLASSES)))
-        clips.append(draw_clip(label, random))
+        clips.append(draw_clip(label, random, interval))
         labels.append(label)
     return np.stack(clips), np.array(labels)

@@ -24,7 +24,7 @@ def fingerprint(*parts: object) -> str:
 
 @dataclass(frozen=True)
 class ShapesSource:
-    """Clips `start` to `start + count - 1` of the `shapes` benchmark under one seed.
+    """Clips `start` to `start + count - 1` of the `shapes` benchmark under one seed, frames `interval` apart.
 
     Clips of the `test` split are independent of those the demo checkpoints were trained on.
     """
@@ -35,17 +35,18 @@ class ShapesSource:
     split: str = "test"
     name: str = "shapes"
     rejected: Sequence[Rejected] = ()
+    interval: int = 1
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint("shapes", DRAWING_VERSION, self.split, self.seed, self.start)
+        return fingerprint("shapes", DRAWING_VERSION, self.split, self.seed, self.start, self.interval)
 
     def __len__(self) -> int:
         return self.count
 
     def clips(self, indices: Sequence[int]) -> Clips:
         """# [N, 16, 3, 16, 16] uint8 with labels 0..3"""
-        pixels, labels = draw_clips(self.seed, [self.start + i for i in indices], self.split)
+        pixels, labels = draw_clips(self.seed, [self.start + i for i in indices], self.split, self.interval)
         return Clips(torch.from_numpy(pixels), tuple(indices), tuple(int(label) for label in labels))
 
     def groups(self, indices: Sequence[int]) -> list[str]:

@@ -6,7 +6,8 @@ The objective is Latte's: mean squared error of the noise, plus the variational 
 variance alone (Nichol and Dhariwal 2021), AdamW, and an exponential moving average of the weights. One thing
 differs: the noise error is weighted by 1/abar, at most 25, as in a velocity loss (Salimans and Ho 2022), because
 what a clip shows is decided at large t, where the plain error of the noise is tiny; in a short training it would
-not be learnt. Checkpoints have the published layout, `{"ema": state_dict}`, in half precision.
+not be learnt. Checkpoints have the published layout, `{"ema": state_dict}`, in half precision, and beside it the
+model's config, because weights do not tell all of it. Options choose other members of the family; see `choices.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -24,17 +26,15 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
-from latte_eval.benchmarks.shapes.draw import CLASSES, FRAMES, SIZE, draw_clips
+from latte_eval.benchmarks.shapes.choices import Choices, choice_options, joint_forward, start_from_file, with_images
+from latte_eval.benchmarks.shapes.draw import CLASSES, draw_clips
+from latte_eval.benchmarks.shapes.start import initialise
 from latte_eval.sampler.diffusion import TRAINING_STEPS, make_schedule
-from latte_eval.sampler.latte import Latte, LatteConfig
+from latte_eval.sampler.latte import Latte
 
-DEMO = LatteConfig(
-    input_size=SIZE, patch=4, channels=3, width=128, depth=4, heads=4, frames=FRAMES, classes=len(CLASSES)
-)
 TRAINING_CLIPS = 16_384
 CLASS_DROPOUT = 0.1
 LARGEST_WEIGHT = 25.0
-PATCH_SCALE = 0.3
 
 
 class NoiseSchedule(nn.Module):
@@ -94,48 +94,9 @@ def diffusion_loss(
     return noise_error.mean(), variational_bound(out, x0, x, timesteps, s).mean()
 
 
-def initialise(model: Latte) -> None:
-    """DiT's start (all gates zero), with a model that already copies its input, which is most of the noise.
-
-    Patches enter through a small orthonormal map and leave through its inverse. The map avoids the position
-    tables and the mean, and is small beside them, so that the last layer norm neither mixes them in nor rescales
-    the noise of a token: at large t an error of 3 % there is larger than what the clip adds.
-    """
-    config = model.config
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Linear):
-            nn.init.xavier_uniform_(module.weight)
-            nn.init.zeros_(module.bias)
-            if "adaLN_modulation" in name:
-                nn.init.zeros_(module.weight)
-    for linear in model.t_embedder.mlp:
-        if isinstance(linear, nn.Linear):
-            nn.init.normal_(linear.weight, std=0.02)
-    if model.y_embedder is not None:
-        nn.init.normal_(model.y_embedder.embedding_table.weight, std=0.02)
-    patch_map = orthonormal_beside_tables(model, config.channels * config.patch**2)
-    weight = model.x_embedder.proj.weight
-    weight.data.copy_(PATCH_SCALE * patch_map.unflatten(1, (config.channels, config.patch, config.patch)))
-    assert model.x_embedder.proj.bias is not None
-    nn.init.zeros_(model.x_embedder.proj.bias)
-    out = torch.zeros(config.patch, config.patch, config.out_channels, config.width)
-    out[:, :, : config.channels] = weight.data.permute(2, 3, 1, 0) / PATCH_SCALE**2
-    model.final_layer.linear.weight.data.copy_(out.flatten(0, 2))
-
-
-def orthonormal_beside_tables(model: Latte, columns: int) -> Tensor:  # -> [width, columns]
-    """Random orthonormal columns, orthogonal to the position tables and to the constant vector where there is room."""
-    width = model.config.width
-    tables = torch.cat([model.pos_embed[0], model.temp_embed[0], torch.ones(1, width)])
-    taken = torch.linalg.svd(tables, full_matrices=True)
-    room = max(columns, width - int(torch.linalg.matrix_rank(tables, rtol=1e-3)))
-    free = taken.Vh[-room:]  # [room, width], the directions that the tables use least
-    return free.T @ nn.init.orthogonal_(torch.empty(room, columns))
-
-
-def batches(batch_size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(batch_size: int, seed: int, interval: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless shuffled batches of clips in -1..1 and labels, a tenth of them the null class."""
-    pixels, classes = draw_clips(seed, range(TRAINING_CLIPS))
+    pixels, classes = draw_clips(seed, range(TRAINING_CLIPS), interval=interval)
     clips, labels = torch.from_numpy(pixels), torch.from_numpy(classes)
     while True:
         for chosen in torch.randperm(len(clips)).split(batch_size):
@@ -162,24 +123,55 @@ def update_ema(ema: Latte, model: Latte, step: int) -> None:
         average.lerp_(current, 1 - decay)
 
 
-def save_checkpoint(ema: Latte, path: Path) -> None:
-    """Write `{"ema": state_dict}` in half precision, under a temporary name first."""
+def save_checkpoint(ema: Latte, path: Path, args: dict[str, Any]) -> None:
+    """Write the weights in half precision, with what they do not tell, under a temporary name first."""
     partial = path.with_suffix(".partial")
-    torch.save({"ema": {key: value.half() for key, value in ema.state_dict().items()}}, partial)
+    state = {key: value.half() for key, value in ema.state_dict().items()}
+    torch.save({"ema": state, "config": ema.config.to_dict(), "args": args}, partial)
     partial.rename(path)
 
 
-def train(out: Path, steps: int, batch_size: int, peak: float, seed: int, keep: set[int], compiled: bool) -> None:
+def make_model(choices: Choices) -> Latte:
+    """A new model with its start."""
+    model = Latte(choices.config)
+    initialise(model)
+    if choices.init is not None:
+        click.echo(f"not in {choices.init}: {', '.join(start_from_file(model, choices.init))}")
+    return model
+
+
+def make_forward(model: Latte, choices: Choices, compiled: bool) -> Callable[..., Tensor]:
+    """The model as `diffusion_loss` calls it."""
+    forward = joint_forward(model) if choices.images else model
+    return torch.compile(forward) if compiled else forward
+
+
+def make_data(batch_size: int, seed: int, choices: Choices) -> Iterator[tuple[Tensor, Tensor]]:
+    data = batches(batch_size, seed, choices.interval)
+    return with_images(data, choices.images) if choices.images else data
+
+
+def train(
+    out: Path,
+    steps: int,
+    batch_size: int,
+    peak: float,
+    seed: int,
+    keep: set[int],
+    compiled: bool,
+    choices: Choices | None = None,
+) -> None:
     """Train and write `out/{step:07d}.pt` at the steps in `keep` and at the end."""
+    choices = choices or Choices()
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    model = Latte(DEMO)
-    initialise(model)
+    model = make_model(choices)
     ema = copy.deepcopy(model).requires_grad_(False)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=peak, betas=(0.9, 0.99), weight_decay=0.0)
-    forward = torch.compile(model) if compiled else model
-    data, noise_schedule = batches(batch_size, seed), NoiseSchedule()
+    forward, data, noise_schedule = (
+        make_forward(model, choices, compiled), make_data(batch_size, seed, choices), NoiseSchedule()
+    )  # fmt: skip
     bar, started, running = tqdm(range(steps), mininterval=10), time.perf_counter(), 0.0
     with sdpa_kernel(SDPBackend.MATH):
         for step in bar:
@@ -195,21 +187,24 @@ def train(out: Path, steps: int, batch_size: int, peak: float, seed: int, keep: 
             if (step + 1) % 200 == 0:
                 bar.set_postfix(noise_error=f"{running:.4f}", bound=f"{bound.item():.3f}")
             if step + 1 in keep or step + 1 == steps:
-                save_checkpoint(ema, out / f"{step + 1:07d}.pt")
+                save_checkpoint(ema, out / f"{step + 1:07d}.pt", {"seed": seed, "steps": steps, **choices.to_dict()})
     click.echo(f"{steps} steps in {time.perf_counter() - started:.0f} s, noise error {running:.4f}")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the checkpoints.")
-@click.option("--steps", default=20_000)
+@click.option("--steps", default=14_000)
 @click.option("--batch-size", default=16)
 @click.option("--learning-rate", "peak", default=1e-3)
 @click.option("--seed", default=0)
 @click.option("--keep", default="1000", help="Steps to keep besides the last, with commas.")
 @click.option("--compile/--no-compile", "compiled", default=True, help="Compile the model; needs a C++ compiler.")
-def main(out: Path, steps: int, batch_size: int, peak: float, seed: int, keep: str, compiled: bool) -> None:
-    """Train the demo Latte on the shapes benchmark."""
-    train(out, steps, batch_size, peak, seed, {int(step) for step in keep.split(",") if step}, compiled)
+@choice_options
+def main(keep: str, variant: str, out: Path, steps: int, batch_size: int, peak: float, seed: int, compiled: bool,
+         **choices: Any) -> None:  # fmt: skip
+    """Train a Latte on the shapes benchmark; without choices, the demo model."""
+    kept = {int(step) for step in keep.split(",") if step}
+    train(out, steps, batch_size, peak, seed, kept, compiled, Choices(variant=int(variant), **choices))
 
 
 if __name__ == "__main__":
