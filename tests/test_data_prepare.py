@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from dataset_makers import make_faceforensics, make_frames, make_skytimelapse, make_taichi, make_ucf101, zip_folder
 from media_makers import decode_all, moving_frames, write_lossless
@@ -13,6 +14,7 @@ from PIL import Image
 from latte_eval.benchmarks.catalogue import find_benchmark
 from latte_eval.benchmarks.check import Inspection
 from latte_eval.benchmarks.prepare import Preparation, Prepared
+from latte_eval.benchmarks.readers import FolderSource
 from latte_eval.benchmarks.readers.prepare import prepare_frame
 from latte_eval.cli import group
 from latte_eval.errors import StoreError, UsageError
@@ -62,6 +64,19 @@ def test_jpg_frames_are_those_of_the_published_converters(tmp_path: Path, faces:
     prepare("faceforensics", source, tmp_path / "out", "jpg")
     expected = jpeg_round_trip(np.stack([prepare_frame(frame, Protocol(size=32)) for frame in frames]))
     np.testing.assert_array_equal(read_folder(tmp_path / "out" / "train" / NAME), expected)
+
+
+@pytest.mark.parametrize("store", ["video", "png", "jpg"])
+def test_a_prepared_copy_gives_the_clips_of_its_source(tmp_path: Path, store: str) -> None:
+    for i in range(4):
+        write_lossless(tmp_path / "faces" / "train" / f"{NAME}{i}.mkv", moving_frames(60 + i, 48, 64))
+    prepare("faceforensics", tmp_path / "faces", tmp_path / "out", store)
+    protocol = find_benchmark("faceforensics").protocol("latte").replace(size=32, real_clips=3)
+    folders = tmp_path / "faces" / "train", tmp_path / "out" / "train"
+    before, after = (FolderSource(folder, protocol, 5, "real") for folder in folders)
+    if store == "png":  # frames at the target size are never stored again: without the JPEG of the protocol
+        before = FolderSource(folders[0], protocol.replace(real_storage=()), 5, "real")
+    assert torch.equal(before.clips(range(3)).pixels, after.clips(range(3)).pixels)
 
 
 def test_the_source_is_not_touched_and_the_target_passes_the_check(tmp_path: Path) -> None:

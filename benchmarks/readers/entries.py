@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class Entry:
     @property
     def identity(self) -> str:
         """What chance goes by: the path without a video file's suffix, so that a converted copy keeps its windows."""
-        return self.path.rpartition(".")[0] if self.kind == "video" else self.path
+        return posixpath.splitext(self.path)[0] if self.kind == "video" else self.path
 
     @property
     def files(self) -> list[str]:
