@@ -157,6 +157,7 @@ def plot_curve(measured: Sequence[Measured]) -> Any:
     better = "lower is better" if first.better == "lower" else "higher is better"
     axes.set(xlabel="iteration", ylabel=f"{first.metric.upper()} ({better})")
     axes.set_title(f"{first.protocol}, {first.detector['name']}", fontsize=8)
+    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     axes.xaxis.set_major_formatter(matplotlib.ticker.StrMethodFormatter("{x:,.0f}"))
     axes.grid(alpha=0.3)
     axes.legend()

@@ -190,7 +190,8 @@ def open_real(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
     if request.resolved_benchmark == "shapes":
         from latte_eval.benchmarks.shapes.sources import ShapesSource
 
-        return Side(ShapesSource(protocol.real_clips or MOST_CLIPS, seed=request.seed), wanted=protocol.real_clips)
+        count, interval = protocol.real_clips or MOST_CLIPS, protocol.real_stride
+        return Side(ShapesSource(count, seed=request.seed, interval=interval), wanted=protocol.real_clips)
     if request.real and request.real.suffix == ".safetensors":
         return Side(StatsSource.open(request.real))
     source = open_real_folder(request, protocol, reporter)

@@ -29,14 +29,45 @@ def initialise(model: Latte) -> None:
             nn.init.normal_(linear.weight, std=0.02)
     if model.y_embedder is not None:
         nn.init.normal_(model.y_embedder.embedding_table.weight, std=0.02)
-    patch_map = orthonormal_beside_tables(model, config.channels * config.patch**2)
-    weight = model.x_embedder.proj.weight
-    weight.data.copy_(PATCH_SCALE * patch_map.unflatten(1, (config.channels, config.patch, config.patch)))
-    assert model.x_embedder.proj.bias is not None
-    nn.init.zeros_(model.x_embedder.proj.bias)
+    if config.conditioning == "all-tokens":
+        close_branches(model)
+    copy_input(model, orthonormal_beside_tables(model, config.channels * config.tube * config.patch**2))
+
+
+def close_branches(model: Latte) -> None:
+    """Without gates, the last layer of every branch is zero instead: a block starts as the identity."""
+    for name, module in model.blocks.named_modules():
+        if isinstance(module, nn.Linear) and name.endswith(("attn.proj", "mlp.fc2")):
+            nn.init.zeros_(module.weight)
+
+
+def copy_input(model: Latte, patch_map: Tensor) -> None:  # [width, channels * tube * patch * patch]
+    """Patches enter through the map and leave through its inverse.
+
+    The decoder of tubes holds the noise of all frames of a tube one after the other in its channels, in the place of
+    variance logits too, and the transposed convolution hands every frame its own.
+    """
+    config, proj = model.config, model.x_embedder.proj
+    proj.weight.data.copy_(PATCH_SCALE * patch_map.reshape(proj.weight.shape))
+    assert proj.bias is not None
+    nn.init.zeros_(proj.bias)
+    kernel = proj.weight.data.view(config.width, config.channels, config.tube, config.patch, config.patch)
+    noise = kernel.permute(3, 4, 2, 1, 0).flatten(2, 3) / PATCH_SCALE**2
+    room = min(noise.shape[2], config.out_channels)
     out = torch.zeros(config.patch, config.patch, config.out_channels, config.width)
-    out[:, :, : config.channels] = weight.data.permute(2, 3, 1, 0) / PATCH_SCALE**2
+    out[:, :, :room] = noise[:, :, :room]
     model.final_layer.linear.weight.data.copy_(out.flatten(0, 2))
+    if model.final_layer.temporal_upsample is not None:
+        separate_frames(model.final_layer.temporal_upsample, config.channels, room)
+
+
+def separate_frames(upsample: nn.ConvTranspose3d, channels: int, room: int) -> None:
+    """Channel c of frame s of a tube comes from channel s * channels + c of the decoder."""
+    nn.init.zeros_(upsample.weight)
+    assert upsample.bias is not None
+    nn.init.zeros_(upsample.bias)
+    for row in range(room):
+        upsample.weight.data[row, row % channels, row // channels] = 1
 
 
 def orthonormal_beside_tables(model: Latte, columns: int) -> Tensor:  # -> [width, columns]
