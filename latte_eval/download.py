@@ -6,6 +6,7 @@ usual proxy variables and `SSL_CERT_FILE` hold.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import os
@@ -106,7 +107,8 @@ def download(url: str, target: Path, sha256: str | None = None, progress: Progre
     except OSError as error:
         raise WeightsError(f"{target} cannot be written: {error.strerror}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return found
 
 
