@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from latte_eval.benchmarks.tree import Tree, open_tree
+from latte_eval.benchmarks.tree import VIDEO_SUFFIXES, Tree, open_tree
 from latte_eval.errors import ClipError, UsageError
 from latte_eval.protocol import Protocol, named_protocol
 from latte_eval.registry import Registry, check_name
@@ -159,7 +159,8 @@ class Benchmark:
         split, tree = split or self.real_split, open_tree(root)
         whole = self.real_split == "train+test"
         only = read_split_lists(root).get(split) if whole else None
-        layout, folder = find_layout(self, tree, split, only is None and whole and split in SINGLE)
+        by_folder = whole and split in SINGLE and only is None and root.name != split
+        layout, folder = find_layout(self, tree, split, by_folder)
         self.check_split(tree, folder, split)
         check_dataset(self, tree, folder)
         path, within = (root / folder, "") if root.is_dir() else (root, folder)
@@ -194,7 +195,8 @@ def find_benchmark(name: str) -> Benchmark:
 
 def video_name(video: str) -> str:
     """The name of a video file or frame folder, without a video suffix."""
-    return re.sub(r"\.(mp4|avi|mkv|webm|mov|gif|m4v|mpe?g)$", "", PurePosixPath(video).name, flags=re.IGNORECASE)
+    path = PurePosixPath(video)
+    return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
 
 
 def find_layout(benchmark: Benchmark, tree: Tree, split: str, by_folder: bool) -> tuple[Layout, str]:

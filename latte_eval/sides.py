@@ -201,8 +201,9 @@ def open_real(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
 
 
 def open_real_folder(request: Request, protocol: Protocol, reporter: Reporter) -> ClipSource:
-    """The folder of real videos; on a benchmark, the part of it that counts."""
-    assert request.real is not None
+    """The folder of real videos; on a benchmark, the part of it that counts. Raises `UsageError` without one."""
+    if request.real is None:
+        raise UsageError(f"give --real FOLDER: where {request.resolved_benchmark} lies on this machine")
     if request.resolved_benchmark is None:
         return open_folder(request.real, protocol, request.seed, "real", reporter)
     from latte_eval.benchmarks.catalogue import find_benchmark

@@ -141,6 +141,7 @@ def test_ucf101_official_lists_choose_a_split(tmp_path: Path) -> None:
     assert found_names("ucf101", root / "UCF-101", "test") == {"v_Archery_g02_c01.avi", "v_YoYo_g02_c01.avi"}
     by_folder = make_ucf101(tmp_path / "other", TWO, "{split}/{name}/{video}.avi")
     assert found_names("ucf101", by_folder, "train") == {"v_Archery_g01_c01.avi", "v_YoYo_g01_c01.avi"}
+    assert found_names("ucf101", by_folder / "test", "test") == {"v_Archery_g02_c01.avi", "v_YoYo_g02_c01.avi"}
 
 
 def test_ucf101_labels_are_positions_of_class_folders(tmp_path: Path) -> None:
