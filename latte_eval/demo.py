@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Any
 
 from latte_eval.benchmarks.shapes.sources import NoiseSource, ShapesSource
@@ -26,7 +27,8 @@ def evaluate_demo(request: Request, reporter: Reporter) -> list[Result]:
         return []
     table = [demo_row(label, results[0]) for label, results in rows.items()]
     result = rows["trained checkpoint"][0]
-    return [dataclasses.replace(result, details={**result.details, "table": table})]
+    seconds = round(time.perf_counter() - trained.clock, 3)
+    return [dataclasses.replace(result, seconds=seconds, details={**result.details, "table": table})]
 
 
 def demo_rows(trained: Evaluation, reporter: Reporter) -> dict[str, Evaluation]:

@@ -89,5 +89,5 @@ def bounds(interval: Sequence[float] | None) -> str:
 
 
 def number(value: float) -> str:
-    """Two decimals where that is enough, four significant digits below 1."""
-    return f"{value:,.2f}" if abs(value) >= 1 or value == 0 else f"{value:.4g}"
+    """Two decimals where that is enough, three significant digits below 1."""
+    return f"{value:,.2f}" if abs(value) >= 1 or value == 0 else f"{value:.3g}"
