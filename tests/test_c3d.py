@@ -308,10 +308,22 @@ def save_archive(network: C3D, path: Path, scale: float = 127.5) -> Archive:
     return archive
 
 
+def save_arrays(home: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Weights and mean clip as tgan2 releases them."""
+    state = {f"{name}/{leaf}": value.numpy() for name, leaf, value in tensors("W", "b", 1.0)}
+    mean = np.full((3, 16, 128, 171), 100, np.float32)
+    np.savez(home / "conv3d_deepnetA_ucf.npz", **state)
+    np.savez(home / "mean2.npz", mean=mean)
+    return state, mean
+
+
 def test_the_archive_runs_only_on_trust(published: C3D, home: Path) -> None:
     save_archive(published, home / "c3d_ucf101.pt")
     with pytest.raises(WeightsError, match="only with --trust"):
         open_detector("c3d", offline=True)
+    save_arrays(home)
+    assert open_detector("c3d", offline=True).weights is c3d_module.C3D_STATE
+    assert open_detector("c3d", trust=True, offline=True).weights is c3d_module.C3D_ARCHIVE
 
 
 def test_the_archive_is_opened_and_its_native_twin_answers(published: C3D, home: Path) -> None:
@@ -342,10 +354,7 @@ def test_an_archive_without_a_mean_answers_itself(published: C3D, home: Path) ->
 
 
 def test_the_files_of_tgan2_are_used_where_they_are_installed(small: None, home: Path) -> None:
-    state = {f"{name}/{leaf}": value.numpy() for name, leaf, value in tensors("W", "b", 1.0)}
-    mean = np.full((3, 16, 128, 171), 100, np.float32)
-    np.savez(home / "conv3d_deepnetA_ucf.npz", **state)
-    np.savez(home / "mean2.npz", mean=mean)
+    state, mean = save_arrays(home)
     detector, clips = open_detector("c3d", offline=True), noise(1, 3, 16, 20, 24)
     assert (detector.used, detector.weights, detector.comparable) == ("native", c3d_module.C3D_STATE, True)
     assert torch.equal(detector(clips)["probabilities"], C3D.from_state_dict(state, mean=mean)(clips))

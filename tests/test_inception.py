@@ -174,6 +174,7 @@ def test_images_of_any_size_are_taken(size: tuple[int, int], network: InceptionV
 
 def test_no_images_give_no_features(network: InceptionV3) -> None:
     assert network(noise(0, 3, 16, 16)).shape == (0, 2048)
+    assert inception_module.on_frames(network.outputs)(noise(0, 3, 5, 16, 16))["probabilities"].shape == (0, 5, 1008)
 
 
 @pytest.mark.parametrize(

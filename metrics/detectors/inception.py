@@ -127,7 +127,7 @@ def on_frames(network: Forward) -> Forward:
 
     def forward(clips: Tensor) -> Outputs:
         outputs = network(clips.transpose(1, 2).flatten(0, 1))
-        return {name: value.unflatten(0, (len(clips), -1)) for name, value in outputs.items()}
+        return {name: value.unflatten(0, (len(clips), clips.shape[2])) for name, value in outputs.items()}
 
     return forward
 
