@@ -122,7 +122,7 @@ def archive_logits(device: str) -> Forward | None:
     if path is None:
         return None
     module = open_archive(path, I3D_ARCHIVE.sha256)[0].to(device)
-    return lambda clips: module(clips.contiguous(), False, False, True)
+    return lambda clips: module(clips.contiguous(), rescale=False, resize=False, return_features=True)
 
 
 def state_logits(device: str) -> Forward | None:
