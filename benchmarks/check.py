@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from latte_eval.benchmarks.catalogue import Benchmark, Copy, Found, read_split_lists, video_name
 from latte_eval.benchmarks.readers.entries import Entry, class_of, find_entries
@@ -21,6 +21,8 @@ from latte_eval.errors import ClipError
 from latte_eval.protocol import Protocol
 
 Progress = Callable[[int], None]
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True)
@@ -212,14 +214,26 @@ def examine(
 ) -> tuple[list[Video], list[Rejected]]:
     """Length, size and class of every entry, and those that cannot be read."""
     videos, unreadable = list[Video](), list[Rejected]()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for entry, outcome in zip(entries, pool.map(lambda e: look(place, e, decode), entries), strict=True):
-            if isinstance(outcome, Rejected):
-                unreadable.append(outcome)
-            else:
-                videos.append(Video(entry.path, *outcome, class_name=class_name(benchmark, entry)))
-            progress(1)
+    outcomes = side_by_side(lambda entry: look(place, entry, decode), entries, progress)
+    for entry, outcome in zip(entries, outcomes, strict=True):
+        if isinstance(outcome, Rejected):
+            unreadable.append(outcome)
+        else:
+            videos.append(Video(entry.path, *outcome, class_name=class_name(benchmark, entry)))
     return sorted(videos, key=lambda video: video.path), unreadable
+
+
+def side_by_side(
+    work: Callable[[Item], Outcome], items: Iterable[Item], progress: Progress, jobs: int | None = None
+) -> Iterator[Outcome]:
+    """`work` on every item in threads, outcomes in order. An error or an interrupt leaves the rest undone."""
+    pool = ThreadPoolExecutor(jobs or os.cpu_count())
+    try:
+        for outcome in pool.map(work, items):
+            progress(1)
+            yield outcome
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def look(place: Place, entry: Entry, decode: bool) -> tuple[int, Size] | Rejected:

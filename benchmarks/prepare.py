@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from latte_eval.benchmarks.catalogue import Benchmark, video_name
-from latte_eval.benchmarks.check import decoded, probe
+from latte_eval.benchmarks.check import decoded, probe, side_by_side
 from latte_eval.benchmarks.readers.entries import Entry, find_entries
 from latte_eval.benchmarks.readers.frames import Size
 from latte_eval.benchmarks.readers.places import Place, open_place
@@ -100,11 +99,7 @@ class Preparation:
         Raises:
             StoreError: the target cannot be written; what was finished before is kept.
         """
-        outcomes: list[str | Rejected] = []
-        with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
-            for outcome in pool.map(self.convert, self.entries):
-                outcomes.append(outcome)
-                progress(1)
+        outcomes = list(side_by_side(self.convert, self.entries, progress, jobs))
         unreadable = [*self.place.rejected, *(each for each in outcomes if isinstance(each, Rejected))]
         return Prepared(outcomes.count("written"), outcomes.count("kept"), unreadable)
 

@@ -141,6 +141,8 @@ def open_bench(
     real = request.real or (recorded if benchmark == "shapes" or recorded.exists() else None)
     if real is None:
         raise UsageError(f"the real clips are not at {recorded}: give --real DIR")
+    if real.suffix == ".safetensors":
+        raise UsageError(f"{real} holds features under one protocol: give --real DIR with the clips themselves")
     name = request.detector_for(result.metric) if request.detectors else result.detector["name"]
     detector = open_detector(name, request.device, trust=request.trust)
     request = dataclasses.replace(request, real=real, benchmark=benchmark)
