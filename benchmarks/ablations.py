@@ -176,11 +176,11 @@ def page(plan: Plan, values: dict[tuple[str, int], list[float]]) -> str:
     return "\n".join(lines)
 
 
-def write_page(path: Path, text: str) -> None:
-    """Put the text between the marks of a page."""
-    before, _, rest = path.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+def put_between(path: Path, begin: str, end: str, text: str) -> None:
+    """Put the text between two marks of a page."""
+    before, _, rest = path.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    path.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -205,7 +205,7 @@ def main(
         draw(plan, ablation)
     text = page(plan, values)
     if write is not None:
-        write_page(write, text)
+        put_between(write, BEGIN, END, text)
     click.echo(text)
 
 

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from latte_eval.benchmarks import ablations
-from latte_eval.benchmarks.ablations import ABLATIONS, RUNS, Ablation, Plan, page, verdict, write_page
+from latte_eval.benchmarks.ablations import ABLATIONS, RUNS, Ablation, Plan, page, put_between, verdict
 from latte_eval.benchmarks.shapes.train import main as train_command
 
 PLAN = Plan(Path("runs"), steps=400, seeds=3, clips=8, batch_size=4)
@@ -61,7 +61,7 @@ def test_the_page(tmp_path):
     file = tmp_path / "page.md"
     file.write_text(f"before\n{ablations.BEGIN}\nold\n{ablations.END}\nafter\n")
     for _ in range(2):
-        write_page(file, text)
+        put_between(file, ablations.BEGIN, ablations.END, text)
         assert file.read_text() == f"before\n{ablations.BEGIN}\n{text}\n{ablations.END}\nafter\n"
 
 
