@@ -45,25 +45,30 @@ def frechet_terms(real: Moments, fake: Moments) -> FrechetTerms:
     """The mean and covariance parts of `frechet_distance`."""
     check_lengths(real.dimensions, fake.dimensions)
     check_rows(real.n, fake.n)
-    gap = real.mean - fake.mean
-    real_cov, fake_cov = real.cov, fake.cov
-    root = covariance_root(real_cov)
-    overlap = root_sum(root.T @ fake_cov @ root)
+    gap, real_cov, fake_cov = real.mean - fake.mean, real.cov, fake.cov
+    overlap = root_sum(product_eigenvalues(real_cov, fake_cov))
     return FrechetTerms(float(gap @ gap), max(0.0, float(np.trace(real_cov) + np.trace(fake_cov) - 2 * overlap)))
 
 
-def covariance_root(cov: np.ndarray) -> np.ndarray:  # [D, D] -> [D, D], root @ root.T = cov
-    """A square root of a covariance: Cholesky's, or the symmetric one where it is singular."""
+def product_eigenvalues(real_cov: np.ndarray, fake_cov: np.ndarray) -> np.ndarray:  # [D, D], [D, D] -> [D]
+    """Eigenvalues of S1^(1/2) S2 S1^(1/2), which are those of S1 S2.
+
+    With S1 = L L^T those of L^T S2 L; with the symmetric root of S1 where it has no such factor.
+    """
+    from scipy.linalg import eigh
+
     try:
-        return np.linalg.cholesky(cov)
+        # LAPACK's sygst forms L^T S2 L in a quarter of the time of two products.
+        return eigh(fake_cov, real_cov, type=2, eigvals_only=True, driver="gv")
     except np.linalg.LinAlgError:
-        values, vectors = np.linalg.eigh(cov)
-    return (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+        values, vectors = np.linalg.eigh(real_cov)
+    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+    return np.linalg.eigvalsh(root @ fake_cov @ root)
 
 
-def root_sum(matrix: np.ndarray) -> float:  # [r, r] symmetric -> tr sqrt
-    """Sum of the square roots of the eigenvalues; those that rounding made negative count as 0."""
-    return float(np.sqrt(np.linalg.eigvalsh(matrix).clip(min=0)).sum())
+def root_sum(values: np.ndarray) -> float:
+    """Sum of the square roots of eigenvalues; those that rounding made negative count as 0."""
+    return float(np.sqrt(values.clip(min=0)).sum())
 
 
 def frechet_distance_from_features(real_features: Any, fake_features: Any) -> float:  # [N1, D], [N2, D]

@@ -31,9 +31,9 @@ class PolynomialKernel:
         """The kernel of every row of `a` with every row of `b`."""
         return self.of_products(a @ b.T, a.shape[1])
 
-    def diagonal(self, a: np.ndarray) -> np.ndarray:  # [N, D] float64 -> [N]
+    def diagonal(self, a: np.ndarray) -> np.ndarray:  # [N, D] -> [N] float64
         """The kernel of every row with itself."""
-        return self.of_products((a**2).sum(axis=1), a.shape[1])
+        return self.of_products(np.einsum("nd,nd->n", a, a, dtype=np.float64), a.shape[1])
 
     def of_products(self, products: np.ndarray, dimensions: int) -> np.ndarray:
         """The kernel from inner products. Repeated multiplication, as a general power takes several times longer."""
@@ -127,7 +127,7 @@ def own_sums(
 ) -> np.ndarray:
     """[groups, groups] sums of the kernel within one side, without the pairs of a row with itself."""
     sums = pair_sums(kernel, rows, rows, labels, labels, groups, tick)
-    return sums - np.diag(np.bincount(labels, weights=kernel.diagonal(rows.astype(np.float64)), minlength=groups))
+    return sums - np.diag(np.bincount(labels, weights=kernel.diagonal(rows), minlength=groups))
 
 
 def pair_sums(

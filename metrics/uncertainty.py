@@ -60,8 +60,8 @@ def frechet_uncertainty(
         seed: of the halves of the floor.
 
     The interval comes from a delete-group jackknife: 32 groups of each side, group j of both left out together. The
-    corrected value is jackknifed twice, over 12 groups and their pairs, where both sides have more source videos than
-    a row has dimensions. Raises `NotEnoughClips`, `NotComparable` or `FeatureError`.
+    corrected value is jackknifed twice, over 12 groups and their pairs, where both sides have more than 1.2 times as
+    many source videos as a row has dimensions. Raises `NotEnoughClips`, `NotComparable` or `FeatureError`.
     """
     sides = Sides.checked(real_features, fake_features, real_groups, fake_groups)
     count, reason = sides.group_count(GROUPS), why_unidentified(sides)
@@ -69,26 +69,40 @@ def frechet_uncertainty(
         return without_interval(sides, frechet_distance_between(sides.real, sides.fake), confidence)
     steps = Steps(progress, count + (0 if reason else PAIR_STEPS))
     first = delete_one(frechet_statistic(sides.real, sides.fake, *sides.labels(count)), count, steps)
+    corrected = reason or correct_twice(sides, first, confidence, steps)
+    floor = real_floor(sides.real, real_groups, seed)
+    return assemble(sides, first, confidence, corrected, variance_share(sides), floor)
+
+
+def assemble(
+    sides: Sides, found: Jackknife, confidence: float, corrected: Corrected | str, share: dict[str, float], floor: Floor
+) -> Uncertainty:
+    """Everything that is said about one distance."""
     return Uncertainty(
-        value=first.value,
-        standard_error=first.standard_error,
-        interval=first.interval(first.value, confidence),
+        value=found.value,
+        standard_error=found.standard_error,
+        interval=found.interval(found.value, confidence),
         confidence=confidence,
-        corrected=reason or correct_twice(sides, first, confidence, steps),
-        variance_share=variance_share(sides),
-        groups=dict.fromkeys(SIDES, count),
+        corrected=corrected,
+        variance_share=share,
+        groups=dict.fromkeys(SIDES, found.groups),
         videos=sides.videos,
-        floor=real_floor(sides.real, real_groups, seed),
+        floor=floor,
     )
 
 
 def why_unidentified(sides: Sides) -> str | None:
-    """Why no correction can be trusted, or None. Below D videos a covariance is singular, or as good as that."""
+    """Why no correction can be trusted, or None.
+
+    What remains without two of twelve groups must hold more source videos than a row has dimensions: with a singular
+    covariance the bias is no series in 1/N, and the correction overshoots.
+    """
+    needed = max(PAIR_GROUPS, sides.dimensions * PAIR_GROUPS // (PAIR_GROUPS - 2))
     for side, videos in sides.videos.items():
-        if videos <= max(sides.dimensions, PAIR_GROUPS):
+        if videos <= needed:
             return (
-                f"the distance of the populations cannot be told from {videos} {side} source videos: "
-                f"features of {sides.dimensions} dimensions take more than {max(sides.dimensions, PAIR_GROUPS)}"
+                f"the distance of the populations cannot be told from {videos:,} {side} source videos: "
+                f"features of {sides.dimensions:,} dimensions take more than {needed:,}"
             )
     return None
 
@@ -141,33 +155,26 @@ def kernel_uncertainty(
     """
     sides = Sides.checked(real_features, fake_features, real_groups, fake_groups)
     count = sides.group_count(GROUPS)
-    value, chance = kernel_value(sides, subsets, subset_size, subset_seed, kernel)
     if count < FEWEST_GROUPS:
+        full = unbiased_mmd(sides.real, sides.fake, kernel)
+        value, _ = subset_mean(sides, subsets, subset_size, subset_seed, kernel, full)
         return without_interval(sides, value, confidence)
     steps = Steps(progress, block_count(len(sides.real), len(sides.fake)))
     sums = KernelSums(sides.real, sides.fake, *sides.labels(count), kernel, steps)
-    full = delete_one(sums, count)
-    error = math.hypot(full.standard_error, chance)
-    found = replace(full, value=value, standard_error=error)
-    return Uncertainty(
-        value=value,
-        standard_error=error,
-        interval=found.interval(value, confidence),
-        confidence=confidence,
-        corrected=correct_once(full, confidence),
-        variance_share=shares(*(delete_one(partial(sums, sides=[side]), count).standard_error ** 2 for side in SIDES)),
-        groups=dict.fromkeys(SIDES, count),
-        videos=sides.videos,
-        floor=real_floor(sides.real, real_groups, seed, lambda a, b: unbiased_mmd(a, b, kernel)),
-    )
+    whole = delete_one(sums, count)
+    value, chance = subset_mean(sides, subsets, subset_size, subset_seed, kernel, whole.value)
+    found = replace(whole, value=value, standard_error=math.hypot(whole.standard_error, chance))
+    share = shares(*(delete_one(partial(sums, sides=[side]), count).standard_error ** 2 for side in SIDES))
+    floor = real_floor(sides.real, real_groups, seed, lambda a, b: unbiased_mmd(a, b, kernel))
+    return assemble(sides, found, confidence, correct_once(whole, confidence), share, floor)
 
 
-def kernel_value(
-    sides: Sides, subsets: int, subset_size: int, seed: int, kernel: PolynomialKernel
+def subset_mean(
+    sides: Sides, subsets: int, subset_size: int, seed: int, kernel: PolynomialKernel, full: float
 ) -> tuple[float, float]:
-    """The kernel distance and the standard error that random subsets add to it."""
+    """The mean over subsets and the standard error that drawing them adds; the full estimate without subsets."""
     if not subsets:
-        return unbiased_mmd(sides.real, sides.fake, kernel), 0.0
+        return full, 0.0
     mean, spread = kernel_distance_subsets(sides.real, sides.fake, subsets, subset_size, seed, kernel=kernel)
     return mean, spread / math.sqrt(subsets)
 

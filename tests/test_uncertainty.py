@@ -71,6 +71,7 @@ def test_fewer_videos_than_dimensions_identify_nothing() -> None:
     assert found.standard_error and found.interval
     reason = found.to_dict()["corrected"]["unidentified"]
     assert "64 real source videos" in reason and "100 dimensions" in reason
+    assert "take more than 120" in reason
     frames = frechet_uncertainty(rows(640, 40, 0), rows(640, 40, 1), names(640, 16), names(640, 16))
     assert isinstance(frames.corrected, str) and "40 real source videos" in frames.corrected
 
