@@ -43,7 +43,7 @@ class ProtocolError(UsageError):
     """A protocol name, field or value that does not exist."""
 
 
-class SamplerError(LatteEvalError):
+class SamplerError(UsageError):
     """A sampling request that the model cannot serve: labels, guidance, steps."""
 
 

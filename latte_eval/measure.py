@@ -54,18 +54,14 @@ def feature_rows(features: Features) -> tuple[np.ndarray, list[str]]:
 
 def measure_frechet(fake: Features, real: Features | None, interval: bool, progress: Progress) -> Measurement:
     """Fréchet distance, covariances divided by N."""
-    from latte_eval.metrics import Moments, frechet_distance, frechet_distance_from_features
+    from latte_eval.metrics import frechet_distance_between, frechet_uncertainty
 
     assert real is not None
     (fake_rows, fake_groups), (real_rows, real_groups) = feature_rows(fake), feature_rows(real)
-    if interval:
-        from latte_eval.metrics.uncertainty import frechet_uncertainty
-
-        found = frechet_uncertainty(real_rows, fake_rows, real_groups, fake_groups, progress=progress)
-        return from_uncertainty(found.to_dict())
-    if max(len(real_rows), len(fake_rows)) < real_rows.shape[1]:
-        return Measurement(frechet_distance_from_features(real_rows, fake_rows))
-    return Measurement(frechet_distance(Moments.from_features(real_rows), Moments.from_features(fake_rows)))
+    if not interval:
+        return Measurement(frechet_distance_between(real_rows, fake_rows))
+    found = frechet_uncertainty(real_rows, fake_rows, real_groups, fake_groups, progress=progress)
+    return from_uncertainty(found.to_dict())
 
 
 def from_uncertainty(found: dict[str, Any]) -> Measurement:

@@ -136,16 +136,17 @@ def make_result(
     measurement = measure(evaluation, name, fake, real, reporter)
     detector = evaluation.detectors[name]
     fake_features, real_features = fake[detector.name], real.get(detector.name)
-    real_side = evaluation.real if METRICS[name].needs_real else None
+    real_side, seed = evaluation.real if METRICS[name].needs_real else None, evaluation.request.seed
+    real_record = source_record(real_side.source, real_features, seed) if real_side and real_features else None
     return Result(
         metric=name,
         protocol=evaluation.protocol.id,
         protocol_sha256=evaluation.protocol.sha256,
         protocol_fields=evaluation.protocol.to_dict(),
         fake=len(fake_features),
-        real=len(real_features) if real_side and real_features else 0,
-        fake_source=source_record(evaluation.fake.source, fake_features),
-        real_source=source_record(real_side.source, real_features) if real_side and real_features else None,
+        real=len(real_features) if real_record and real_features else 0,
+        fake_source=source_record(evaluation.fake.source, fake_features, seed),
+        real_source=real_record,
         checkpoint=evaluation.fake.checkpoint,
         detector=detector_record(detector),
         sampler=evaluation.fake.sampler,
@@ -157,11 +158,11 @@ def make_result(
     )
 
 
-def source_record(source: ClipSource, features: Features) -> dict[str, Any]:
-    """Name, fingerprint and the files of a side that could not be used."""
+def source_record(source: ClipSource, features: Features, seed: int) -> dict[str, Any]:
+    """Name, fingerprint, seed of the choices, and the files of a side that could not be used."""
     rejected = {each.path: each.reason for each in [*source.rejected, *features.rejected]}
     return {"name": source.name, "fingerprint": source.fingerprint, "rejected": len(rejected),
-            "videos": len(set(features.groups))}  # fmt: skip
+            "videos": len(set(features.groups)), "seed": seed}  # fmt: skip
 
 
 def detector_record(detector: Detector) -> dict[str, Any]:
@@ -182,5 +183,5 @@ def compute_stats(request: Request, path: Path, reporter: Reporter) -> int:
         features = read_side(side, detectors, run, request.clips_at_once, reporter)
     first = next(iter(features.values()))
     if rank() == 0:
-        write_stats(path, features, detectors, protocol, source_record(side.source, first))
+        write_stats(path, features, detectors, protocol, source_record(side.source, first, request.seed))
     return len(first)

@@ -8,7 +8,7 @@ from typing import Any
 
 from latte_eval.errors import UsageError
 from latte_eval.measure import METRICS
-from latte_eval.protocol import Protocol, named_protocol
+from latte_eval.protocol import PROTOCOLS, Protocol, check_choice, named_protocol
 from latte_eval.registry import check_name
 from latte_eval.weights import cache_folder
 
@@ -161,6 +161,7 @@ class Request:
 
 def shapes_protocol(stem: str | None) -> Protocol:
     """The embedded benchmark: drawn at its own size, read as it is."""
+    check_choice("--protocol", stem or "demo", ["demo", *PROTOCOLS])
     if stem not in (None, "demo", "clean"):
         raise UsageError(f"--protocol {stem} needs real video; the shapes benchmark has the protocol demo")
     return Protocol(

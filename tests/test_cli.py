@@ -127,7 +127,7 @@ def test_an_empty_or_missing_real_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     fake = ["fvd", "--fake", tmp_path / "empty", "--detector", "i3d-seeded"]
     assert "empty" in fails_with(1, *fake, "--real", tmp_path / "empty")
-    assert "gone" in fails_with(1, *fake, "--real", tmp_path / "gone")
+    assert "gone" in fails_with(2, *fake, "--real", tmp_path / "gone")
 
 
 def test_absent_detector_weights_name_file_hash_place_and_way_out(

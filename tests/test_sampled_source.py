@@ -14,7 +14,7 @@ import torch
 from small_latte import SMALL, small_latte
 
 from latte_eval.clips import ClipSource
-from latte_eval.errors import SamplerError, StoreError, UsageError
+from latte_eval.errors import ClipError, SamplerError, StoreError, UsageError
 from latte_eval.media import h264_round_trip
 from latte_eval.sampler import (
     Checkpoint,
@@ -217,7 +217,7 @@ def test_clips_that_do_not_exist():
 def test_a_clip_of_nan_is_an_error_not_a_number():
     model = small_latte()
     model.final_layer.linear.weight.fill_(float("inf"))
-    with pytest.raises(SamplerError, match="clip 2 came out as NaN or infinite, sampled in fp32"):
+    with pytest.raises(ClipError, match="clip 2 came out as NaN or infinite, sampled in fp32"):
         source(dataclasses.replace(FAST, clip_x0=False), model=model).clips([2])
 
 

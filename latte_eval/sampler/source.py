@@ -20,7 +20,7 @@ import torch
 from torch import Generator, Tensor
 
 from latte_eval.clips import Clips, Rejected
-from latte_eval.errors import SamplerError
+from latte_eval.errors import ClipError, SamplerError
 from latte_eval.sampler.checkpoint import Checkpoint
 from latte_eval.sampler.codec import Codec
 from latte_eval.sampler.diffusion import make_schedule, sample_steps
@@ -105,7 +105,7 @@ class SampledSource:
 
     @torch.no_grad()
     def clips(self, indices: Sequence[int]) -> Clips:
-        """Sample exactly these clips. Raises `SamplerError` for one that does not exist or comes out as NaN."""
+        """Sample exactly these clips. Raises `SamplerError` for one that does not exist, `ClipError` for NaN."""
         for index in indices:
             if not 0 <= index < self.count:
                 raise SamplerError(f"clip {index} is outside 0..{self.count - 1}")
@@ -185,7 +185,7 @@ class SampledSource:
         if not all(finite):
             index, dtype = indices[finite.index(False)], self.settings.dtype
             hint = "" if dtype == "fp32" else "; try --dtype fp32"
-            raise SamplerError(f"clip {index} came out as NaN or infinite, sampled in {dtype}{hint}")
+            raise ClipError(f"clip {index} came out as NaN or infinite, sampled in {dtype}{hint}")
 
 
 def choose(chance: float, frequencies: Sequence[float]) -> int:
