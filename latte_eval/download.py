@@ -28,7 +28,7 @@ from latte_eval.errors import WeightsError
 
 Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all where known
 
-RETRY_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each further try of a transfer that broke off
+RETRY_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each further try, as long as none gets on
 CONNECT_SECONDS, READ_SECONDS = 4.0, 15.0
 CHUNK = 1 << 20
 COMMIT = re.compile("[0-9a-f]{40}")
@@ -126,8 +126,8 @@ def write_hashed(chunks: Iterable[bytes], path: Path) -> str:
 
 
 def read_resuming(url: str, progress: Progress | None = None) -> Iterator[bytes]:
-    """The bytes at `url`; a transfer that breaks off is taken up where it stopped, a few times."""
-    source, waits = Source(url), iter(RETRY_WAITS)
+    """The bytes at `url`; a transfer that breaks off is taken up where it stopped, while it gets on."""
+    source, failures, reached = Source(url), 0, 0
     while True:
         try:
             for chunk in source.read():
@@ -136,10 +136,12 @@ def read_resuming(url: str, progress: Progress | None = None) -> Iterator[bytes]
                 yield chunk
             return
         except BrokenOff as error:
-            wait = next(waits, None)
-            if wait is None:
-                raise LocationError(f"{host_of(url)}: {error}, {1 + len(RETRY_WAITS)} times") from error
-            time.sleep(wait)
+            if source.done - reached >= CHUNK:  # it gets on: only tries in vain are counted
+                failures, reached = 0, source.done
+            if failures == len(RETRY_WAITS):
+                raise LocationError(f"{host_of(url)}: {error}; given up after {failures + 1} tries") from error
+            time.sleep(RETRY_WAITS[failures])
+            failures += 1
 
 
 class Source:
@@ -154,6 +156,7 @@ class Source:
     def read(self) -> Iterator[bytes]:
         """The bytes that are still missing. Raises `BrokenOff` or `LocationError`."""
         with self.open() as response:
+            self.note(response)
             skip = self.done if response.status == 200 else 0  # a server that cannot resume sends it all again
             while chunk := self.receive(response, CHUNK):
                 fresh, skip = chunk[skip:], max(0, skip - len(chunk))
@@ -169,13 +172,11 @@ class Source:
             headers["Range"] = f"bytes={self.done}-"
         try:
             request = urllib.request.Request(web_address(self.url), headers=headers)
-            response = build_opener().open(request, timeout=READ_SECONDS)
+            return build_opener().open(request, timeout=READ_SECONDS)
         except urllib.error.HTTPError as error:
             raise self.refused(error) from error
         except (OSError, http.client.HTTPException) as error:
             raise self.unreached(error) from error
-        self.note(response)
-        return response
 
     def note(self, response: Any) -> None:
         """Remember what the first answer said; a later answer must be about the same bytes."""

@@ -116,7 +116,7 @@ class UnfusedI3D(nn.Module):
 
 def resized(x: Tensor) -> Tensor:  # [N, C, T, H, W] -> [N, C, T, 224, 224]
     n, channels, frames, height, width = x.shape
-    flat = x.reshape(n * channels, frames, height, width)
+    flat = x.view(n * channels, frames, height, width)  # as published: the input must be contiguous
     flat = F.interpolate(flat, [224, 224], mode="bilinear", align_corners=False)
     return flat.reshape(n, channels, frames, 224, 224)
 

@@ -225,9 +225,12 @@ def i3d_from_archive(path: Path, device: str, *, trust: bool = False) -> Detecto
     module, sha256 = open_archive(path, I3D_ARCHIVE.sha256, trust=trust)
     module = module.to(device)
 
+    def published(clips: Tensor) -> Tensor:
+        return module(clips.contiguous(), rescale=True, resize=True, return_features=True)
+
     def archive(clips: Tensor) -> Tensor:  # [N, 3, T, H, W] uint8 -> [N, 400] float32
         with exact_float32():
-            return in_batches(lambda part: module(part.contiguous(), rescale=True, resize=True, return_features=True), clips)
+            return in_batches(published, clips)
 
     choice = compare_with(archive, dict(module.state_dict()), device)
     pinned = sha256 == I3D_ARCHIVE.sha256
