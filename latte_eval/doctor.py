@@ -24,15 +24,15 @@ MODULES = {"pillow": "PIL"}
 
 # What has run with the real files, and what only with seeded weights of the same shapes.
 CHECKED = (
-    ("Latte, DDPM, DDIM", "against outputs of Vchitect/Latte@b27c24a under seeded weights; no published checkpoint yet"),
-    ("I3D", "against outputs of hassony2/kinetics_i3d_pytorch@786fbae under seeded weights; the published "
-            "i3d_torchscript.pt not yet"),
-    ("Inception, C3D", "against torch-fidelity@5e211a9 and tgan2@f892bc4 under seeded weights; the published files "
-                       "not yet"),
-    ("Stable Diffusion VAE", "a small AutoencoderKL with seeded weights; the published VAE not yet"),
-    ("downloads", "against a hub and a file server on this machine; the public locations not yet"),
-    ("datasets", "layouts in miniature with real file types; the real datasets not yet"),
-)  # fmt: skip
+    ("Latte, DDPM, DDIM", "Vchitect/Latte@b27c24a under seeded weights; no published checkpoint yet"),
+    ("I3D", "hassony2/kinetics_i3d_pytorch@786fbae under seeded weights; the published file not yet"),
+    ("Inception", "toshas/torch-fidelity@5e211a9 under seeded weights; the published files not yet"),
+    ("C3D", "pfnet-research/tgan2@f892bc4 under seeded weights; the published files not yet"),
+    ("Stable Diffusion VAE", "AutoencoderKL of diffusers with seeded weights; the published VAE not yet"),
+    ("downloads", "a hub and a file server on the loopback; the public locations not yet"),
+    ("datasets", "their layouts in miniature, with real file types; the datasets themselves not yet"),
+    ("GPU", "not yet"),
+)
 
 
 @dataclass(frozen=True)
@@ -99,16 +99,21 @@ def folders() -> Iterator[Finding]:
     yield Finding("folders", "network", "note", "offline mode" if is_offline() else "used for absent weights only")
 
 
+STATUS: dict[str, Status] = {"ok": "ok", "unpinned": "ok", "missing": "missing", "corrupt": "broken"}
+
+
 def weights() -> Iterator[Finding]:
     """State of every pinned file."""
     for record in all_weights():
-        state = weights_state(record)
+        state, fetch = weights_state(record), f"latte-eval weights fetch {record.name}"
         where = next((path for path in weights_paths(record) if path.exists()), Path(record.filename))
-        text = {"ok": f"{where}", "unpinned": f"{where}; no public hash: trusted on first use",
-                "missing": f"{record.filename}; latte-eval weights fetch {record.name}",
-                "corrupt": f"{where} has another hash; delete it and run latte-eval weights fetch {record.name}"}  # fmt: skip
-        status: Status = {"ok": "ok", "unpinned": "ok", "missing": "missing", "corrupt": "broken"}[state]  # type: ignore[assignment]
-        yield Finding("weights", record.name, status, text[state])
+        text = {
+            "ok": f"{where}",
+            "unpinned": f"{where}; no public hash: trusted on first use",
+            "missing": f"{record.filename}; {fetch}",
+            "corrupt": f"{where} has another hash; delete it and run {fetch}",
+        }
+        yield Finding("weights", record.name, STATUS[state], text[state])
 
 
 def verify_findings() -> Iterator[Finding]:

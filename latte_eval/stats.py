@@ -61,7 +61,8 @@ class StatsSource:
             with safe_open(path, framework="numpy") as file:
                 meta = json.loads((file.metadata() or {})["latte-eval"])
         except (OSError, SafetensorError) as error:
-            raise StoreError(f"{path} is no whole statistics file ({error}); write it again: latte-eval stats") from error
+            message = f"{path} is no whole statistics file ({error}); write it again: latte-eval stats"
+            raise StoreError(message) from error
         except (KeyError, ValueError) as error:
             raise StoreError(f"{path} was not written by latte-eval stats") from error
         if meta["schema"] > SCHEMA:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from itertools import groupby
+from itertools import chain
 
 import click
 
@@ -22,13 +22,14 @@ def doctor(verify: bool, as_json: bool) -> None:
     """
     from latte_eval.doctor import examine, verify_findings
 
-    findings = [*examine(), *(verify_findings() if verify else ())]
-    if as_json:
-        for finding in findings:
+    broken, section = False, ""
+    for finding in chain(examine(), verify_findings() if verify else ()):
+        broken = broken or finding.status == "broken"
+        if as_json:
             click.echo(json.dumps(dataclasses.asdict(finding)))
-    else:
-        for section, members in groupby(findings, key=lambda finding: finding.section):
-            click.echo(f"{section}")
-            for finding in members:
-                click.echo(f"  {SIGNS[finding.status]}  {finding.name:<22} {finding.text}")
-    sys.exit(1 if any(finding.status == "broken" for finding in findings) else 0)
+            continue
+        if finding.section != section:
+            section = finding.section
+            click.echo(section)
+        click.echo(f"  {SIGNS[finding.status]}  {finding.name:<22} {finding.text}")
+    sys.exit(1 if broken else 0)

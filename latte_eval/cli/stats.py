@@ -29,4 +29,5 @@ def stats(metrics: str, path: Path, quiet: bool, **options: Any) -> None:
         raise UsageError(f"--out {path} must end in .safetensors: by that name --real knows it")
     request = to_request(metric_names(metrics), **options)
     count = compute_stats(request, path, TerminalReporter(quiet))
-    click.echo(f"{path}: {count:,} clips, protocol {request.resolved_protocol().id}, {', '.join(request.detector_names())}")
+    detectors = ", ".join(request.detector_names())
+    click.echo(f"{path}: {count:,} clips, protocol {request.resolved_protocol().id}, {detectors}")
