@@ -12,6 +12,9 @@ from latte_eval.errors import FeatureError, NotComparable, NotEnoughClips
 
 BLOCK_ROWS = 4096
 
+# Sums of squares of anything smaller stay finite.
+LARGEST = 1e100
+
 
 @dataclass(frozen=True, eq=False)
 class Moments:
@@ -89,11 +92,16 @@ def feature_table(features: Any) -> np.ndarray:
     rows = np.asarray(features)
     if rows.ndim != 2 or not (np.issubdtype(rows.dtype, np.floating) or np.issubdtype(rows.dtype, np.integer)):
         raise FeatureError(f"features must be a real [N, D] table, not {rows.dtype} of shape {rows.shape}")
-    finite = np.isfinite(rows).all(axis=1)
+    finite = np.ones(len(rows), bool) if rows.dtype.kind in "iu" else row_is_finite(rows)
     if not finite.all():
         bad, first = len(rows) - int(finite.sum()), int(finite.argmin())
         raise FeatureError(f"{bad} of {len(rows)} feature rows hold NaN or infinity, the first is row {first}")
     return rows
+
+
+def row_is_finite(rows: np.ndarray) -> np.ndarray:  # [N, D] float -> [N] bool
+    """Whether every number of a row is finite and its square will be, too."""
+    return (np.abs(rows) <= min(LARGEST, float(np.finfo(rows.dtype).max))).all(axis=1)
 
 
 def check_lengths(real: int, fake: int) -> None:

@@ -71,9 +71,9 @@ def test_sums_are_float64_where_float32_is_not_enough() -> None:
     assert np.abs(single - want).max() > 0.1
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -1e200])
 def test_features_must_be_finite(value: float) -> None:
-    features = rows(10)
+    features = rows(10).astype(np.float64)
     features[3, 1] = features[7, 0] = value
     with pytest.raises(FeatureError, match="2 of 10 feature rows hold NaN or infinity, the first is row 3"):
         Moments.from_features(features)
