@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from latte_eval.metrics.moments import Moments, check_lengths, check_rows, feature_table
 
 # With more than this many times D rows on one side, D x D moments are cheaper than N1 x N2 products.
-FEW_ROWS = 8
+FEW_ROWS = 4
 
 
 @dataclass(frozen=True)
@@ -51,17 +52,17 @@ def frechet_terms(real: Moments, fake: Moments) -> FrechetTerms:
 
 
 def product_eigenvalues(real_cov: np.ndarray, fake_cov: np.ndarray) -> np.ndarray:  # [D, D], [D, D] -> [D]
-    """Eigenvalues of S1^(1/2) S2 S1^(1/2), which are those of S1 S2.
+    """Eigenvalues of S1^(1/2) S2 S1^(1/2), which are those of S1 S2 and of S2 S1.
 
-    With S1 = L L^T those of L^T S2 L; with the symmetric root of S1 where it has no such factor.
+    Those of L^T S2 L where S1 = L L^T or the other way round; with the symmetric root where both are singular.
     """
     from scipy.linalg import eigh
 
-    try:
-        # LAPACK's sygst forms L^T S2 L in a quarter of the time of two products.
-        return eigh(fake_cov, real_cov, type=2, eigvals_only=True, driver="gv")
-    except np.linalg.LinAlgError:
-        values, vectors = np.linalg.eigh(real_cov)
+    for factored, other in ((real_cov, fake_cov), (fake_cov, real_cov)):
+        with contextlib.suppress(np.linalg.LinAlgError):
+            # LAPACK's sygst forms L^T S2 L in a quarter of the time of two products.
+            return eigh(other, factored, type=2, eigvals_only=True, driver="gv")
+    values, vectors = np.linalg.eigh(real_cov)
     root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
     return np.linalg.eigvalsh(root @ fake_cov @ root)
 
