@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from latte_eval.metrics.groups import check_names, group_places, row_groups
-from latte_eval.metrics.moments import check_lengths, check_rows, feature_table
+from latte_eval.metrics.moments import feature_pair
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,7 @@ class Sides:
     @classmethod
     def checked(cls, real: Any, fake: Any, real_names: Sequence[str], fake_names: Sequence[str]) -> Sides:
         """Raises what the distance would, and `FeatureError` unless there is one name a row."""
-        real, fake = feature_table(real), feature_table(fake)
-        check_lengths(real.shape[1], fake.shape[1])
-        check_rows(len(real), len(fake))
+        real, fake = feature_pair(real, fake)
         check_names(len(real), real_names, "real")
         check_names(len(fake), fake_names, "fake")
         return cls(real, fake, real_names, fake_names)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from latte_eval.metrics.moments import Moments, check_lengths, check_rows, feature_table
+from latte_eval.metrics.moments import Moments, check_lengths, check_rows, feature_pair
 
 # With more than this many times D rows on one side, D x D moments are cheaper than N1 x N2 products.
 FEW_ROWS = 4
@@ -86,9 +86,7 @@ def frechet_terms_from_features(real_features: Any, fake_features: Any) -> Frech
     With centred rows X1, X2, S = X^T X / N and tr sqrt(S1^(1/2) S2 S1^(1/2)) is the nuclear norm of
     X1 X2^T / sqrt(N1 N2).
     """
-    real, fake = feature_table(real_features).astype(np.float64), feature_table(fake_features).astype(np.float64)
-    check_lengths(real.shape[1], fake.shape[1])
-    check_rows(len(real), len(fake))
+    real, fake = (rows.astype(np.float64) for rows in feature_pair(real_features, fake_features))
     gap = real.mean(axis=0) - fake.mean(axis=0)
     real, fake = real - real.mean(axis=0), fake - fake.mean(axis=0)
     spread = (real**2).sum() / len(real) + (fake**2).sum() / len(fake)
@@ -98,7 +96,7 @@ def frechet_terms_from_features(real_features: Any, fake_features: Any) -> Frech
 
 def frechet_distance_between(real_features: Any, fake_features: Any) -> float:  # [N1, D], [N2, D]
     """Fréchet distance of feature rows by whichever of the two forms is cheaper. Raises what they raise."""
-    real, fake = feature_table(real_features), feature_table(fake_features)
+    real, fake = feature_pair(real_features, fake_features)
     if has_few_rows(real, fake):
         return frechet_distance_from_features(real, fake)
     return frechet_distance(Moments.from_features(real), Moments.from_features(fake))

@@ -12,24 +12,27 @@ fake sample y is
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from latte_eval.metrics.deletion import double_centred
 from latte_eval.metrics.frechet import has_few_rows
-from latte_eval.metrics.moments import BLOCK_ROWS, Moments
+from latte_eval.metrics.moments import BLOCK_ROWS, Moments, feature_pair
 
 # Below this share of the largest s, 1/s is rounding noise.
 SMALLEST = 1e-7
 
 
 def influence_values(
-    real: np.ndarray, fake: np.ndarray
+    real_features: Any, fake_features: Any
 ) -> tuple[np.ndarray, np.ndarray]:  # [N1, D], [N2, D] -> [N1], [N2] float64
     """Influence of each real and each fake row on the Fréchet distance; each side has mean 0.
 
     A clip with a large value pulls the distance up by about value / N: the first to look at for outliers.
+    Raises what the distance raises.
     """
+    real, fake = feature_pair(real_features, fake_features)
     transports = transports_from_rows if has_few_rows(real, fake) else transports_from_moments
     real_map, fake_map = transports(real, fake)
     gap = fake.mean(axis=0, dtype=np.float64) - real.mean(axis=0, dtype=np.float64)

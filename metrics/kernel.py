@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from latte_eval.metrics.jackknife import Tick
-from latte_eval.metrics.moments import check_lengths, check_rows, feature_table
+from latte_eval.metrics.moments import feature_pair
 
 BLOCK_ELEMENTS = 2**22
 
@@ -54,7 +54,7 @@ def kernel_distance(
     Memory is flat in the number of rows. Raises `NotEnoughClips` below two rows a side, `NotComparable` at unequal
     lengths, `FeatureError` where features are not finite.
     """
-    return unbiased_mmd(*checked_rows(real_features, fake_features), PolynomialKernel(degree, gamma, offset))
+    return unbiased_mmd(*feature_pair(real_features, fake_features), PolynomialKernel(degree, gamma, offset))
 
 
 def unbiased_mmd(real: np.ndarray, fake: np.ndarray, kernel: PolynomialKernel) -> float:
@@ -77,7 +77,7 @@ def kernel_distance_subsets(
     defaults are those of toshas/torch-fidelity@5e211a9; universome/stylegan-v@3fecd69 draws the fake side first and
     prints 1000 times the mean.
     """
-    real, fake = checked_rows(real_features, fake_features)
+    real, fake = feature_pair(real_features, fake_features)
     size, random = min(subset_size, len(real), len(fake)), np.random.RandomState(seed)
     distances = []
     for _ in range(subsets):
@@ -86,14 +86,6 @@ def kernel_distance_subsets(
             sides[side] = sides[side][random.choice(len(sides[side]), size, replace=False)]
         distances.append(unbiased_mmd(sides["real"], sides["fake"], kernel))
     return float(np.mean(distances)), float(np.std(distances))
-
-
-def checked_rows(real_features: Any, fake_features: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Both sides as tables of finite numbers of one length, at least two rows each."""
-    real, fake = feature_table(real_features), feature_table(fake_features)
-    check_lengths(real.shape[1], fake.shape[1])
-    check_rows(len(real), len(fake))
-    return real, fake
 
 
 class KernelSums:

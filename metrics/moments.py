@@ -99,6 +99,14 @@ def feature_table(features: Any) -> np.ndarray:
     return rows
 
 
+def feature_pair(real: Any, fake: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Both sides as `feature_table` gives them, if a distance between them is defined: one length, two rows a side."""
+    real_rows, fake_rows = feature_table(real), feature_table(fake)
+    check_lengths(real_rows.shape[1], fake_rows.shape[1])
+    check_rows(len(real_rows), len(fake_rows))
+    return real_rows, fake_rows
+
+
 def row_is_finite(rows: np.ndarray) -> np.ndarray:  # [N, D] float -> [N] bool
     """Whether every number of a row is finite and its square will be, too."""
     return (np.abs(rows) <= min(LARGEST, float(np.finfo(rows.dtype).max))).all(axis=1)
