@@ -82,13 +82,24 @@ def finish(evaluation: Evaluation, reporter: Reporter) -> list[Result]:
 
 def plan(evaluation: Evaluation) -> str:
     """What will be done, in a few lines, before it is done."""
-    sides = [f"{side.source.name}: {side.expected:,} clips" for side in (evaluation.real, evaluation.fake) if side]
-    detectors = {detector.name: detector.note for detector in evaluation.detectors.values()}
-    notes = [f"  {name}" + (f" ({note})" if note else "") for name, note in detectors.items()]
-    return "\n".join(
-        [f"protocol {evaluation.protocol.id}", *("  " + side for side in sides), "detectors", *notes,
-         f"run folder {evaluation.run.path}"]
-    )  # fmt: skip
+    real, fake = evaluation.real, evaluation.fake
+    lines = [f"protocol  {evaluation.protocol.id}"]
+    if real:
+        lines.append(f"real      {real.expected:,} clips of {real.source.name}")
+    lines.append(f"fake      {fake.expected:,} clips of {fake.source.name}{weights_text(fake)}")
+    for detector in unique_detectors(list(evaluation.detectors.values())):
+        lines.append(f"detector  {detector.name}" + (f": {detector.note}" if detector.note else ""))
+    return "\n".join([*lines, f"run       {evaluation.run.path}"])
+
+
+def weights_text(fake: Side) -> str:
+    """Which weights of a checkpoint are sampled, how, and a warning where frames come from a VAE without weights."""
+    if not fake.checkpoint or not fake.sampler or "steps" not in fake.sampler:
+        return ""
+    text = f" ({fake.checkpoint['weights']} weights, {fake.sampler['steps']} {fake.sampler['method']} steps)"
+    if fake.sampler.get("codec") == "vae-seeded":
+        text += "; no VAE is installed: frames come from a seeded one and show nothing, which does for a trial run"
+    return text
 
 
 def unique_detectors(detectors: Sequence[Detector]) -> list[Detector]:
