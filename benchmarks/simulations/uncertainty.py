@@ -293,7 +293,8 @@ def main() -> None:
     print("Bias:\n", *bias_table(outcomes),
           "\nCoverage of the distance of the populations / of the expected value at N (mean width):\n",
           *coverage_table(outcomes),
-          "\nTwo checkpoints, the new one worse by 5 because it has lost variance:\n", *contrasts, sep="\n")  # fmt: skip
+          "\nTwo checkpoints, the new one worse by 5 because it has lost variance:\n",
+          *contrasts, sep="\n")  # fmt: skip
 
 
 if __name__ == "__main__":
