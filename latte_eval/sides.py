@@ -148,20 +148,20 @@ def open_plugin(spec: str, request: Request, protocol: Protocol) -> OpenedSource
 
 
 def open_pipeline(request: Request, protocol: Protocol, reporter: Reporter) -> OpenedSource:
-    """`--ckpt PIPELINE --prompts FILE`. The pipeline's own size, unless the protocol was given one."""
+    """`--ckpt PIPELINE --prompts FILE`. The pipeline's own length and size, unless the protocol was given them."""
     from latte_eval.sampler.text_to_video import TextSettings, open_text_to_video
 
     assert request.ckpt is not None
-    size = protocol.size if request.resolved_benchmark or is_given(request, "size") else None
+    fixed = [name for name in ("frames", "size") if request.resolved_benchmark or is_given(request, name)]
     settings = TextSettings(
-        frames=protocol.frames, size=size, steps=request.steps, guidance_scale=request.guidance_scale,
-        sampler=request.sampler, dtype=request.dtype, seed=request.seed,
+        **{name: getattr(protocol, name) for name in fixed}, steps=request.steps, sampler=request.sampler,
+        guidance_scale=request.guidance_scale, dtype=request.dtype, seed=request.seed,
     )  # fmt: skip
     made = open_text_to_video(
         request.ckpt, request.prompts, settings, clips=protocol.fake_clips, device=request.device,
         on_step=reporter.step,
     )  # fmt: skip
-    return OpenedSource(made, protocol.frames, made.size, made.checkpoint_record(), made.sampler_record())
+    return OpenedSource(made, made.frames, made.size, made.checkpoint_record(), made.sampler_record())
 
 
 def is_given(request: Request, field: str) -> bool:

@@ -97,6 +97,15 @@ def test_frames_that_are_not_clips():
         source(pipeline).clips([1])
 
 
+def test_frames_are_the_tables_or_the_calls_own():
+    assert source(frames=None).frames == 8
+    pipeline = Pipeline()
+    pipeline.transformer = SimpleNamespace(config=SimpleNamespace(video_length=6))
+    assert source(pipeline, frames=None).frames == 6
+    with pytest.raises(SamplerError, match="makes clips of 6 frames, 4 were asked for; --param frames=6"):
+        source(pipeline)
+
+
 def test_a_pipeline_that_makes_images():
     class Images:
         def __call__(self, prompt, height=32):

@@ -46,7 +46,7 @@ OnStep = Callable[[int, int], None]
 class TextSettings:
     """How a pipeline is called; None leaves a value to the pipeline."""
 
-    frames: int = 16
+    frames: int | None = None
     size: int | None = None
     steps: int | None = None
     guidance_scale: float | None = None
@@ -196,6 +196,11 @@ class PromptSource:
             self.arguments["callback_on_step_end"] = self.report_step
 
     @property
+    def frames(self) -> int:
+        """Frames of a clip."""
+        return next(int(self.arguments[name]) for name in FRAME_NAMES if name in self.arguments)
+
+    @property
     def size(self) -> int:
         """Side of a frame in pixels."""
         if self.settings.size is not None:
@@ -224,7 +229,7 @@ class PromptSource:
     def checkpoint_record(self) -> dict[str, Any]:
         """What a result says about the pipeline."""
         return {"name": self.name, "sha256": self.identity, "weights": type(self.pipeline).__name__,
-                "iteration": None, "frames": self.settings.frames, "size": self.size}  # fmt: skip
+                "iteration": None, "frames": self.frames, "size": self.size}  # fmt: skip
 
     def sampler_record(self) -> dict[str, Any]:
         """What a result says about how clips were made."""
@@ -251,9 +256,12 @@ class PromptSource:
 
     def clip(self, index: int) -> Tensor:  # -> [T, 3, H, W] uint8
         generator = clip_generator(self.settings.seed, index)
-        given = self.pipeline(self.prompts[index], generator=generator, **self.arguments).frames
+        try:
+            given = self.pipeline(self.prompts[index], generator=generator, **self.arguments).frames
+        except (TypeError, ValueError) as error:
+            raise SamplerError(f"{self.name} cannot make clip {index}: {first_line(error)}") from error
         frames = np.asarray(given)[0]
-        shape = (self.settings.frames, self.size, self.size, 3)
+        shape = (self.frames, self.size, self.size, 3)
         if frames.shape != shape:
             raise SamplerError(f"{self.name} gave clip {index} as {frames.shape}, {shape} was asked for")
         if not np.isfinite(frames).all():
@@ -281,6 +289,20 @@ def named_parameters(pipeline: Any) -> dict[str, inspect.Parameter]:
     return dict(inspect.signature(type(pipeline).__call__).parameters)
 
 
+def clip_frames(pipeline: Any, settings: TextSettings, default: int) -> int:
+    """Frames of a clip: as asked for, else as the position table of the transformer has them, else the default.
+
+    Raises `SamplerError` for a number that the table does not allow.
+    """
+    config = getattr(getattr(pipeline, "transformer", None), "config", None)
+    table = getattr(config, "video_length", None)
+    if settings.frames is not None and table not in (None, settings.frames):
+        raise SamplerError(
+            f"this pipeline makes clips of {table} frames, {settings.frames} were asked for; --param frames={table}"
+        )
+    return settings.frames or table or default
+
+
 def call_arguments(pipeline: Any, settings: TextSettings) -> dict[str, Any]:
     """Arguments of every call. Raises `SamplerError` for a pipeline that makes no videos."""
     known = named_parameters(pipeline)
@@ -288,7 +310,7 @@ def call_arguments(pipeline: Any, settings: TextSettings) -> dict[str, Any]:
     if frames is None:
         raise SamplerError(f"{type(pipeline).__name__} takes no number of frames: it is not a video pipeline")
     wanted = {
-        frames: settings.frames,
+        frames: clip_frames(pipeline, settings, known[frames].default),
         "height": settings.size,
         "width": settings.size,
         "num_inference_steps": settings.steps,
