@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -11,11 +9,11 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from latte_eval.benchmarks.readers.entries import Entry
-from latte_eval.benchmarks.readers.places import Place
+from latte_eval.benchmarks.readers.places import UNREADABLE, Place
 from latte_eval.errors import ClipError
 
-# What Pillow, and a zip archive beneath it, raise for a damaged image.
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, Image.DecompressionBombError)
+# What Pillow raises for a damaged image, or the zip archive beneath it.
+DAMAGE = (*UNREADABLE, SyntaxError, Image.DecompressionBombError)
 
 Size = tuple[int, int]  # width, height
 

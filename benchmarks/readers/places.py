@@ -22,6 +22,9 @@ from latte_eval.errors import ClipError, StoreError, UsageError
 MOST_BYTES = 8 * 2**30
 MOST_INFLATION, INFLATION_FLOOR = 100, 64 * 2**20
 
+# What Python raises for a damaged archive or member, one with a password, or a method it does not know.
+UNREADABLE = (OSError, zipfile.BadZipFile, EOFError, ValueError, RuntimeError, zlib.error)
+
 
 @dataclass(frozen=True)
 class File:
@@ -107,7 +110,7 @@ class ZipFolder:
         self.root, self.rejected = path, list[Rejected]()
         try:
             self.archive = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+        except UNREADABLE as error:
             raise ClipError(f"{path} is not a readable zip archive: {error}") from error
         members = {info.filename.replace("\\", "/").lstrip("/"): info for info in self.archive.infolist()}
         self.members = {name: info for name, info in members.items() if not name.endswith("/")}
@@ -132,7 +135,7 @@ class ZipFolder:
             raise ClipError(f"{name} is refused: {info.file_size:,} bytes unpacked from {info.compress_size:,}")
         try:
             return self.archive.open(info)
-        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        except UNREADABLE as error:
             raise ClipError(f"{name} cannot be unpacked: {error}") from error
 
     @contextmanager
@@ -143,7 +146,7 @@ class ZipFolder:
                 with self.open(path) as member:
                     shutil.copyfileobj(member, file)
                 file.flush()
-            except (OSError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+            except UNREADABLE as error:
                 if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                     raise StoreError(f"no room in {tempfile.gettempdir()} to unpack {path} of {self.root}") from error
                 raise ClipError(f"cannot be unpacked: {error}") from error

@@ -89,7 +89,7 @@ class FolderSource:
         self.sound: set[Entry] = set()
         self.examined = 0
         self.own_size: tuple[int, ...] = ()
-        self.examine(wanted if protocol.windows == "one" else None)
+        self.examine(max(1, wanted) if wanted is not None and protocol.windows == "one" else None)
         self.windows.sort(key=lambda window: self.order(window.entry, window.number))
         if not self.windows:
             raise nothing_usable(self)

@@ -116,7 +116,7 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     kind = container_kind(path)
     try:
         # `file:` keeps FFmpeg from reading a colon in the name as a protocol.
-        with av.open(f"file:{path.absolute()}", options=OPTIONS) as container:
+        with av.open(f"file:{path.absolute()}", options=OPTIONS, metadata_errors="ignore") as container:
             stream = container.streams.best("video")
             if not isinstance(stream, VideoStream) or stream.codec_context is None:
                 raise ClipError("no video stream that can be decoded")

@@ -1,0 +1,17 @@
+"""The speed script of the readers runs; what it measures is no test."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parent.parent / "benchmarks" / "speed" / "readers.py"
+
+
+@pytest.mark.skipif(not SCRIPT.is_file(), reason="the speed scripts are not installed")
+def test_help() -> None:
+    shown = subprocess.run([sys.executable, SCRIPT, "--help"], check=True, capture_output=True, text=True).stdout
+    assert "JPEG frames on disk" in shown and "--videos" in shown
