@@ -8,7 +8,7 @@ from a file that `write_clip` wrote has the pixels of the in-memory round trip.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def h264_round_trip(frames: np.ndarray, fps: int = FPS) -> np.ndarray:  # [T, H,
     return decoded[:, : frames.shape[1], : frames.shape[2]]
 
 
-def decode_h264(packets: Iterable[av.Packet]) -> Iterable[np.ndarray]:  # -> [H, W, 3] uint8 each
+def decode_h264(packets: Iterable[av.Packet]) -> Iterator[np.ndarray]:  # -> [H, W, 3] uint8 each
     """RGB frames of H.264 packets, in the order in which they are shown."""
     context = av.CodecContext.create("h264", "r")
     context.thread_count = 1
@@ -93,7 +93,7 @@ def configure(context: av.VideoCodecContext, frames: np.ndarray, fps: int) -> No
     context.thread_count = 1
 
 
-def pictures(frames: np.ndarray) -> Iterable[av.VideoFrame]:
+def pictures(frames: np.ndarray) -> Iterator[av.VideoFrame]:
     """Frames as yuv420p pictures with times; odd sides are padded."""
     padding = [(0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)]
     for index, array in enumerate(np.pad(frames, padding, mode="edge")):

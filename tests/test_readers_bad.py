@@ -155,6 +155,24 @@ def test_damage_anywhere_in_a_file(side: str, tmp_path: Path) -> None:
     assert source.rejected[0].reason.startswith("damaged: frame 5")
 
 
+def test_late_damage_spares_the_windows_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the frames that are always checked, a window is judged by what lies before its own last frame."""
+    monkeypatch.setattr("latte_eval.benchmarks.readers.reading.CHECKED_FRAMES", 8)
+    path = write_video(tmp_path / "a.mp4", noisy_frames(), options={"bf": "0"}, container_options=FAST_START)
+    data = bytearray(path.read_bytes())
+    at = data.find(b"mdat") + (len(data) - data.find(b"mdat")) // 2
+    data[at : at + 1000] = bytes(1000)
+    path.write_bytes(data)
+    protocol = PROTOCOL.replace(windows="all", real_selection="sorted")
+    source = FolderSource(tmp_path, protocol, 0, "real")
+    together = source.clips(range(15)).indices
+    assert together == tuple(range(len(together))) and 5 <= len(together) <= 9
+    fresh = FolderSource(tmp_path, protocol, 0, "real")
+    alone = [index for index in reversed(range(15)) if len(fresh.clips([index]))]
+    assert tuple(reversed(alone)) == together
+    assert [each.path for each in source.rejected] == ["a.mp4"]
+
+
 def test_a_damaged_file_is_named_once(tmp_path: Path, clips_folder: Path) -> None:
     (tmp_path / "bad.mp4").write_bytes((clips_folder / "bad_corrupted.mp4").read_bytes())
     source = FolderSource(tmp_path, Protocol(size=64, windows="all"), 0, "real")

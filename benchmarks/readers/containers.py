@@ -70,6 +70,8 @@ def matroska_end(file: BinaryIO, size: int) -> int:
         header = file.read(12)
         length_at = vint_length(header[0])
         length_size = vint_length(header[length_at])
+        if length_at > 4 or length_size > 8:  # no element of Matroska
+            break
         length = int.from_bytes(header[length_at : length_at + length_size], "big") - (1 << 7 * length_size)
         if length == (1 << 7 * length_size) - 1:  # unknown: written as a live stream
             break
@@ -80,8 +82,8 @@ def matroska_end(file: BinaryIO, size: int) -> int:
 
 
 def vint_length(first: int) -> int:
-    """Bytes of a variable-length integer that begins with this byte."""
-    return max(1, 9 - first.bit_length())
+    """Bytes of a variable-length integer that begins with this byte; 9 for a byte that begins none."""
+    return 9 - first.bit_length()
 
 
 def gif_end(file: BinaryIO, size: int) -> int:
