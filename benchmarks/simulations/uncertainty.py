@@ -208,8 +208,8 @@ def outcome(case: Case, method: str, estimates: list[Estimate], expected: float)
     if not intervals:
         return Outcome(case.name, method, bias, None, None, None)
     low, high = np.array(intervals).T
-    covered = [float(np.mean((low <= target) & (target <= high))) for target in (case.distance, expected)]
-    return Outcome(case.name, method, bias, *covered, float(np.mean(high - low)))
+    population, at_n = (float(np.mean((low <= target) & (target <= high))) for target in (case.distance, expected))
+    return Outcome(case.name, method, bias, population, at_n, float(np.mean(high - low)))
 
 
 @dataclass(frozen=True)
