@@ -38,7 +38,7 @@ LARGE = (1).to_bytes(4, "big") + b"mdat" + (16 + 50).to_bytes(8, "big")
 )
 def test_boxes(data: bytes, missing: int, tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4", data)
-    assert container_kind(path) == "iso"
+    assert container_kind(path) == "mov"
     assert missing_bytes(path) == missing
 
 
@@ -60,7 +60,7 @@ def chunk(payload: int, length: int | None = None) -> bytes:
 )
 def test_riff_chunks(data: bytes, missing: int, tmp_path: Path) -> None:
     path = write(tmp_path / "a.avi", data)
-    assert container_kind(path) == "riff"
+    assert container_kind(path) == "avi"
     assert missing_bytes(path) == missing
 
 
@@ -115,3 +115,10 @@ def test_a_damaged_matroska_header_ends_somewhere(tmp_path: Path) -> None:
             broken = bytearray(data)
             broken[position] = value
             assert missing_bytes(write(path, bytes(broken))) >= 0
+
+
+@pytest.mark.parametrize("container", ["mpeg", "mpeg1video", "mpegts"])
+def test_the_kinds_of_mpg_files(container: str, tmp_path: Path) -> None:
+    codec = "mpeg1video" if container == "mpeg1video" else "mpeg2video"
+    path = write_video(tmp_path / "a.mpg", moving_frames(20), codec, format=container)
+    assert count_frames(path) == 20 and missing_bytes(path) == 0

@@ -1,4 +1,4 @@
-"""How long a video file says it is, in bytes: the part of a container that a cut file cannot hide."""
+"""What a video file says it is, and how long, in bytes: the part of a container that a cut file cannot hide."""
 
 from __future__ import annotations
 
@@ -6,32 +6,35 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-ISO_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp")
+ISO_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"sidx", b"moof", b"uuid")
 EBML, SEGMENT = 0x1A45DFA3, 0x18538067
+PACK, SEQUENCE = b"\0\0\1\xba", b"\0\0\1\xb3"
+SYNC, TS_PACKET = 0x47, 188
 
 
 def container_kind(path: Path) -> str | None:
-    """`iso` (mp4, mov), `riff` (avi), `matroska` (mkv, webm), `gif`, or None for another file."""
+    """What a file is by its first bytes, as FFmpeg names the format, or None where it is none of a video.
+
+    `mov` is mp4 and its kin, `matroska` also webm, `mpeg` a program stream, `mpegvideo` a stream without a container.
+    """
     with path.open("rb") as file:
-        head = file.read(12)
-    if head[4:8] in ISO_BOXES:
-        return "iso"
-    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-        return "riff"
-    if head[:4] == EBML.to_bytes(4, "big"):
-        return "matroska"
-    return "gif" if head[:4] == b"GIF8" else None
+        head = file.read(TS_PACKET + 1)
+    starts = {"avi": head[:4] == b"RIFF" and head[8:12] == b"AVI ", "mov": head[4:8] in ISO_BOXES,
+              "matroska": head[:4] == EBML.to_bytes(4, "big"), "gif": head[:4] == b"GIF8",
+              "mpeg": head[:4] == PACK, "mpegvideo": head[:4] == SEQUENCE,
+              "mpegts": len(head) > TS_PACKET and head[0] == head[TS_PACKET] == SYNC}  # fmt: skip
+    return next((kind for kind, found in starts.items() if found), None)
 
 
 def missing_bytes(path: Path) -> int:
     """How many bytes, at least, a file lacks of what its container announces; 0 where it is whole or cannot say."""
-    measure = {"iso": iso_end, "riff": riff_end, "matroska": matroska_end, "gif": gif_end}
-    kind = container_kind(path)
-    if kind is None:
+    ends = {"mov": iso_end, "avi": riff_end, "matroska": matroska_end, "gif": gif_end}
+    end = ends.get(container_kind(path) or "")
+    if end is None:
         return 0
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        return max(0, measure[kind](file, size) - size)
+        return max(0, end(file, size) - size)
 
 
 def iso_end(file: BinaryIO, size: int) -> int:
