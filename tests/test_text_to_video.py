@@ -97,11 +97,14 @@ def test_frames_that_are_not_clips():
         source(pipeline).clips([1])
 
 
-def test_frames_are_the_tables_or_the_calls_own():
+def test_frames_and_size_are_the_transformers_or_the_calls_own():
     assert source(frames=None).frames == 8
+    assert source().size == 32
     pipeline = Pipeline()
-    pipeline.transformer = SimpleNamespace(config=SimpleNamespace(video_length=6))
+    pipeline.transformer = SimpleNamespace(config=SimpleNamespace(video_length=6, sample_size=3))
+    pipeline.vae_scale_factor = 8
     assert source(pipeline, frames=None).frames == 6
+    assert source(pipeline, frames=None).size == 24
     with pytest.raises(SamplerError, match="makes clips of 6 frames, 4 were asked for; --param frames=6"):
         source(pipeline)
 

@@ -138,8 +138,10 @@ def load_pipeline(folder: Path, dtype: str) -> Any:
     """Any diffusers pipeline. Raises `CheckpointError`."""
     from diffusers import DiffusionPipeline
     from diffusers.utils import logging
+    from transformers.utils import logging as text_logging
 
     logging.disable_progress_bar()
+    text_logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
             # Older releases know the argument under this name alone.
@@ -202,11 +204,8 @@ class PromptSource:
 
     @property
     def size(self) -> int:
-        """Side of a frame in pixels."""
-        if self.settings.size is not None:
-            return self.settings.size
-        default = named_parameters(self.pipeline)["height"].default
-        return default or self.pipeline.transformer.config.sample_size * self.pipeline.vae_scale_factor
+        """Side of a frame in pixels: clips are square."""
+        return int(self.arguments["height"])
 
     @property
     def fingerprint(self) -> str:
@@ -303,16 +302,33 @@ def clip_frames(pipeline: Any, settings: TextSettings, default: int) -> int:
     return settings.frames or table or default
 
 
+def clip_size(pipeline: Any, settings: TextSettings, default: int | None) -> int:
+    """Side of a frame: as asked for, else as the transformer was trained, else the default of the call.
+
+    Raises `SamplerError` where nothing tells.
+    """
+    config = getattr(getattr(pipeline, "transformer", None), "config", None)
+    latents, factor = getattr(config, "sample_size", None), getattr(pipeline, "vae_scale_factor", None)
+    trained = latents * factor if isinstance(latents, int) and isinstance(factor, int) else default
+    size = settings.size or trained
+    if size is None:
+        raise SamplerError(f"{type(pipeline).__name__} does not tell the size of its frames; give --param size=N")
+    return size
+
+
 def call_arguments(pipeline: Any, settings: TextSettings) -> dict[str, Any]:
     """Arguments of every call. Raises `SamplerError` for a pipeline that makes no videos."""
     known = named_parameters(pipeline)
     frames = next((name for name in FRAME_NAMES if name in known), None)
     if frames is None:
         raise SamplerError(f"{type(pipeline).__name__} takes no number of frames: it is not a video pipeline")
+    if "height" not in known or "width" not in known:
+        raise SamplerError(f"{type(pipeline).__name__} takes no size of its frames")
+    size = clip_size(pipeline, settings, known["height"].default)
     wanted = {
         frames: clip_frames(pipeline, settings, known[frames].default),
-        "height": settings.size,
-        "width": settings.size,
+        "height": size,
+        "width": size,
         "num_inference_steps": settings.steps,
         "guidance_scale": settings.guidance_scale,
         "output_type": "np",
