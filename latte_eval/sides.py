@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,21 @@ class OpenedModel:
         """What a result says about how it was sampled."""
         return {**vars(self.settings), "codec": self.codec.name, "codec_sha256": self.codec.sha256}
 
+    def with_labels_of(self, real: Side | None) -> OpenedModel:
+        """The same, with classes drawn as often as they occur on the real side. Raises `UsageError` without classes."""
+        classes = self.model.config.classes
+        if classes is None:
+            return self
+        labels = getattr(real.source, "labels", None) if real else None
+        if not labels:
+            raise UsageError(
+                "labels=dataset draws classes as often as the real videos have them, and these have none; "
+                "give a real folder with class folders and its --benchmark, or --param labels=uniform"
+            )
+        frequencies = tuple(float(labels.count(label)) for label in range(classes))
+        settings = dataclasses.replace(self.settings, label_mode="dataset", label_frequencies=frequencies)
+        return dataclasses.replace(self, settings=settings)
+
     def source(self, count: int, device: str, reporter: Reporter) -> SampledSource:
         """Clips 0..count-1 of the checkpoint."""
         from latte_eval.sampler import SampledSource
@@ -117,6 +133,8 @@ def open_sides(request: Request, reporter: Reporter) -> tuple[Protocol, Side | N
     protocol = fit_protocol(request, protocol, opened)
     real = open_real(request, protocol, reporter) if request.needs_real else None
     count = protocol.fake_clips or min(MOST_CLIPS, real.expected if real else MOST_CLIPS)
+    if isinstance(opened, OpenedModel) and protocol.labels == "dataset":
+        opened = opened.with_labels_of(real)
     source = opened.source(count, request.device, reporter)
     stored = StoredSource(source, protocol.fake_storage)
     records = opened.checkpoint_record(), opened.sampler_record()
@@ -267,8 +285,13 @@ def choose_codec(request: Request, channels: int) -> Codec:
 
 
 def sampler_settings(request: Request, label_mode: str) -> SamplerSettings:
-    """What the options say, else what the benchmark says, else 250 DDPM steps without guidance."""
+    """What the options say, else what the benchmark says, else 250 DDPM steps without guidance.
+
+    Labels of `dataset` need the real side: they are uniform here, and settled by `OpenedModel.with_labels_of`.
+    """
     from latte_eval.sampler import SamplerSettings
+
+    label_mode = "uniform" if label_mode == "dataset" else label_mode
 
     defaults: dict[str, Any] = {"method": "ddpm", "steps": 250, "guidance_scale": 1.0, "clip_x0": False}
     if request.resolved_benchmark == "shapes":

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 import click
@@ -15,6 +16,7 @@ from latte_eval.distributed import rank
 from latte_eval.reporter import Reporter
 
 LONG_SECONDS = 60
+AT_ONCE_SECONDS = 0.1
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -33,28 +35,43 @@ class TerminalReporter(Reporter):
     @contextmanager
     def bar(self, title: str, total: int | None) -> Iterator[Callable[[int], None]]:
         hidden = self.silent or not sys.stderr.isatty()
-        started, first = time.perf_counter(), [True]
+        pace = Pace(time.perf_counter())
         with tqdm(total=total, desc=title, unit="", leave=False, file=sys.stderr, disable=hidden) as self.current:
 
             def advance(count: int) -> None:
                 assert self.current is not None
                 self.current.update(count)
-                if first[0] and total and count < total:
-                    self.estimate(title, time.perf_counter() - started, count, total)
-                first[0] = False
+                if total and (whole := pace.first_estimate(count, time.perf_counter(), total)):
+                    self.say(f"{title}: about {duration(whole)} for {total - pace.there_already:,} clips")
 
             yield advance
         self.current = None
 
-    def estimate(self, title: str, seconds: float, count: int, total: int) -> None:
-        """After the first batch: how long all of them will take, where that is long."""
-        whole = seconds / count * total
-        if whole > LONG_SECONDS:
-            self.say(f"{title}: the first {count} of {total:,} took {seconds:.1f} s; about {duration(whole)} in all")
-
     def step(self, done: int, total: int) -> None:
         if self.current is not None:
             self.current.set_postfix_str(f"step {done}/{total}")
+
+
+@dataclass
+class Pace:
+    """How long the rest will take, told once, after the first batch that took time.
+
+    Batches that come at once were there already and say nothing about the others.
+    """
+
+    started: float
+    there_already: int = 0
+    told: bool = False
+
+    def first_estimate(self, count: int, now: float, total: int) -> float | None:
+        """Seconds for all that was not there already, if that is long and more is to come; else None."""
+        seconds, left = now - self.started, total - self.there_already
+        if seconds < AT_ONCE_SECONDS:
+            self.there_already, self.started = self.there_already + count, now
+            return None
+        first, self.told = not self.told, True
+        whole = seconds / max(1, count) * left
+        return whole if first and count < left and whole > LONG_SECONDS else None
 
 
 def duration(seconds: float) -> str:

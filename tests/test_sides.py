@@ -1,0 +1,71 @@
+"""Opening the two sides: labels of the real videos, sizes, counts, the pace of long work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from latte_eval.cli.bars import AT_ONCE_SECONDS, LONG_SECONDS, Pace
+from latte_eval.clips import Clips
+from latte_eval.errors import UsageError
+from latte_eval.reporter import Reporter
+from latte_eval.request import Request
+from latte_eval.sampler.config import LatteConfig
+from latte_eval.sampler.latte import Latte
+from latte_eval.sides import Side, open_model
+
+
+class Labelled:
+    """A real side of three classes: two clips of the first, one of the last."""
+
+    name, fingerprint, rejected = "labelled", "0", ()  # type: Sequence[Rejected]
+    labels: tuple[int, ...] | None = (0, 2, 0)
+
+    def __len__(self) -> int:
+        return 3
+
+    def clips(self, indices: Sequence[int]) -> Clips:
+        raise AssertionError
+
+    def groups(self, indices: Sequence[int]) -> list[str]:
+        return [str(i) for i in indices]
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    config = LatteConfig(input_size=8, patch=4, channels=3, width=32, depth=2, heads=4, frames=16, classes=3)
+    torch.save({"ema": Latte(config).state_dict()}, tmp_path / "tiny.pt")
+    return tmp_path / "tiny.pt"
+
+
+def test_dataset_labels_are_drawn_as_often_as_the_real_side_has_them(checkpoint: Path) -> None:
+    opened = open_model(Request(ckpt=str(checkpoint), real=checkpoint), "dataset").with_labels_of(Side(Labelled()))
+    assert opened.settings.label_frequencies == (2.0, 0.0, 1.0)
+    labels = opened.model.config.classes and [
+        opened.source(300, "cpu", Reporter()).label(i, 3)
+        for i in range(300)
+    ]
+    assert labels and labels.count(1) == 0 and 160 < labels.count(0) < 240
+
+
+def test_dataset_labels_without_classes_say_what_to_type(checkpoint: Path) -> None:
+    unlabelled = Labelled()
+    unlabelled.labels = None
+    opened = open_model(Request(ckpt=str(checkpoint), real=checkpoint), "dataset")
+    with pytest.raises(UsageError, match="--param labels=uniform"):
+        opened.with_labels_of(Side(unlabelled))
+
+
+def test_the_pace_is_told_once_after_the_first_batch_that_took_time() -> None:
+    pace = Pace(started=0.0)
+    assert pace.first_estimate(32, AT_ONCE_SECONDS / 2, 100) is None
+    whole = pace.first_estimate(4, LONG_SECONDS, 100)
+    assert whole == pytest.approx((LONG_SECONDS - AT_ONCE_SECONDS / 2) / 4 * (100 - 32))
+    assert pace.first_estimate(4, 2 * LONG_SECONDS, 100) is None
+
+
+def test_short_work_is_not_announced() -> None:
+    assert Pace(started=0.0).first_estimate(50, 1.0, 100) is None
