@@ -85,7 +85,8 @@ def test_the_same_weights_answer_differently_under_another_choice():
     """So that agreement with the slow formulation means something."""
     state, x = random_latte(tiny_config(), torch.float32).state_dict(), tiny_latents(tiny_config()).float()
     choices = ({}, {"variant": 2}, {"temporal_position": "rotary"}, {"heads": 2})
-    outs = [Latte.from_state_dict(state, **choice)(x, torch.tensor([7, 640]), torch.tensor([2, 0])) for choice in choices]
+    inputs = x, torch.tensor([7, 640]), torch.tensor([2, 0])
+    outs = [Latte.from_state_dict(state, **choice)(*inputs) for choice in choices]
     for one, other in itertools.combinations(outs, 2):
         assert relative(one, other) > 0.01
 
