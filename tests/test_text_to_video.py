@@ -192,7 +192,8 @@ def test_a_real_pipeline(tiny_pipeline, prompts_file):
 
     plain = LattePipeline.from_pretrained(tiny_pipeline)
     frames = plain(
-        PROMPTS[2], num_inference_steps=3, guidance_scale=4.0, video_length=4, height=8, width=8, clean_caption=False,
+        PROMPTS[2], num_inference_steps=3, guidance_scale=4.0, video_length=4, height=8, width=8,
+        clean_caption=opened.arguments["clean_caption"],
         generator=clip_generator(0, 2), output_type="np",
     ).frames  # fmt: skip
     expected = torch.from_numpy(np.rint(frames[0] * 255).astype(np.uint8)).permute(0, 3, 1, 2)
