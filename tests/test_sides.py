@@ -44,11 +44,9 @@ def checkpoint(tmp_path: Path) -> Path:
 def test_dataset_labels_are_drawn_as_often_as_the_real_side_has_them(checkpoint: Path) -> None:
     opened = open_model(Request(ckpt=str(checkpoint), real=checkpoint), "dataset").with_labels_of(Side(Labelled()))
     assert opened.settings.label_frequencies == (2.0, 0.0, 1.0)
-    labels = opened.model.config.classes and [
-        opened.source(300, "cpu", Reporter()).label(i, 3)
-        for i in range(300)
-    ]
-    assert labels and labels.count(1) == 0 and 160 < labels.count(0) < 240
+    source = opened.source(300, "cpu", Reporter())
+    labels = [source.label(i, 3) for i in range(300)]
+    assert labels.count(1) == 0 and 160 < labels.count(0) < 240
 
 
 def test_dataset_labels_without_classes_say_what_to_type(checkpoint: Path) -> None:
