@@ -148,11 +148,15 @@ def test_a_corrupt_zip_is_named(tmp_path: Path) -> None:
     assert "clips.zip" in fails_with(1, "fvd", "--fake", path, "--real", path, "--detector", "i3d-seeded")
 
 
-def test_json_is_one_line_and_nothing_else(tmp_path: Path) -> None:
-    done = latte_eval("fvd", "--ckpt", "demo", "--clips", "4", "--steps", "2", "--json", "--out", tmp_path / "run")
+def test_the_demo_is_one_json_line_whose_rows_come_in_the_right_order(tmp_path: Path) -> None:
+    done = latte_eval("fvd", "--ckpt", "demo", "--clips", "24", "--steps", "20", "--json", "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     record = json.loads(line)
-    assert record["metric"] == "fvd" and record["fake"] == record["real"] == 4
-    assert [row["row"] for row in record["details"]["table"]][0] == "real against real"
+    assert record["metric"] == "fvd" and record["fake"] == record["real"] == 24
+    rows = {row["row"]: row["fvd"] for row in record["details"]["table"]}
+    assert list(rows) == ["real against real", "trained checkpoint", "early checkpoint", "pure noise"]
+    assert list(rows.values()) == sorted(rows.values())
+    assert rows["early checkpoint"] > 1.5 * rows["trained checkpoint"]
+    assert record["value"] == rows["trained checkpoint"]
     assert "Warning" not in done.stderr
