@@ -19,7 +19,7 @@ from latte_eval.weights import all_weights, cache_folder, user_folder, weights_p
 Status = Literal["ok", "missing", "broken", "note"]
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "av", "decord", "pillow", "diffusers", "huggingface_hub",
-            "safetensors", "pandas", "matplotlib")  # fmt: skip
+            "safetensors", "matplotlib")  # fmt: skip
 MODULES = {"pillow": "PIL"}
 
 # What has run with the real files, and what only with seeded weights of the same shapes.
