@@ -66,20 +66,24 @@ class RunFolder:
 
     def read_shard(self, key: str, start: int, stop: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and notes of a shard. Raises `StoreError` that names a damaged file."""
-        from safetensors import SafetensorError, safe_open
-
-        path = self.shard_path(key, start, stop)
-        try:
-            with safe_open(path, framework="numpy") as file:
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                notes = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
-        except (OSError, SafetensorError) as error:
-            raise StoreError(f"{path} is damaged ({error}); delete it and run the same command again") from error
-        return arrays, notes
+        return read_shard_file(self.shard_path(key, start, stop))
 
     def append_results(self, results: Sequence[Result]) -> None:
         """Append results to results.jsonl."""
         append_results(self.path / "results.jsonl", results)
+
+
+def read_shard_file(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and notes of a shard, from a folder that need not be writable. Raises `StoreError` for a damaged file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            notes = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
+    except (OSError, SafetensorError) as error:
+        raise StoreError(f"{path} is damaged ({error}); delete it and run the same command again") from error
+    return arrays, notes
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -96,8 +100,13 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def append_results(path: Path, results: Sequence[Result]) -> None:
+    """Append results as lines. Raises `StoreError`."""
+    append_lines(path, [result.to_json() for result in results])
+
+
+def append_lines(path: Path, lines: Sequence[str]) -> None:
     """Append whole lines under a lock, so that two jobs at once lose nothing. Raises `StoreError`."""
-    text = "".join(result.to_json() + "\n" for result in results)
+    text = "".join(line + "\n" for line in lines)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:

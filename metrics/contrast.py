@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,12 +28,14 @@ class Contrast:
         plug_in: T of the two distances as they are printed.
         standard_error: of the value; value / standard_error is Student distributed under T = 0.
         degrees: its degrees of freedom, groups - 1.
+        accepted: F_accepted without its bias of order 1/N.
     """
 
     value: float
     plug_in: float
     standard_error: float
     degrees: int
+    accepted: float
 
 
 def contrast_uncertainty(
@@ -60,6 +63,7 @@ def contrast_uncertainty(
     real_labels = row_groups(real_groups, group_places(real_groups, groups))
     places = group_places([*new_groups, *accepted_groups], groups)
     new_value = make_statistic(new.real, new.fake, real_labels, row_groups(new_groups, places))
-    old_value = make_statistic(new.real, accepted.fake, real_labels, row_groups(accepted_groups, places))
+    old_value = cache(make_statistic(new.real, accepted.fake, real_labels, row_groups(accepted_groups, places)))
     found = delete_one(lambda j: new_value(j) - (1 + allowance) * old_value(j), groups, Steps(progress, groups))
-    return Contrast(found.corrected, found.value, found.standard_error, groups - 1)
+    old = delete_one(old_value, groups)
+    return Contrast(found.corrected, found.value, found.standard_error, groups - 1, old.corrected)

@@ -22,7 +22,8 @@ FLOORS: list[set[str]] = [
     {"sampler", "metrics", "baselines"},
     {"benchmarks"},
     {"extract", "measure", "request", "sides", "stats", "pipeline", "demo", "explain", "explain_measure", "compare",
-     "doctor", "curve", "tables", "table_runs"},
+     "doctor", "curve", "tables", "table_runs", "accepted", "gate", "gate_boundaries", "gate_contrast", "gate_report",
+     "gate_rules", "gate_sampling", "history"},
     {"cli"},
 ]  # fmt: skip
 NEVER = {("metrics", "sampler"), ("sampler", "metrics"), ("baselines", "metrics"), ("baselines", "sampler")}

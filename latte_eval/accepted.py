@@ -1,0 +1,277 @@
+"""Accepted results: a JSONL file of what a team has agreed on, with the features beside it by hash.
+
+A line is `{"schema": 1, "accepted": {who, when, why, commit}, "features": {sha256, file, bytes}, "result": {...}}`;
+features are null where only the number is known.
+The newest line of a metric counts; a bare result line is read as one without features.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latte_eval.clips import Rejected
+from latte_eval.compare import check_untouched, load_results, subject
+from latte_eval.errors import StoreError, UsageError
+from latte_eval.extract import STEP_VERSION, Features
+from latte_eval.measure import METRICS
+from latte_eval.registry import check_name
+from latte_eval.result import Result
+from latte_eval.store import append_lines, content_key, read_shard_file, write_whole
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """One accepted result.
+
+    Attributes:
+        result: what was measured.
+        about: who, when, why and the commit; empty for a bare result line.
+        features: sha256, file (relative to `folder`) and bytes; None where only the number is known.
+        folder: where the accepted file lies.
+        line: its number there.
+    """
+
+    result: Result
+    about: dict[str, Any]
+    features: dict[str, Any] | None
+    folder: Path
+    line: int
+
+    def sides(self) -> dict[str, Features]:
+        """Stored features by side: `fake`, and `real` where the metric has one; empty without features.
+
+        Raises `StoreError` for a file that is absent or not the one that was accepted.
+        """
+        if self.features is None:
+            return {}
+        path = self.folder / self.features["file"]
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise StoreError(
+                f"the features of the accepted {self.result.metric} are not at {path} ({error.strerror}): "
+                "keep that folder beside the accepted file"
+            ) from error
+        if hashlib.sha256(data).hexdigest() != self.features["sha256"]:
+            raise StoreError(f"{path} is not the file that was accepted: its sha256 differs; accept the run again")
+        return unpack(data, path)
+
+
+def read_accepted(path: Path) -> list[Accepted]:
+    """All lines, oldest first. Raises `StoreError` that names the line which cannot be read."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise StoreError(f"{path} does not exist; make it: latte-eval gate accept RUN --into {path}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"cannot read accepted results from {path}: {error}") from error
+    found = [parse_line(text, path, n) for n, text in enumerate(lines, 1) if text.strip()]
+    if not found:
+        raise StoreError(f"{path} holds no accepted result; add one: latte-eval gate accept RUN --into {path}")
+    return found
+
+
+def parse_line(text: str, path: Path, number: int) -> Accepted:
+    """One line of an accepted file, checked."""
+    where = f"{path} line {number}"
+    try:
+        record = json.loads(text, object_pairs_hook=unique_keys)
+    except json.JSONDecodeError as error:
+        raise StoreError(f"{where} is not a whole JSON line ({error.msg}); it was cut or edited") from error
+    except KeyError as error:
+        raise StoreError(f"{where} has the key {error} twice: it was edited by hand or merged; keep one") from error
+    if isinstance(record, dict) and "accepted" not in record:
+        record = {"schema": SCHEMA, "accepted": {}, "features": None, "result": record}
+    check_shape(record, where)
+    result = Result.from_json(json.dumps(record["result"]), where)
+    check_untouched(result, where)
+    return Accepted(result, record["accepted"], record["features"], path.parent, number)
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Raises `KeyError` for a key that comes twice, of which Python would keep the last."""
+    seen: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in seen:
+            raise KeyError(key)
+        seen[key] = value
+    return seen
+
+
+def check_shape(record: Any, where: str) -> None:
+    """Raise `StoreError` unless a record has the four parts of this schema."""
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise StoreError(
+            f"{where} has schema {schema}, newer than the {SCHEMA} this version understands: upgrade latte-eval"
+        )
+    whole = isinstance(schema, int) and isinstance(record["accepted"], dict) and isinstance(record.get("result"), dict)
+    features = record.get("features") if whole else None
+    if not whole or not (features is None or {"sha256", "file"} <= set(features)):
+        raise StoreError(f"{where} is not an accepted result: it needs schema, accepted, features and result")
+
+
+def newest(accepted: Sequence[Accepted], metric: str, path: Path) -> Accepted:
+    """The line that counts for a metric. Raises `UsageError` where there is none."""
+    found = [each for each in accepted if each.result.metric == metric]
+    if not found:
+        check_name(f"metric in {path}:", metric, sorted({each.result.metric for each in accepted}))
+    return found[-1]
+
+
+def newest_results(file: Path, of: str | None = None) -> dict[str, Result]:
+    """The newest result of every metric. `of` names the checkpoint or folder, where a file is about several.
+
+    Raises `UsageError` where `of` is needed, or names none of them.
+    """
+    results = load_results(file)
+    names = list(dict.fromkeys(subject(result) for result in results))
+    if of is not None:
+        check_name(f"checkpoint in {file}:", of, names)
+    elif len(names) > 1:
+        raise UsageError(f"{file} has results of {', '.join(names)}: say which with --of NAME")
+    return {result.metric: result for result in results if of in (None, subject(result))}
+
+
+def accept(
+    source: Path, into: Path, why: str, metrics: Sequence[str] = (), who: str | None = None, of: str | None = None
+) -> list[Accepted]:
+    """Add the newest result of every metric (or of `metrics`) of a run to an accepted file.
+
+    Raises `UsageError` for a metric that the run lacks, `StoreError` for what cannot be read or written.
+    """
+    file = source / "results.jsonl" if source.is_dir() else source
+    results = newest_results(file, of)
+    for metric in metrics:
+        check_name(f"metric in {source}:", metric, results)
+    about = {"who": who or person(), "when": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "why": why,
+             "commit": commit()}  # fmt: skip
+    chosen = [result for name, result in results.items() if not metrics or name in metrics]
+    lines = [Accepted(result, about, store_features(result, file.parent, into), into.parent, 0) for result in chosen]
+    append_lines(into, [to_line(each) for each in lines])
+    return lines
+
+
+def to_line(accepted: Accepted) -> str:
+    """One line of JSON."""
+    record = {"schema": SCHEMA, "accepted": accepted.about, "features": accepted.features,
+              "result": json.loads(accepted.result.to_json())}  # fmt: skip
+    return json.dumps(record, allow_nan=False, ensure_ascii=False)
+
+
+def person() -> str:
+    """Who accepts: the actor of a CI job, else git's user, else the account."""
+    job = os.environ.get("GITHUB_ACTOR") or os.environ.get("GITLAB_USER_LOGIN")
+    return job or git("config", "user.name") or account()
+
+
+def account() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+def commit() -> str | None:
+    """The commit of a CI job, else of the folder that the command was typed in."""
+    return os.environ.get("GITHUB_SHA") or os.environ.get("CI_COMMIT_SHA") or git("rev-parse", "HEAD") or None
+
+
+def git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def run_features(result: Result, run: Path, side: str) -> Features | None:
+    """The clips of one side that a result used, from its run folder; None where some are not there."""
+    source, count = getattr(result, f"{side}_source"), getattr(result, side)
+    if source is None:
+        return None
+    folder = run / "features" / recorded_key(source["fingerprint"], result.detector)
+    found = read_shards(folder)
+    return found.first(count) if found and len(found) >= count else None
+
+
+def recorded_key(fingerprint: str, detector: dict[str, Any]) -> str:
+    """`extract.feature_key`, from what a result records."""
+    return content_key(fingerprint, detector["name"], detector["sha256"], detector["used"], STEP_VERSION)
+
+
+def read_shards(folder: Path) -> Features | None:
+    """All clips in a folder of shards, each once, in order; None without shards."""
+    shards = sorted(folder.glob("[0-9]*-*.safetensors")) if folder.is_dir() else []
+    rows: dict[int, tuple[dict[str, np.ndarray], str]] = {}
+    rejected: dict[str, Rejected] = {}
+    for shard in shards:
+        arrays, notes = read_shard_file(shard)
+        rejected |= {path: Rejected(path, reason) for path, reason in notes["rejected"]}
+        for row, index in enumerate(arrays.pop("indices")):
+            rows[int(index)] = ({name: array[row] for name, array in arrays.items()}, notes["groups"][row])
+    if not rows:
+        return None
+    order = sorted(rows)
+    outputs = {name: np.stack([rows[i][0][name] for i in order]) for name in rows[order[0]][0]}
+    return Features(outputs, order, [rows[i][1] for i in order], list(rejected.values()))
+
+
+def store_features(result: Result, run: Path, into: Path) -> dict[str, Any] | None:
+    """Write the features of both sides beside an accepted file, under their hash; None where the run lacks them."""
+    sides = {side: run_features(result, run, side) for side in ("fake", "real")}
+    held = {side: features for side, features in sides.items() if features is not None}
+    if "fake" not in held:
+        return None
+    data = pack(held, METRICS[result.metric].output)
+    digest = hashlib.sha256(data).hexdigest()
+    file = Path(f"{into.stem}.features") / f"{digest[:16]}.safetensors"
+    if not (into.parent / file).is_file():
+        write_whole(into.parent / file, data)
+    return {"sha256": digest, "file": file.as_posix(), "bytes": len(data)}
+
+
+def pack(sides: dict[str, Features], output: str) -> bytes:
+    """Features of sides as one safetensors file; equal features give equal bytes."""
+    from safetensors.numpy import save
+
+    arrays = {side: np.ascontiguousarray(each.outputs[output]) for side, each in sides.items()}
+    about = {side: {"indices": each.indices, "groups": each.groups} for side, each in sides.items()}
+    return bytes(save(arrays, {"latte-eval": json.dumps({"schema": SCHEMA, "output": output, "sides": about})}))
+
+
+def unpack(data: bytes, path: Path) -> dict[str, Features]:
+    """The inverse of `pack`. Raises `StoreError` for a file of another kind or a newer version."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        length = int.from_bytes(data[:8], "little")
+        about = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["latte-eval"])
+        arrays = load(data)
+        if about["schema"] > SCHEMA:
+            raise StoreError(f"{path} has schema {about['schema']}, newer than the {SCHEMA} this version understands")
+        sides = about["sides"].items()
+        return {side: Features({about["output"]: arrays[side]}, s["indices"], s["groups"], []) for side, s in sides}
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} holds no accepted features ({error}); accept the run again") from error
+
+
+def check_why(why: str) -> str:
+    """Raise `UsageError` for an empty reason."""
+    if not why.strip():
+        raise UsageError("--why is empty: say why this result is the new baseline")
+    return why.strip()

@@ -1,0 +1,133 @@
+"""`gate`: pass or regression, and `gate accept`: a new baseline."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from latte_eval.cli.bars import TerminalReporter, quiet_option
+from latte_eval.cli.options import FOLDER, resolved_device, stack
+from latte_eval.errors import UsageError
+
+if TYPE_CHECKING:
+    from latte_eval.gate import Verdict
+    from latte_eval.reporter import Reporter
+
+ACCEPTED = Path("accepted.jsonl")
+
+model_options = stack(
+    click.option("--max-clips", type=click.IntRange(min=4), default=2048, show_default=True, metavar="N",
+                 help="Sample at most N clips, in rounds of a quarter, a half and all."),
+    click.option("--out", type=FOLDER, metavar="RUN", help="Folder for features.  [default: a shared one]"),
+    click.option("--batch-size", type=click.IntRange(min=1), help="Clips at once; changes speed, not the value."),
+    click.option("--device", help="cpu, cuda, cuda:1  [default: cuda where there is one]"),
+    click.option("--vae", default="auto", metavar="DIR|HUB", help="As for latte-eval fvd."),
+    click.option("--heads", type=int, help="As for latte-eval fvd."),
+    click.option("--variant", type=int, help="As for latte-eval fvd."),
+    click.option("--temporal-position", type=click.Choice(["absolute", "rotary"]), help="As for latte-eval fvd."),
+    click.option("--trust", is_flag=True, help="Open an executable archive whose hash is not pinned."),
+)  # fmt: skip
+
+
+class GateGroup(click.Group):
+    """A group that is a command too; says which subcommand was meant by a misspelt one."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in self.commands:
+            ctx.fail(f"{args[0]!r} is none of: {', '.join(self.commands)}. Give checkpoints as --ckpt {args[0]}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=GateGroup,
+    invoke_without_command=True,
+    epilog="Example: latte-eval gate --results new/results.jsonl --against accepted.jsonl --fail fvd:+5%",
+)
+@click.option("--ckpt", metavar="CKPT", help="The new checkpoint: sampled as the accepted one was.")
+@click.option("--results", type=FOLDER, metavar="RUN|JSONL", help="Results that are there already: nothing is sampled.")
+@click.option("--of", metavar="NAME", help="Which checkpoint, where --results are of several.")
+@click.option("--against", type=FOLDER, default=ACCEPTED, show_default=True, help="Accepted results.")
+@click.option("--fail", "rules", multiple=True, metavar="RULE", help="fvd:+5% fails an FVD more than 5 % higher, "
+              "is:-0.5 an IS more than 0.5 lower. Once a metric.")  # fmt: skip
+@click.option("--confidence", type=float, default=0.95, show_default=True, help="1 - the rate of false alarms, and of "
+              "false passes.")  # fmt: skip
+@model_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")
+@click.option("--junit", type=FOLDER, metavar="FILE", help="Write JUnit XML.")
+@click.option("--summary", type=FOLDER, metavar="FILE", help="Append Markdown, such as to $GITHUB_STEP_SUMMARY.")
+@quiet_option
+@click.pass_context
+def gate(
+    ctx: click.Context, ckpt: str | None, results: Path | None, of: str | None, against: Path,
+    rules: tuple[str, ...], confidence: float, as_json: bool, junit: Path | None, summary: Path | None, quiet: bool,
+    **options: Any,
+) -> None:  # fmt: skip
+    """Is a checkpoint worse than the accepted one?
+
+    Exit status: 0 pass, 1 regression, 2 usage or a rule too tight for the budget, 3 not comparable, 4 inconclusive.
+    """
+    if ctx.invoked_subcommand:
+        return
+    verdict = judge(ckpt, results, of, against, rules, confidence, options, TerminalReporter(quiet))
+    write(verdict, as_json, junit, summary)
+    ctx.exit(verdict.exit_code)
+
+
+def judge(
+    ckpt: str | None, results: Path | None, of: str | None, against: Path, texts: tuple[str, ...], confidence: float,
+    options: dict[str, Any], reporter: Reporter,
+) -> Verdict:  # fmt: skip
+    """The verdict on a checkpoint or on results."""
+    from latte_eval.gate import check_confidence, gate_results
+    from latte_eval.gate_rules import parse_rules
+    from latte_eval.gate_sampling import Plan, gate_checkpoint
+
+    rules = parse_rules(texts)
+    check_confidence(confidence)
+    if (ckpt is None) == (results is None):
+        raise UsageError("give one of --ckpt CKPT and --results RUN")
+    if results is not None:
+        return gate_results(results, against, rules, confidence, reporter, of)
+    assert ckpt is not None
+    most = options.pop("max_clips")
+    options["device"] = resolved_device(options["device"])
+    return gate_checkpoint(Plan(ckpt, most, confidence, options), against, rules, reporter)
+
+
+def write(verdict: Verdict, as_json: bool, junit: Path | None, summary: Path | None) -> None:
+    """The verdict on stdout and into the files that were asked for."""
+    import json
+
+    from latte_eval.gate_report import to_annotations, to_junit, to_markdown, to_record, to_text
+    from latte_eval.store import append_lines, write_whole
+
+    click.echo(json.dumps(to_record(verdict), allow_nan=False) if as_json else to_text(verdict))
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        click.echo(to_annotations(verdict), err=as_json)
+    if junit:
+        write_whole(junit, to_junit(verdict).encode())
+    if summary:
+        append_lines(summary, [to_markdown(verdict)])
+
+
+@gate.command(epilog='Example: latte-eval gate accept run/ --into accepted.jsonl --why "step 40,000 looks right"')
+@click.argument("result", type=FOLDER, metavar="RUN|JSONL")
+@click.option("--into", type=FOLDER, default=ACCEPTED, show_default=True, help="Accepted results; made if absent.")
+@click.option("--why", required=True, help="Why this is the new baseline.")
+@click.option("--who", help="Who accepts.  [default: the CI job's actor, else git's user]")
+@click.option("--of", metavar="NAME", help="Which checkpoint, where the run has results of several.")
+@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Only this one.  [default: all of the run]")
+def accept(
+    result: Path, into: Path, why: str, who: str | None, of: str | None, metrics: tuple[str, ...]
+) -> None:
+    """Make the newest results of a run the baseline. Their features are stored beside the file."""
+    from latte_eval.accepted import accept as accept_run
+    from latte_eval.accepted import check_why
+
+    for each in accept_run(result, into, check_why(why), metrics, who, of):
+        kept = f"features in {into.parent / each.features['file']}" if each.features else (
+            "NO features: the run folder lacks them, so later comparisons are between numbers alone")  # fmt: skip
+        click.echo(f"accepted {each.result.metric} {each.result.value:.2f} by {each.about['who']}; {kept}")

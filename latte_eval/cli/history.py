@@ -1,0 +1,27 @@
+"""`history`: value over time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from latte_eval.baselines.table import render
+from latte_eval.cli.options import FOLDER
+from latte_eval.cli.tables import format_option
+
+
+@click.command(epilog="Example: latte-eval history accepted.jsonl results/*.jsonl")
+@click.argument("files", type=FOLDER, nargs=-1, required=True)
+@click.option("--metric", metavar="NAME", help="Only this one.")
+@format_option
+def history(files: tuple[Path, ...], metric: str | None, form: str) -> None:
+    """Value over time, with commits and with who accepted what. FILES are accepted files, results or run folders."""
+    from latte_eval.history import history_tables, read_entries
+    from latte_eval.registry import check_name
+    from latte_eval.result import BETTER
+
+    if metric is not None:
+        check_name("metric", metric, BETTER)
+    tables = history_tables(read_entries(files, metric))
+    click.echo(render(tables, form) if tables or form == "json" else "no results yet")

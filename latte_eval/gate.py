@@ -1,0 +1,241 @@
+"""Pass or regression: rules on a new result against an accepted one, at a stated error rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from latte_eval.accepted import Accepted, newest, newest_results, read_accepted, run_features
+from latte_eval.compare import show, subject
+from latte_eval.errors import UsageError
+from latte_eval.gate_boundaries import normal_quantile, student_boundary
+from latte_eval.gate_contrast import Finding, compare_features, compare_numbers
+from latte_eval.gate_rules import Rule
+from latte_eval.protocol import Protocol
+from latte_eval.registry import check_name
+from latte_eval.reporter import Reporter
+from latte_eval.result import Result
+
+# The worst first: what a gate of several rules says as a whole.
+EXIT = {"regression": 1, "not comparable": 3, "refused": 2, "inconclusive": 4, "pass": 0}
+
+# What of a sampler may differ between results that are still compared: the seed only decides what is paired.
+FREE_SETTINGS = {"seed"}
+
+
+@dataclass(frozen=True)
+class Look:
+    """One comparison on the way to a verdict.
+
+    Attributes:
+        clips: fake clips of each checkpoint.
+        boundary: Student quantile that the statistic has to pass, in either direction.
+    """
+
+    clips: int
+    finding: Finding
+    boundary: float
+
+    @property
+    def verdict(self) -> str:
+        """`regression`, `pass` or `inconclusive`."""
+        if self.finding.statistic > self.boundary:
+            return "regression"
+        return "pass" if self.finding.statistic < -self.boundary else "inconclusive"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a gate says about one rule.
+
+    Attributes:
+        verdict: a key of `EXIT`.
+        new, accepted: the values as they are printed; None where nothing was measured.
+        looks: every comparison, first to last.
+        budget: fake clips that were allowed.
+        detectable: the smallest allowance in units of the metric that the budget can confirm; None without a look.
+        sentences: what a person should know besides.
+    """
+
+    rule: Rule
+    verdict: str
+    new: float | None = None
+    accepted: float | None = None
+    looks: tuple[Look, ...] = ()
+    budget: int = 0
+    detectable: float | None = None
+    sentences: tuple[str, ...] = ()
+
+    @property
+    def meaningful(self) -> Rule | None:
+        """The tightest rule that the budget can confirm, rounded up to two digits."""
+        if self.detectable is None:
+            return None
+        base = self.looks[-1].finding.accepted
+        relative = self.rule.relative and base > 0
+        return replace(self.rule, amount=round_up(self.detectable / base * 100 if relative else self.detectable),
+                       relative=relative)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a gate says about all rules.
+
+    Attributes:
+        subjects: names of the new and the accepted checkpoint.
+        clips: fake clips that were sampled or read; `budget`: that were allowed.
+        confidence: 1 - the rate of false alarms, and of false passes, of each rule.
+    """
+
+    judgements: tuple[Judgement, ...]
+    subjects: tuple[str, str]
+    clips: int
+    budget: int
+    confidence: float
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        """The worst of the rules."""
+        return next(name for name in EXIT if any(each.verdict == name for each in self.judgements))
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT[self.verdict]
+
+
+def round_up(value: float) -> float:
+    """Two significant digits, upwards: a rule that can be typed."""
+    from decimal import ROUND_CEILING, Decimal
+
+    exact = Decimal(repr(value))
+    return float(exact.quantize(Decimal(1).scaleb(exact.adjusted() - 1), ROUND_CEILING)) if value else 0.0
+
+
+def gate_results(
+    new: Path, against: Path, rules: Sequence[Rule], confidence: float = 0.95, reporter: Reporter | None = None,
+    of: str | None = None,
+) -> Verdict:  # fmt: skip
+    """Compare results that are there already. Samples nothing. `of` names one of several checkpoints in a file.
+
+    Raises `UsageError` for a metric that one side lacks, `StoreError` for files that cannot be read.
+    """
+    accepted, reporter = read_accepted(against), reporter or Reporter()
+    file = new / "results.jsonl" if new.is_dir() else new
+    results = newest_results(file, of)
+    judgements, pairs = [], []
+    for rule in rules:
+        check_name(f"metric in {file}:", rule.metric, results)
+        pair = results[rule.metric], newest(accepted, rule.metric, against)
+        rule.check_direction(pair[1].result.better)
+        judgements.append(judge_results(rule, *pair, file.parent, confidence, reporter))
+        pairs.append(pair)
+    result, old = pairs[0]
+    clips = max(pair[0].fake for pair in pairs)
+    subjects = subject(result), subject(old.result)
+    return Verdict(tuple(judgements), subjects, clips, clips, confidence, {"protocol": old.result.protocol})
+
+
+def judge_results(
+    rule: Rule, new: Result, accepted: Accepted, run: Path, confidence: float, reporter: Reporter
+) -> Judgement:
+    """One rule on two results: by their clips where both kept features, else by their numbers."""
+    reasons = why_not_comparable(new, accepted.result)
+    if reasons:
+        return Judgement(rule, "not comparable", new.value, accepted.result.value, sentences=tuple(reasons))
+    finding, sentences = find(rule, new, accepted, run, reporter)
+    boundary = normal_quantile(confidence)
+    look = Look(new.fake, finding, student_boundary(boundary, finding.degrees))
+    return conclude(rule, [look], new.fake, boundary, (new.value, accepted.result.value), sentences)
+
+
+def find(
+    rule: Rule, new: Result, accepted: Accepted, run: Path, reporter: Reporter
+) -> tuple[Finding, tuple[str, ...]]:
+    """The comparison, and what to say about how it was made."""
+    sides = accepted.sides()
+    fake, real = run_features(new, run, "fake"), sides.get("real") or run_features(new, run, "real")
+    lacking = missing_features(fake, sides.get("fake"), real, new)
+    if lacking:
+        return compare_numbers(rule, new, accepted.result), (unpaired_sentence(lacking),)
+    assert fake is not None
+    with reporter.bar(f"{rule} jackknife", None) as advance:
+        finding = compare_features(rule, fake, sides["fake"], real, lambda done, total: advance(1))
+    shared = len(set(fake.groups) & set(sides["fake"].groups))
+    note = f"only {shared:,} of {len(fake):,} clips have the same seed on both sides: the rest were compared unpaired"
+    return finding, () if shared == len(set(fake.groups)) else (note,)
+
+
+def missing_features(fake: object, accepted: object, real: object, new: Result) -> list[str]:
+    """Whose features are not there."""
+    held = {"the new result": fake, "the accepted one": accepted, "the real side": real or not new.real_source}
+    return [name for name, features in held.items() if not features]
+
+
+def unpaired_sentence(lacking: Sequence[str]) -> str:
+    return (
+        f"there are no features of {' or '.join(lacking)}, so two numbers were compared: what the same seeds and the "
+        "same real clips share does not cancel (with features the variance is 1.4 to 15 times smaller), and a "
+        "checkpoint that lost variety may look better than it is"
+    )
+
+
+def conclude(
+    rule: Rule, looks: Sequence[Look], budget: int, boundary: float, values: tuple[float, float],
+    sentences: Sequence[str],
+) -> Judgement:  # fmt: skip
+    """The verdict after the last look; a rule that the budget could not confirm is refused, unless all is clear."""
+    last, found = looks[-1], looks[-1].finding
+    detectable = found.detectable(boundary, last.clips / budget)
+    refused = last.verdict == "inconclusive" and rule.margin(found.accepted) < detectable
+    verdict = "refused" if refused else last.verdict
+    return Judgement(rule, verdict, *values, tuple(looks), budget, detectable, tuple(sentences))
+
+
+def why_not_comparable(new: Result, accepted: Result) -> list[str]:
+    """Each field of protocol, detector, data or sampler in which two results differ; empty where they compare."""
+    return [f"{name} is {show(ours)}, accepted was {show(theirs)}" for name, ours, theirs in differences(new, accepted)]
+
+
+def differences(new: Result, accepted: Result) -> Iterator[tuple[str, Any, Any]]:
+    """Field, new value and accepted value of everything that differs and matters."""
+    ours, theirs = (Protocol.from_dict(each.protocol_fields) for each in (new, accepted))
+    yield from ((name, getattr(ours, name), getattr(theirs, name)) for name in ours.differing_fields(theirs))
+    for name in ("name", "sha256"):
+        if new.detector[name] != accepted.detector[name]:
+            yield f"detector {name}", short(new.detector[name]), short(accepted.detector[name])
+    data = [(each.real_source or {}).get("fingerprint") for each in (new, accepted)]
+    if data[0] != data[1]:
+        yield "real data", *map(short, data)
+    yield from ((name, one, other) for name, one, other in counts(new, accepted) if one != other)
+    yield from sampler_differences(new.sampler, accepted.sampler)
+
+
+def counts(new: Result, accepted: Result) -> list[tuple[str, int, int]]:
+    return [("fake clips", new.fake, accepted.fake), ("real clips", new.real, accepted.real)]
+
+
+def sampler_differences(ours: dict[str, Any] | None, theirs: dict[str, Any] | None) -> Iterator[tuple[str, Any, Any]]:
+    """Settings that differ; where one side was no checkpoint of ours there is nothing to compare."""
+    for name in sorted(set(ours) | set(theirs)) if ours and theirs else ():
+        one, other = plain((ours or {}).get(name)), plain((theirs or {}).get(name))
+        if one != other and name not in FREE_SETTINGS:
+            yield f"sampler {name}", short(one), short(other)
+
+
+def plain(value: Any) -> Any:
+    """A setting as JSON has it."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def short(value: Any) -> Any:
+    """Hashes by their first digits."""
+    return value[:12] if isinstance(value, str) and len(value) == 64 else value
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise `UsageError` outside what a normal approximation can keep."""
+    if not 0.5 < confidence < 0.9999:
+        raise UsageError(f"--confidence {confidence:g} must be between 0.5 and 0.9999, such as 0.95")

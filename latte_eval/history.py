@@ -1,0 +1,106 @@
+"""Value over time: accepted results and measured ones in one table a metric and protocol, with the commits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from latte_eval.accepted import parse_line
+from latte_eval.baselines.table import ARROWS, Cell, Heading, Table
+from latte_eval.compare import subject
+from latte_eval.errors import StoreError, UsageError
+from latte_eval.result import Result
+
+HEADINGS = {
+    "when": Heading("measured"), "checkpoint": Heading("checkpoint"), "iteration": Heading("iteration"),
+    "value": Heading("value"), "interval": Heading("95 % interval"), "clips": Heading("clips"),
+    "accepted": Heading("accepted"), "why": Heading("why"), "commit": Heading("commit"), "file": Heading("file"),
+}  # fmt: skip
+
+NO_FILES = "history needs accepted files or results: latte-eval history accepted.jsonl results/*.jsonl"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A result and, where it was accepted, who said so, when and why."""
+
+    result: Result
+    about: dict[str, Any]
+    file: Path
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes entries comparable: metric, protocol and detector."""
+        return self.result.metric, self.result.protocol, self.result.detector["name"]
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The same for a result in its run folder and the line that accepted it."""
+        r = self.result
+        return *self.key, r.protocol_sha256, r.started, repr(r.value), r.fake_source["fingerprint"]
+
+
+def read_entries(paths: Sequence[Path], metric: str | None = None) -> list[Entry]:
+    """Entries of files and run folders, by time. One that was accepted stands once, as accepted.
+
+    Raises `StoreError` for what cannot be read, `UsageError` where nothing was given.
+    """
+    if not paths:
+        raise UsageError(NO_FILES)
+    found: dict[tuple[str, ...], Entry] = {}
+    for entry in (entry for path in paths for file in files_of(path) for entry in read_file(file)):
+        if metric in (None, entry.result.metric) and (entry.about or entry.identity not in found):
+            found[entry.identity] = entry
+    return sorted(found.values(), key=lambda entry: (entry.key, entry.result.started))
+
+
+def files_of(path: Path) -> list[Path]:
+    """A file as it is, a folder as the results.jsonl in it."""
+    files = sorted(path.rglob("results.jsonl")) if path.is_dir() else [path]
+    if not files:
+        raise StoreError(f"{path} holds no results.jsonl")
+    return files
+
+
+def read_file(path: Path) -> list[Entry]:
+    """Every line of an accepted file or of a results file. Raises `StoreError` that names a line."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"cannot read {path}: {error}") from error
+    found = [parse_line(text, path, n) for n, text in enumerate(lines, 1) if text.strip()]
+    return [Entry(each.result, each.about, path) for each in found]
+
+
+def history_tables(entries: Sequence[Entry]) -> list[Table]:
+    """A table for each metric, protocol and detector: values under different ones make no line."""
+    keys = list(dict.fromkeys(entry.key for entry in entries))
+    note = f"{len(keys)} protocols, metrics or detectors are kept apart: their values do not compare."
+    groups = [[entry for entry in entries if entry.key == key] for key in keys]
+    tables = [history_table(group, f"history {n}") for n, group in enumerate(groups, 1)]
+    if len(tables) > 1:
+        tables[-1].notes.append(note)
+    return tables
+
+
+def history_table(entries: Sequence[Entry], name: str) -> Table:
+    """One metric under one protocol, oldest first."""
+    metric, protocol, detector = entries[0].key
+    title = f"{metric.upper()}{ARROWS[entries[0].result.better]} over time, {protocol}, {detector}"
+    rows = [history_row(entry) for entry in entries]
+    about = {"metric": metric, "protocol": protocol, "detector": detector, "better": entries[0].result.better}
+    return Table(name, title, HEADINGS, rows, [], about)
+
+
+def history_row(entry: Entry) -> dict[str, Cell]:
+    """One result."""
+    r, about = entry.result, entry.about
+    commit = about.get("commit") or (r.code or {}).get("commit")
+    return {
+        "when": r.started, "checkpoint": subject(r), "iteration": (r.checkpoint or {}).get("iteration"),
+        "value": r.value, "interval": (r.interval[0], r.interval[1]) if r.interval else None, "clips": r.fake,
+        "accepted": f"{about['when']} by {about['who']}" if {"when", "who"} <= set(about) else None,
+        "why": about.get("why"), "commit": commit[:12] if commit else None, "file": str(entry.file),
+    }  # fmt: skip
