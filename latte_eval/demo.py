@@ -18,7 +18,7 @@ from latte_eval.sides import Side, open_sides
 def evaluate_demo(request: Request, reporter: Reporter) -> list[Result]:
     """FVD of the demo checkpoint, with `details["table"]`: real against real, trained, early, noise.
 
-    The rows share the real side and the seed. Their order must come out right; the numbers mean nothing elsewhere.
+    The rows share the real side and the seed; the checkpoint's own result alone is appended to the run folder. Their order must come out right; the numbers mean nothing elsewhere.
     """
     with process_group(request.device):
         trained = prepare(request, reporter)
@@ -28,7 +28,9 @@ def evaluate_demo(request: Request, reporter: Reporter) -> list[Result]:
     table = [demo_row(label, results[0]) for label, results in rows.items()]
     result = rows["trained checkpoint"][0]
     seconds = round(time.perf_counter() - trained.clock, 3)
-    return [dataclasses.replace(result, seconds=seconds, details={**result.details, "table": table})]
+    result = dataclasses.replace(result, seconds=seconds, details={**result.details, "table": table})
+    trained.run.append_results([result])
+    return [result]
 
 
 def demo_rows(trained: Evaluation, reporter: Reporter) -> dict[str, Evaluation]:

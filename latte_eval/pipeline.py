@@ -45,7 +45,9 @@ def evaluate(request: Request, reporter: Reporter | None = None) -> list[Result]
     """
     reporter = reporter or Reporter()
     with process_group(request.device):
-        results = finish(prepare(request, reporter), reporter)
+        evaluation = prepare(request, reporter)
+        results = finish(evaluation, reporter)
+    evaluation.run.append_results(results)
     return results
 
 
@@ -75,9 +77,7 @@ def finish(evaluation: Evaluation, reporter: Reporter) -> list[Result]:
     fake = side_features(evaluation, evaluation.fake, reporter)
     if rank():
         return []
-    results = [make_result(evaluation, metric, fake, real, reporter) for metric in evaluation.request.metrics]
-    evaluation.run.append_results(results)
-    return results
+    return [make_result(evaluation, metric, fake, real, reporter) for metric in evaluation.request.metrics]
 
 
 def plan(evaluation: Evaluation) -> str:
