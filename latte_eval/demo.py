@@ -18,7 +18,8 @@ from latte_eval.sides import Side, open_sides
 def evaluate_demo(request: Request, reporter: Reporter) -> list[Result]:
     """FVD of the demo checkpoint, with `details["table"]`: real against real, trained, early, noise.
 
-    The rows share the real side and the seed; the checkpoint's own result alone is appended to the run folder. Their order must come out right; the numbers mean nothing elsewhere.
+    The rows share the real side and the seed. Their order must come out right; the numbers mean nothing elsewhere.
+    The checkpoint's own result alone is appended to the run folder.
     """
     with process_group(request.device):
         trained = prepare(request, reporter)

@@ -18,7 +18,7 @@ from latte_eval.weights import all_weights, cache_folder, user_folder, weights_p
 
 Status = Literal["ok", "missing", "broken", "note"]
 
-PACKAGES = ("torch", "torchvision", "numpy", "scipy", "av", "decord", "pillow", "diffusers", "huggingface_hub",
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "av", "pillow", "diffusers", "huggingface_hub",
             "safetensors", "matplotlib")  # fmt: skip
 MODULES = {"pillow": "PIL"}
 
@@ -63,9 +63,7 @@ def packages() -> Iterator[Finding]:
             importlib.import_module(MODULES.get(name, name))
             yield Finding("packages", name, "ok", metadata.version(name))
         except (ImportError, OSError) as error:
-            fallback = "; PyAV reads the videos instead" if name == "decord" else ""
-            status: Status = "note" if fallback else "broken"
-            yield Finding("packages", name, status, f"does not import: {first_line(error)}{fallback}")
+            yield Finding("packages", name, "broken", f"does not import: {first_line(error)}")
 
 
 def first_line(error: Exception) -> str:
