@@ -23,11 +23,11 @@ import numpy as np
 from latte_eval.clips import Rejected
 from latte_eval.compare import check_untouched, load_results, subject
 from latte_eval.errors import StoreError, UsageError
-from latte_eval.extract import STEP_VERSION, Features
+from latte_eval.extract import Features, recorded_feature_key
 from latte_eval.measure import METRICS
 from latte_eval.registry import check_name
 from latte_eval.result import Result
-from latte_eval.store import append_lines, content_key, read_shard_file, write_whole
+from latte_eval.store import append_lines, read_shard_file, write_whole
 
 SCHEMA = 1
 
@@ -210,7 +210,7 @@ def run_features(result: Result, run: Path, side: str) -> Features | None:
 
 def recorded_key(fingerprint: str, detector: dict[str, Any]) -> str:
     """`extract.feature_key`, from what a result records."""
-    return content_key(fingerprint, detector["name"], detector["sha256"], detector["used"], STEP_VERSION)
+    return recorded_feature_key(fingerprint, detector["name"], detector["sha256"], detector["used"])
 
 
 def read_shards(folder: Path) -> Features | None:

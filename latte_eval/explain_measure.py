@@ -19,7 +19,7 @@ from latte_eval.baselines.table import Cell, Heading, Table
 from latte_eval.compare import show
 from latte_eval.errors import ClipError, NotComparable, NotEnoughClips, UsageError
 from latte_eval.explain import Choice, changeable, short, unchangeable
-from latte_eval.extract import STEP_VERSION, Features, load, shard_ranges
+from latte_eval.extract import Features, load, recorded_feature_key, shard_ranges
 from latte_eval.measure import feature_rows
 from latte_eval.metrics import frechet_distance_between
 from latte_eval.metrics.detectors import Detector, open_detector
@@ -29,7 +29,7 @@ from latte_eval.reporter import Reporter
 from latte_eval.request import Request
 from latte_eval.result import Result
 from latte_eval.sides import Side, open_folder, open_real
-from latte_eval.store import RunFolder, content_key
+from latte_eval.store import RunFolder
 
 FRECHET = ("fvd", "fid")
 
@@ -166,8 +166,7 @@ def find_fakes(result: Result, file: Path, detector: Detector) -> Path | Feature
 
 def stored_features(result: Result, folder: Path, detector: Detector) -> Features | None:
     """Features of the fake side in a run folder, or None where they are not whole."""
-    parts = result.fake_source["fingerprint"], detector.name, detector.sha256, detector.used, STEP_VERSION
-    key = content_key(*parts)
+    key = recorded_feature_key(result.fake_source["fingerprint"], detector.name, detector.sha256, detector.used)
     stops = sorted(int(path.stem.partition("-")[2]) for path in (folder / "features" / key).glob("*.safetensors"))
     for stop in reversed(stops):
         run = RunFolder(folder)

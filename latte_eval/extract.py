@@ -54,7 +54,12 @@ def shard_ranges(count: int) -> list[tuple[int, int]]:
 
 def feature_key(source: ClipSource, detector: Detector) -> str:
     """The folder of a source's features by a detector: changes with all that changes them."""
-    return content_key(source.fingerprint, detector.name, detector.sha256, detector.used, STEP_VERSION)
+    return recorded_feature_key(source.fingerprint, detector.name, detector.sha256, detector.used)
+
+
+def recorded_feature_key(fingerprint: str, name: str, sha256: str, used: str) -> str:
+    """The same key from what a result records of its source and its detector."""
+    return content_key(fingerprint, name, sha256, used, STEP_VERSION)
 
 
 def extract(
