@@ -23,7 +23,8 @@ FLOORS: list[set[str]] = [
     {"benchmarks"},
     {"extract", "measure", "request", "sides", "stats", "pipeline", "demo", "explain", "explain_measure", "compare",
      "doctor", "curve", "tables", "table_runs", "accepted", "gate", "gate_boundaries", "gate_contrast", "gate_report",
-     "gate_rules", "gate_sampling", "history"},
+     "gate_rules", "gate_sampling", "gate_init", "history"},
+    {"report"},
     {"cli"},
 ]  # fmt: skip
 NEVER = {("metrics", "sampler"), ("sampler", "metrics"), ("baselines", "metrics"), ("baselines", "sampler")}
