@@ -216,18 +216,22 @@ def recorded_key(fingerprint: str, detector: dict[str, Any]) -> str:
 def read_shards(folder: Path) -> Features | None:
     """All clips in a folder of shards, each once, in order; None without shards."""
     shards = sorted(folder.glob("[0-9]*-*.safetensors")) if folder.is_dir() else []
-    rows: dict[int, tuple[dict[str, np.ndarray], str]] = {}
+    rows: dict[int, tuple[dict[str, np.ndarray], str, int | None]] = {}
     rejected: dict[str, Rejected] = {}
     for shard in shards:
         arrays, notes = read_shard_file(shard)
         rejected |= {path: Rejected(path, reason) for path, reason in notes["rejected"]}
+        classes = notes.get("labels") or [None] * len(notes["groups"])
         for row, index in enumerate(arrays.pop("indices")):
-            rows[int(index)] = ({name: array[row] for name, array in arrays.items()}, notes["groups"][row])
+            outputs = {name: array[row] for name, array in arrays.items()}
+            rows[int(index)] = (outputs, notes["groups"][row], classes[row])
     if not rows:
         return None
     order = sorted(rows)
-    outputs = {name: np.stack([rows[i][0][name] for i in order]) for name in rows[order[0]][0]}
-    return Features(outputs, order, [rows[i][1] for i in order], list(rejected.values()))
+    stacked = {name: np.stack([rows[i][0][name] for i in order]) for name in rows[order[0]][0]}
+    known = [label for i in order if (label := rows[i][2]) is not None]
+    labels = known if len(known) == len(order) else None
+    return Features(stacked, order, [rows[i][1] for i in order], list(rejected.values()), labels)
 
 
 def store_features(result: Result, run: Path, into: Path) -> dict[str, Any] | None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from latte_eval.clips import ClipSource, Rejected
+from latte_eval.clips import Clips, ClipSource, Rejected
 from latte_eval.distributed import barrier, rank, world_size
 from latte_eval.errors import NotEnoughClips
 from latte_eval.metrics.detectors import Detector
-from latte_eval.store import RunFolder, content_key
+from latte_eval.previews import clip_to_strip, preview_key, strips_to_arrays
+from latte_eval.store import PREVIEWS, RunFolder, content_key
 
 # Clips in a shard: what a killed run loses at most, a process.
 SHARD_CLIPS = 32
@@ -31,12 +33,14 @@ class Features:
         indices: candidate index of each clip.
         groups: the source video of each clip; clips of one group are not independent.
         rejected: candidates that could not be used.
+        labels: the class of each clip; None where there are no classes, or none were stored.
     """
 
     outputs: dict[str, np.ndarray]
     indices: list[int]
     groups: list[str]
     rejected: list[Rejected]
+    labels: list[int] | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -44,7 +48,8 @@ class Features:
     def first(self, count: int | None) -> Features:
         """The first `count` clips."""
         outputs = {name: array[:count] for name, array in self.outputs.items()}
-        return Features(outputs, self.indices[:count], self.groups[:count], self.rejected)
+        labels = None if self.labels is None else self.labels[:count]
+        return Features(outputs, self.indices[:count], self.groups[:count], self.rejected, labels)
 
 
 def shard_ranges(count: int) -> list[tuple[int, int]]:
@@ -110,29 +115,54 @@ def extract_shard(
     batch_size: int,
     on_clips: OnClips,
 ) -> None:
-    """Compute and store what the run folder lacks of candidates start..stop-1."""
+    """Compute and store what the run folder lacks of candidates start..stop-1, previews along with features."""
     keys = {detector.name: feature_key(source, detector) for detector in detectors}
+    preview = preview_key(source.fingerprint)
     lacking = [each for each in detectors if not run.has_shard(keys[each.name], start, stop)]
     if not lacking:
         on_clips(stop - start)
         return
-    known = len(source.rejected)
-    indices: list[int] = []
-    outputs: dict[str, dict[str, list[np.ndarray]]] = {detector.name: {} for detector in lacking}
+    known, shard = len(source.rejected), ShardContent(lacking, not run.has_shard(preview, start, stop, PREVIEWS))
     for batch in in_batches(range(start, stop), batch_size):
-        clips = source.clips(batch)
-        indices += clips.indices
-        for detector in lacking if len(clips) else ():
-            for name, value in detector(clips.to_detector()).items():
-                outputs[detector.name].setdefault(name, []).append(value.numpy())
+        shard.add(source.clips(batch))
         on_clips(len(batch))
+    if shard.with_strips:
+        run.write_shard(preview, start, stop, strips_to_arrays(shard.strips), {}, PREVIEWS)
     notes = {
-        "groups": source.groups(indices),
+        "groups": source.groups(shard.indices),
         "rejected": [[each.path, each.reason] for each in list(source.rejected)[known:]],
+        "labels": shard.labels if len(shard.labels) == len(shard.indices) else None,
     }
     for detector in lacking:
-        arrays = {name: np.concatenate(parts) for name, parts in outputs[detector.name].items()}
-        run.write_shard(keys[detector.name], start, stop, {"indices": np.array(indices, np.int64), **arrays}, notes)
+        run.write_shard(keys[detector.name], start, stop, shard.arrays(detector), notes)
+
+
+class ShardContent:
+    """What is kept of the clips of one shard."""
+
+    def __init__(self, detectors: Sequence[Detector], with_strips: bool):
+        self.detectors, self.with_strips = detectors, with_strips
+        self.indices: list[int] = []
+        self.labels: list[int] = []
+        self.strips: dict[int, bytes] = {}
+        self.outputs: dict[str, dict[str, list[np.ndarray]]] = {detector.name: {} for detector in detectors}
+
+    def add(self, clips: Clips) -> None:
+        """Clips through every detector; an empty batch adds nothing."""
+        if not len(clips):
+            return
+        self.indices += clips.indices
+        self.labels += clips.labels or ()
+        if self.with_strips:
+            self.strips |= dict(zip(clips.indices, map(clip_to_strip, clips.pixels), strict=True))
+        for detector in self.detectors:
+            for name, value in detector(clips.to_detector()).items():
+                self.outputs[detector.name].setdefault(name, []).append(value.numpy())
+
+    def arrays(self, detector: Detector) -> dict[str, np.ndarray]:
+        """Outputs of one detector by name, and the index of each row."""
+        outputs = {name: np.concatenate(parts) for name, parts in self.outputs[detector.name].items()}
+        return {"indices": np.array(self.indices, np.int64), **outputs}
 
 
 def in_batches(indices: Sequence[int], size: int) -> Iterator[list[int]]:
@@ -151,7 +181,15 @@ def load(run: RunFolder, key: str, count: int) -> Features:
         indices=[int(i) for arrays, _ in shards for i in arrays["indices"]],
         groups=[group for _, notes in shards for group in notes["groups"]],
         rejected=[Rejected(path, reason) for _, notes in shards for path, reason in notes["rejected"]],
+        labels=joined_labels([notes for arrays, notes in shards if len(arrays["indices"])]),
     )
+
+
+def joined_labels(notes: Sequence[Mapping[str, Any]]) -> list[int] | None:
+    """Classes from the notes of shards; None unless every shard has them."""
+    if any(each.get("labels") is None for each in notes):
+        return None
+    return [int(label) for each in notes for label in each["labels"]]
 
 
 def check_enough(source: ClipSource, count: int, wanted: int | None, rejected: Sequence[Rejected] = ()) -> None:

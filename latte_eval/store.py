@@ -2,6 +2,7 @@
 
     RUN/run.json                                   what the run is
     RUN/features/<key>/000064-000096.safetensors   outputs of a detector for candidates 64..95
+    RUN/previews/<key>/000064-000096.safetensors   small pictures of the same clips
     RUN/results.jsonl
 
 Every file is written under a temporary name and renamed, so a killed run leaves whole files only and the
@@ -23,6 +24,9 @@ import numpy as np
 
 from latte_eval.errors import StoreError
 from latte_eval.result import Result
+
+# Kinds of shards: outputs of detectors, and small pictures of the clips.
+FEATURES, PREVIEWS = "features", "previews"
 
 
 def content_key(*parts: object) -> str:
@@ -47,22 +51,23 @@ class RunFolder:
         except OSError as error:
             raise StoreError(f"cannot write to --out {self.path}: {error.strerror}") from error
 
-    def shard_path(self, key: str, start: int, stop: int) -> Path:
-        return self.path / "features" / key / f"{start:06d}-{stop:06d}.safetensors"
+    def shard_path(self, key: str, start: int, stop: int, kind: str = FEATURES) -> Path:
+        return self.path / kind / key / f"{start:06d}-{stop:06d}.safetensors"
 
-    def has_shard(self, key: str, start: int, stop: int) -> bool:
-        """Whether the outputs of candidates start..stop-1 are there and whole."""
-        return self.shard_path(key, start, stop).is_file()
+    def has_shard(self, key: str, start: int, stop: int, kind: str = FEATURES) -> bool:
+        """Whether what is kept of candidates start..stop-1 is there and whole."""
+        return self.shard_path(key, start, stop, kind).is_file()
 
     def write_shard(
-        self, key: str, start: int, stop: int, arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any]
-    ) -> None:
+        self, key: str, start: int, stop: int, arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any],
+        kind: str = FEATURES,
+    ) -> None:  # fmt: skip
         """Store arrays by name, with JSON notes."""
         from safetensors.numpy import save
 
         texts = {name: json.dumps(value) for name, value in notes.items()}
         data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, texts)
-        write_whole(self.shard_path(key, start, stop), data)
+        write_whole(self.shard_path(key, start, stop, kind), data)
 
     def read_shard(self, key: str, start: int, stop: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and notes of a shard. Raises `StoreError` that names a damaged file."""

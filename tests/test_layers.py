@@ -18,7 +18,7 @@ CODE = ("latte_eval", "metrics", "baselines", "benchmarks")
 # Floors from the ground up; a module may import its own floor and those below.
 FLOORS: list[set[str]] = [
     {"errors", "clips", "protocol", "result", "weights", "registry", "seeding", "distributed", "store", "storage",
-     "media", "download", "reporter"},
+     "media", "download", "reporter", "previews"},
     {"sampler", "metrics", "baselines"},
     {"benchmarks"},
     {"extract", "measure", "request", "sides", "stats", "pipeline", "demo", "explain", "explain_measure", "compare",
