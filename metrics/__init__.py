@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from latte_eval.metrics.contrast import Contrast as Contrast
     from latte_eval.metrics.contrast import contrast_uncertainty as contrast_uncertainty
+    from latte_eval.metrics.displacement import Displacement as Displacement
+    from latte_eval.metrics.displacement import frechet_displacement as frechet_displacement
     from latte_eval.metrics.estimate import Corrected as Corrected
     from latte_eval.metrics.estimate import Floor as Floor
     from latte_eval.metrics.estimate import Uncertainty as Uncertainty
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from latte_eval.metrics.kernel import kernel_distance as kernel_distance
     from latte_eval.metrics.kernel import kernel_distance_subsets as kernel_distance_subsets
     from latte_eval.metrics.moments import Moments as Moments
+    from latte_eval.metrics.neighbours import nearest as nearest
+    from latte_eval.metrics.neighbours import nearest_within as nearest_within
     from latte_eval.metrics.uncertainty import frechet_uncertainty as frechet_uncertainty
     from latte_eval.metrics.uncertainty import kernel_uncertainty as kernel_uncertainty
     from latte_eval.metrics.uncertainty import real_floor as real_floor
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 # No public name may equal the name of a module in this folder: importing that module would replace it.
 PUBLIC = {
     "contrast": ("Contrast", "contrast_uncertainty"),
+    "displacement": ("Displacement", "frechet_displacement"),
     "estimate": ("Corrected", "Floor", "Uncertainty"),
     "frechet": (
         "FrechetTerms", "frechet_distance", "frechet_distance_between",
@@ -40,6 +45,7 @@ PUBLIC = {
     "influence": ("influence_values",),
     "kernel": ("PolynomialKernel", "kernel_distance", "kernel_distance_subsets"),
     "moments": ("Moments",),
+    "neighbours": ("nearest", "nearest_within"),
     "uncertainty": ("frechet_uncertainty", "kernel_uncertainty", "real_floor"),
 }  # fmt: skip
 HOMES = {name: f"latte_eval.metrics.{module}" for module, names in PUBLIC.items() for name in names}

@@ -1,0 +1,181 @@
+"""Charts as SVG that stands inside a page: one drawing for dark and light, its texts as text, nothing from outside."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+# Inches. At 340 px, the width of a chart on a phone, a text of 9 points is 10 px high.
+WIDTH, HEIGHT = 4.2, 2.8
+
+# Colours of a drawing stand for variables of the page's style sheet. Series: Okabe and Ito 2008.
+INK, MUTED, RULE, PAPER = "#1b1b1b", "#5f5f5f", "#d3d3d3", "#fefefe"
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+MARKS = ("o", "s", "^", "D")
+REAL, FAKE = 0, 1
+VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", PAPER: "paper"} | {
+    colour: f"series-{number}" for number, colour in enumerate(SERIES, 1)
+}
+
+STYLE: Any = {
+    "svg.fonttype": "none", "svg.hashsalt": "latte-eval", "text.parse_math": False, "text.color": INK,
+    "font.family": "sans-serif", "font.size": 9, "axes.labelsize": 9, "xtick.labelsize": 8.5, "ytick.labelsize": 8.5,
+    "legend.fontsize": 8.5, "legend.frameon": False, "legend.handlelength": 1.6, "legend.borderaxespad": 0.2,
+    "axes.edgecolor": MUTED, "axes.labelcolor": INK, "axes.linewidth": 0.7, "axes.grid": True, "axes.axisbelow": True,
+    "axes.spines.top": False, "axes.spines.right": False, "grid.color": RULE, "grid.linewidth": 0.6,
+    "xtick.color": MUTED, "xtick.labelcolor": INK, "ytick.color": MUTED, "ytick.labelcolor": INK,
+    "lines.linewidth": 1.5, "lines.markersize": 4.5, "figure.constrained_layout.use": True,
+    "axes.formatter.use_mathtext": False, "axes.formatter.limits": (-4, 6),
+}  # fmt: skip
+
+SVG = "http://www.w3.org/2000/svg"
+FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
+
+
+def draw(
+    name: str,
+    title: str,
+    description: str,
+    paint: Callable[[Any], None],
+    width: float = WIDTH,
+    height: float = HEIGHT,
+) -> str:
+    """A chart as one `<svg>` element.
+
+    Args:
+        name: of lower-case letters, digits and dashes; charts of one page have different names, as ids start with it.
+        title: what the chart is, for those who do not see it.
+        description: what it shows, likewise.
+        paint: draws into the empty matplotlib figure that it is given, in colours of this module only.
+        width, height: in inches; on the page its width is that of its column.
+
+    Equal drawings give equal texts. Neither windows nor the state of pyplot are touched.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    text = io.StringIO()
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        # A letter that the measuring font lacks is drawn by the reader's.
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        figure = Figure(figsize=(width, height))
+        paint(figure)
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    return to_inline(text.getvalue(), name, title, description)
+
+
+def to_inline(svg: str, name: str, title: str, description: str) -> str:
+    """An SVG file of matplotlib as an element of a page."""
+    root = ElementTree.fromstring(FORBIDDEN.sub("?", svg))
+    for element in list(root.iter()):
+        element.tag = element.tag.rpartition("}")[2]
+        element.attrib = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
+        drop_children(element)
+    for element in root.iter():
+        tidy(element)
+        share_style(element)
+    rename_ids(root, name)
+    box = root.attrib["viewBox"]
+    root.attrib = {
+        "xmlns": SVG, "class": "chart", "viewBox": box, "role": "img", "aria-labelledby": f"{name}-title {name}-desc",
+        "style": "stroke-linejoin: round; stroke-linecap: butt",
+    }  # fmt: skip
+    for tag, words in (("desc", description), ("title", title)):
+        element = ElementTree.Element(tag, id=f"{name}-{tag}")
+        element.text = FORBIDDEN.sub("?", words)
+        root.insert(0, element)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def drop_children(element: ElementTree.Element) -> None:
+    """Without metadata, without a style sheet (it would hold for the whole page), without empty space."""
+    for child in list(element):
+        if child.tag.rpartition("}")[2] in ("metadata", "style"):
+            element.remove(child)
+        child.tail = None
+    if len(element):
+        element.text = None
+
+
+def tidy(element: ElementTree.Element) -> None:
+    """Numbers to a hundredth of a point, colours as variables, the font of the page."""
+    for key in ("d", "x", "y", "width", "height", "transform"):
+        if key in element.attrib:
+            short = LONG_NUMBER.sub(lambda found: f"{float(found.group()):.2f}", element.attrib[key])
+            element.attrib[key] = " ".join(short.split())
+    if "style" in element.attrib:
+        rules = [rule.strip() for rule in element.attrib["style"].split(";")]
+        kept = [to_variables(rule) for rule in rules if rule and not rule.startswith("font-family")]
+        element.attrib["style"] = "; ".join(kept)
+
+
+def to_variables(rule: str) -> str:
+    """Colours of this module as variables; the colour itself where a page defines none."""
+    for colour, variable in VARIABLES.items():
+        rule = rule.replace(colour, f"var(--{variable}, {colour})")
+    return rule
+
+
+def share_style(element: ElementTree.Element) -> None:
+    """A style that all marks of a group have, once: a thousand points make a third of the text."""
+    styles = {child.attrib.get("style") for child in element}
+    if element.tag == "g" and len(element) > 1 and len(styles) == 1 and all(child.tag == "use" for child in element):
+        shared = styles.pop()
+        if shared and "style" not in element.attrib:
+            element.attrib["style"] = shared
+            for child in element:
+                del child.attrib["style"]
+
+
+def rename_ids(root: ElementTree.Element, name: str) -> None:
+    """Ids that something refers to, with the name before them; no others."""
+    text = ElementTree.tostring(root, encoding="unicode")
+    used = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', text))
+    names = {each: f"{name}-{number}" for number, each in enumerate(sorted({a or b for a, b in used}))}
+    for element in root.iter():
+        found = element.attrib.pop("id", None)
+        if found in names:
+            element.attrib["id"] = names[found]
+        for key, value in element.attrib.items():
+            if key == "href":
+                element.attrib[key] = f"#{names[value[1:]]}"
+            elif "url(#" in value:
+                element.attrib[key] = re.sub(r"url\(#([^)]+)\)", lambda m: f"url(#{names[m.group(1)]})", value)
+
+
+def number(value: float) -> str:
+    """A value for people: more digits the smaller it is."""
+    return format(value, spec_for([value]))
+
+
+def spec_for(values: Iterable[float | None]) -> str:
+    """How floats of one column are written, by the largest of them."""
+    largest = max((abs(value) for value in values if value is not None), default=0.0)
+    if largest >= 1000:
+        return ",.0f"
+    if largest >= 100:
+        return ",.1f"
+    return ".2f" if largest >= 1 else ".3g"
+
+
+def percent(share: float) -> str:
+    """A share in percent; a whole number from 10 % on."""
+    return f"{100 * share:.0f} %" if share >= 0.0995 or share == 0 else f"{100 * share:.2g} %"
+
+
+def shorten(text: str, length: int) -> str:
+    """On one line, and cut in the middle where it is longer: the ends of names tell more than their middles."""
+    text = " ".join(text.split())
+    return text if len(text) <= length else f"{text[: length // 2]}…{text[len(text) - (length - 1) // 2 :]}"
+
+
+def join_words(words: Sequence[str]) -> str:
+    """`a, b and c`"""
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)

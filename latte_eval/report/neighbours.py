@@ -1,0 +1,199 @@
+"""Nearest real neighbours of generated clips: which are best, which worst, and whether the model copies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from latte_eval.baselines.table import Cell, Heading, Table
+from latte_eval.extract import Features
+from latte_eval.metrics import nearest, nearest_within
+from latte_eval.report.charts import FAKE, MUTED, REAL, SERIES, draw, number, percent, spec_for
+from latte_eval.report.rows import clip_rows
+
+# Clips of each list, and real neighbours of each clip.
+LISTED, NEIGHBOURS = 6, 3
+
+# The share of real clips that lie nearer to another real video than the threshold of "suspiciously near".
+NEAR = 0.05
+
+# So many real clips resolve that share.
+FEWEST_REAL = 40
+DRAWN = 200
+
+
+@dataclass(frozen=True)
+class Match:
+    """A generated clip and the real clips nearest to it.
+
+    Attributes:
+        row, index: of the generated clip, in its features and as a clip index.
+        real_rows, real_indices: of the nearest real clips, the nearest first.
+        distances: to them.
+        ratio: the first distance over that of the same real clip to the nearest clip of another real video; small
+            where the generated clip is closer to it than anything real. None without another real video.
+    """
+
+    row: int
+    index: int
+    real_rows: list[int]
+    real_indices: list[int]
+    distances: list[float]
+    ratio: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Distances from each generated clip to the nearest real one, beside those among real videos.
+
+    Attributes:
+        name: of the chart.
+        fake_distances: [N1] to the nearest real clip.
+        real_distances: [N2] to the nearest clip of another real video; empty where there is no other video.
+        best, worst, suspicious: generated clips with the smallest and the largest distance, and with the smallest
+            ratio, which are what a copy would look like. A clip may be in several.
+    """
+
+    name: str
+    fake_distances: np.ndarray
+    real_distances: np.ndarray
+    best: list[Match]
+    worst: list[Match]
+    suspicious: list[Match]
+
+    @property
+    def threshold(self) -> float | None:
+        """The distance within which 5 % of real clips have another real video; None with too few real clips."""
+        return float(np.quantile(self.real_distances, NEAR)) if len(self.real_distances) >= FEWEST_REAL else None
+
+    @property
+    def near_share(self) -> float | None:
+        """The share of generated clips nearer than the threshold to a real one: 5 % is what real videos show."""
+        return None if self.threshold is None else float((self.fake_distances < self.threshold).mean())
+
+    def chart(self) -> str:
+        """How many clips lie within a distance of a real one: generated clips and real ones."""
+        return draw(self.name, "Distance to the nearest real clip", " ".join(self.sentences()), self.paint)
+
+    def paint(self, figure: Any) -> None:
+        axes = figure.subplots()
+        for distances, side, style, label in (
+            (self.real_distances, REAL, (0, (5, 2)), "real, to another real video"),
+            (self.fake_distances, FAKE, "-", "fake, to a real clip"),
+        ):
+            if len(distances):
+                places = np.linspace(0, 1, min(len(distances), DRAWN))
+                within = np.quantile(distances, places)
+                axes.plot(within, 100 * places, color=SERIES[side], linestyle=style, label=label)
+        if self.threshold is not None:
+            axes.axvline(self.threshold, color=MUTED, linewidth=0.8, linestyle=":")
+        axes.set(xlabel="distance in feature space", ylabel="clips within it, %", ylim=(0, 103))
+        axes.legend(loc="lower right")
+
+    def table(self) -> Table:
+        """Quantiles of both distances."""
+        spec = spec_for([*self.fake_distances, *self.real_distances])
+        headings = {"side": Heading("Distance of"), "clips": Heading("Clips")}
+        quantiles = {"min": 0, "5": 5, "25": 25, "median": 50, "75": 75, "95": 95, "max": 100}
+        headings |= {key: Heading(f"{key} %" if key.isdigit() else key, spec) for key in quantiles}
+        rows: list[dict[str, Cell]] = []
+        for side, distances in (
+            ("fake clips to the nearest real clip", self.fake_distances),
+            ("real clips to the nearest other real video", self.real_distances),
+        ):
+            found = np.percentile(distances, list(quantiles.values())) if len(distances) else [None] * len(quantiles)
+            values = {key: None if each is None else float(each) for key, each in zip(quantiles, found, strict=True)}
+            rows.append({"side": side, "clips": len(distances), **values})
+        return Table(self.name, "Distances to the nearest real clip", headings, rows)
+
+    def matches_table(self) -> Table:
+        """The listed clips with their nearest real clips."""
+        lists = (("best", self.best), ("worst", self.worst), ("suspicious", self.suspicious))
+        spec = spec_for([distance for _, found in lists for match in found for distance in match.distances])
+        headings = {
+            "list": Heading("List"), "fake": Heading("Fake clip"), "real": Heading("Nearest real clips"),
+            "distance": Heading("Distance", spec), "ratio": Heading("Ratio", ".2f"),
+        }  # fmt: skip
+        rows: list[dict[str, Cell]] = [
+            {"list": name, "fake": match.index, "real": ", ".join(map(str, match.real_indices)),
+             "distance": match.distances[0], "ratio": match.ratio}
+            for name, found in lists for match in found
+        ]  # fmt: skip
+        note = "Ratio: the distance over that of the real clip to the nearest other real video."
+        return Table(f"{self.name}-matches", "Generated clips and their nearest real clips", headings, rows, [note])
+
+    def sentences(self) -> list[str]:
+        """What it shows, in words."""
+        return [*distance_sentences(self), copy_sentence(self), LIMITS]
+
+
+LIMITS = "Distances are those of the detector's features, not of pixels: look at the clips before you call one a copy."
+
+
+def distance_sentences(found: Neighbours) -> list[str]:
+    """Medians of both sides."""
+    median = float(np.median(found.fake_distances))
+    if not len(found.real_distances):
+        return [
+            f"Half of the generated clips have a real clip within {number(median)}. "
+            "With one real video there is no distance among real ones to compare with."
+        ]
+    real = float(np.median(found.real_distances))
+    return [
+        f"Half of the generated clips have a real clip within {number(median)}; "
+        f"half of the real clips have another real video within {number(real)}."
+    ]
+
+
+def copy_sentence(found: Neighbours) -> str:
+    """Whether generated clips lie closer to real ones than real ones to each other."""
+    share, threshold = found.near_share, found.threshold
+    if share is None:
+        return (f"Whether it copies cannot be told from the distances of {len(found.real_distances):,} real clips; it "
+                f"takes {FEWEST_REAL}.")  # fmt: skip
+    return f"{percent(share)} of the generated clips are nearer than {number(threshold or 0)}."
+
+
+def neighbours(
+    fake: Features, real: Features, name: str = "neighbours", listed: int = LISTED, count: int = NEIGHBOURS
+) -> Neighbours:
+    """The nearest real clips of every generated clip. Of an image detector a clip is the mean over its frames.
+
+    Raises `FeatureError` or `NotComparable` as `nearest` does.
+    """
+    fake_rows, real_rows = clip_rows(fake), clip_rows(real)
+    distances, rows = nearest(fake_rows, real_rows, min(count, len(real_rows)))
+    own = nearest_within(real_rows, real.groups)[0][:, 0]
+    ratios = distance_ratios(distances[:, 0], own[rows[:, 0]])
+
+    def matches(order: Sequence[int] | np.ndarray) -> list[Match]:
+        return [match(int(row), fake, real, distances, rows, ratios) for row in order[:listed]]
+
+    order = np.argsort(distances[:, 0], kind="stable")
+    by_ratio = np.argsort(ratios, kind="stable")
+    known = own[np.isfinite(own)]
+    return Neighbours(name, distances[:, 0], known, matches(order), matches(order[::-1]), matches(by_ratio))
+
+
+def distance_ratios(distances: np.ndarray, others: np.ndarray) -> np.ndarray:  # [N], [N] -> [N]
+    """Distance over the real clip's own; 1 where both are 0, NaN where there is no other real video."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = distances / others
+    ratios[(distances == 0) & (others == 0)] = 1.0
+    ratios[np.isinf(others)] = np.nan
+    return ratios
+
+
+def match(
+    row: int, fake: Features, real: Features, distances: np.ndarray, rows: np.ndarray, ratios: np.ndarray
+) -> Match:
+    """One generated clip with its neighbours."""
+    real_rows = [int(each) for each in rows[row]]
+    ratio = float(ratios[row])
+    return Match(
+        row, fake.indices[row], real_rows, [real.indices[each] for each in real_rows],
+        [float(each) for each in distances[row]], None if np.isnan(ratio) else ratio,
+    )  # fmt: skip
