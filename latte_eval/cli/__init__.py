@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("latte_eval.cli.inspect:inspect", "What a checkpoint file is."),
     "curve": ("latte_eval.cli.curve:curve", "A metric over the checkpoints of a training run."),
     "gate": ("latte_eval.cli.gate:gate", "Is a checkpoint worse than the accepted one? For CI."),
+    "report": ("latte_eval.cli.report:report", "Static pages about runs: numbers, intervals, clips."),
     "history": ("latte_eval.cli.history:history", "Value over time, with commits and who accepted what."),
     "weights": ("latte_eval.cli.weights:weights", "List, fetch and locate detector weights."),
     "doctor": ("latte_eval.cli.doctor:doctor", "What is installed, what is missing, what has been checked."),

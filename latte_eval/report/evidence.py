@@ -1,0 +1,204 @@
+"""The parts of a page that come from features and previews: what the number is made of, and the clips themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from latte_eval.extract import Features
+from latte_eval.measure import METRICS
+from latte_eval.protocol import Protocol
+from latte_eval.report.classes import classes
+from latte_eval.report.clip_counts import clip_counts
+from latte_eval.report.neighbours import Match, Neighbours, neighbours
+from latte_eval.report.page import Figure, Section, figure, to_page_table
+from latte_eval.report.pictures import Album, Picture, Row, seeded_choice, shown
+from latte_eval.report.runs import Evaluated
+from latte_eval.report.scatter import scatter
+from latte_eval.report.spectrum import spectrum
+
+# Clips of each side that are shown as they come.
+CHOSEN = 8
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Features and pictures of one evaluation.
+
+    Attributes:
+        sides: metric -> (fake features, real features or None), where the run holds them.
+        lead: the metric whose features tell clips apart; None without one.
+        class_names: in label order; empty where there are none.
+    """
+
+    evaluated: Evaluated
+    sides: dict[str, tuple[Features, Features | None]]
+    lead: str | None
+    class_names: Sequence[str]
+    album: Album
+
+    @property
+    def both(self) -> tuple[Features, Features] | None:
+        """Fake and real features of the leading metric."""
+        fake, real = self.sides.get(self.lead or "", (None, None))
+        return (fake, real) if fake is not None and real is not None else None
+
+    @property
+    def frames(self) -> int:
+        return Protocol.from_dict(self.evaluated.first.protocol_fields).frames
+
+    def pictures(self, side: str, rows: Sequence[int], captions: Sequence[str] | None = None) -> list[Picture | None]:
+        """Pictures of these rows of the leading features."""
+        features = self.both[0 if side == "fake" else 1] if self.both else None
+        if features is None:
+            return []
+        indices = [features.indices[row] for row in rows]
+        said = captions or [clip_caption(features, row, side, self.class_names) for row in rows]
+        return self.album.pictures(self.evaluated.previews(side), indices, self.frames, side, said)
+
+
+def gather(evaluated: Evaluated, album: Album) -> Evidence:
+    """What the run holds of one evaluation. Raises `StoreError` for damaged files."""
+    sides = {}
+    for metric in evaluated.results:
+        fake = evaluated.features(metric, "fake")
+        real = evaluated.features(metric, "real") if METRICS[metric].needs_real else None
+        if fake is not None and (real is not None or not METRICS[metric].needs_real):
+            sides[metric] = fake, real
+    lead = evaluated.clip_metric
+    benchmark = evaluated.first.protocol_fields["benchmark"]
+    return Evidence(evaluated, sides, lead if lead in sides else None, class_names(benchmark), album)
+
+
+def class_names(benchmark: str) -> Sequence[str]:
+    """Names of the classes of a benchmark, in label order."""
+    from latte_eval.benchmarks.catalogue import BENCHMARKS, find_benchmark
+    from latte_eval.benchmarks.shapes.draw import CLASSES
+
+    if benchmark == "shapes":
+        return CLASSES
+    return find_benchmark(benchmark).classes if benchmark in BENCHMARKS.names() else ()
+
+
+def clip_caption(features: Features, row: int, side: str, names: Sequence[str]) -> str:
+    """`fake 12, ApplyEyeMakeup`; a real clip says its video."""
+    label = features.labels[row] if features.labels else None
+    known = label is not None and label < len(names)
+    parts = [f"{side} {features.indices[row]}", *([names[label]] if known and label is not None else [])]
+    return ", ".join([*parts, *([features.groups[row]] if side == "real" else [])])
+
+
+def evidence_sections(evidence: Evidence, advance: Advance) -> Iterator[Section]:
+    """Every part that this run can give, in the order of a page. Says what is absent, and why."""
+    for make in (clips_section, counts_section, spectrum_section, neighbour_section, class_section, scatter_section):
+        section = make(evidence)
+        advance(1)
+        if section:
+            yield section
+
+
+STEPS = 6
+
+
+def clips_section(evidence: Evidence) -> Section | None:
+    """Fake and real clips beside each other, chosen by the seed."""
+    if not evidence.both:
+        return absent_section(evidence)
+    rows = []
+    for side, features in zip(("fake", "real"), evidence.both, strict=True):
+        seed = evidence.evaluated.first.fake_source.get("seed", 0)
+        pictures = shown(evidence.pictures(side, seeded_choice(CHOSEN, len(features), side, seed)))
+        text = "" if pictures else f"This run keeps no pictures of the {side} clips: {NO_PICTURES}."
+        rows.append(Row(f"{side.capitalize()} clips", pictures, text))
+    said = f"{CHOSEN} clips of each side, chosen by a hash of the seed and not by how they look."
+    return Section("clips", "Fake and real clips", (said,), rows=tuple(rows))
+
+
+NO_PICTURES = "the features came from a file of statistics or an accepted result, or from a run of an older version"
+
+
+def absent_section(evidence: Evidence) -> Section:
+    """Why a page has no evidence."""
+    needs = any(METRICS[metric].needs_real for metric in evidence.evaluated.results)
+    why = (
+        (
+            f"{evidence.evaluated.folder} does not hold the features of these clips, so there are only the numbers; "
+            "give the run folder itself."
+        )
+        if needs
+        else "A metric without a real side has no clips to compare with."
+    )
+    return Section("clips", "Fake and real clips", (why,))
+
+
+def counts_section(evidence: Evidence) -> Section | None:
+    """Each metric against the number of clips."""
+    results = evidence.evaluated.results
+    found = [clip_counts(results[metric], *sides, name=f"counts-{metric}") for metric, sides in evidence.sides.items()]
+    if not found:
+        return None
+    said = tuple(dict.fromkeys(sentence for each in found for sentence in each.sentences()))
+    return Section("counts", "Value and number of clips", said, tuple(map(figure, found)))
+
+
+def spectrum_section(evidence: Evidence) -> Section | None:
+    """Of each Fréchet distance, what it is made of."""
+    found = [
+        spectrum(fake, real, f"spectrum-{metric}")
+        for metric, (fake, real) in evidence.sides.items()
+        if metric in ("fvd", "fid") and real is not None
+    ]
+    if not found:
+        return None
+    said = tuple(sentence for each in found for sentence in each.sentences() if sentence)
+    return Section("spectrum", "What the distance is made of", said, tuple(map(figure, found)))
+
+
+def neighbour_section(evidence: Evidence) -> Section | None:
+    """Best and worst clips, and those that a copy would look like, each beside its nearest real clips."""
+    if not evidence.both:
+        return None
+    found = neighbours(*evidence.both)
+    rows = [
+        *match_rows(evidence, "Best", found.best),
+        *match_rows(evidence, "Worst", found.worst),
+        *match_rows(evidence, "Nearest to a real clip for its surroundings: does it copy?", found.suspicious),
+    ]
+    return Section("neighbours", "Nearest real clips", tuple(found.sentences()), neighbour_figures(found), tuple(rows))
+
+
+def neighbour_figures(found: Neighbours) -> tuple[Figure, Figure]:
+    """Distances of all clips, and the listed clips."""
+    return figure(found), Figure(None, to_page_table(found.matches_table()))
+
+
+def match_rows(evidence: Evidence, title: str, matches: Sequence[Match]) -> list[Row]:
+    """A row of pictures a match: the fake clip, then the real ones nearest to it. None without pictures."""
+    rows = []
+    for place, match in enumerate(matches[:3]):
+        fake = evidence.pictures("fake", [match.row])
+        real = evidence.pictures("real", match.real_rows)
+        pictures = shown([*fake, *real])
+        if pictures:
+            distance = ", ".join(f"{each:.3g}" for each in match.distances)
+            text = f"Fake clip {match.index}; its nearest real clips lie at {distance}."
+            rows.append(Row(f"{title}, {place + 1}", pictures, text))
+    return rows
+
+
+def class_section(evidence: Evidence) -> Section | None:
+    """Each class on its own, where both sides have classes."""
+    if not evidence.both:
+        return None
+    found = classes(*evidence.both, evidence.class_names)
+    return Section("classes", "By class", tuple(found.sentences()), (figure(found),)) if found else None
+
+
+def scatter_section(evidence: Evidence) -> Section | None:
+    """Real and fake in the plane of their two principal axes."""
+    if not evidence.both:
+        return None
+    found = scatter(*evidence.both)
+    return Section("scatter", "Features of real and fake clips", tuple(found.sentences()), (figure(found),))

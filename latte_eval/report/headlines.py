@@ -1,0 +1,176 @@
+"""What stands on top of a page: the number, how sure it is, the published row beside it, pass or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from latte_eval.baselines.published import published_values, reports
+from latte_eval.baselines.table import Cell, Heading, Table
+from latte_eval.benchmarks.catalogue import BENCHMARKS, find_benchmark
+from latte_eval.compare import reasons_not_comparable, subject
+from latte_eval.gate_report import number
+from latte_eval.measure import METRICS
+from latte_eval.result import Result
+
+OWN_METHODS = ("Latte+IMG", "Latte")
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One metric on top of a page, as text.
+
+    Attributes:
+        metric, title: such as `fvd`, `Fréchet video distance`.
+        value, interval: as they are printed; interval is None where there is none.
+        better: `lower is better`.
+        beside: the published number that it stands beside, or why there is none.
+        sentences: how sure it is, and what a reader must know.
+    """
+
+    metric: str
+    title: str
+    value: str
+    interval: str | None
+    better: str
+    beside: str
+    sentences: tuple[str, ...]
+
+
+def headline(result: Result) -> Headline:
+    """The headline of one result."""
+    interval = f"{number(result.interval[0])} to {number(result.interval[1])}" if result.interval else None
+    said = [*corrected_sentences(result.corrected), *floor_sentences(result.floor), *splits_sentences(result)]
+    said += [f"Note: {result.note}."] if result.note else []
+    return Headline(
+        result.metric,
+        METRICS[result.metric].title,
+        number(result.value),
+        interval,
+        f"{result.better} is better",
+        beside_published(result),
+        tuple(said),
+    )
+
+
+def corrected_sentences(corrected: dict[str, Any] | None) -> list[str]:
+    """The value without its bias, or why there is none."""
+    if not corrected:
+        return []
+    if "unidentified" in corrected:
+        return [f"Without the bias of few clips: unknown; {corrected['unidentified']}."]
+    low, high = corrected["interval"]
+    return [f"Without the bias of few clips: {number(corrected['value'])} ({number(low)} to {number(high)})."]
+
+
+def floor_sentences(floor: dict[str, Any] | None) -> list[str]:
+    """What a perfect model would score."""
+    if not floor:
+        return []
+    halves = " against ".join(f"{rows:,}" for rows in floor["rows"])
+    return [f"Noise floor: half of the real side against the other half gives {number(floor['value'])} ({halves})."]
+
+
+def splits_sentences(result: Result) -> list[str]:
+    details = result.details
+    return [
+        f"± {number(details['std'])} over {details[parts]} {parts}."
+        for parts in ("splits", "subsets")
+        if parts in details and "std" in details
+    ]
+
+
+def beside_published(result: Result) -> str:
+    """The published row, with the difference; else why the number does not stand beside one."""
+    benchmark = result.protocol_fields["benchmark"]
+    values = published_rows(result)
+    if not values:
+        return f"No published number: {'no benchmark was named' if benchmark == 'none' else benchmark + ' has none'}."
+    reasons = why_not(result)
+    own = [
+        f"{name} {values[name]} ({result.value - float(values[name]):+.2f})" for name in OWN_METHODS if name in values
+    ]
+    published = f"published {', '.join(own)}" if own else f"{len(values)} published rows"
+    return (
+        f"Not comparable with {published.split(' (')[0]}: {'; '.join(reasons)}." if reasons else f"Beside {published}."
+    )
+
+
+def published_rows(result: Result) -> dict[str, Any]:
+    """Method -> published value of the same benchmark and metric."""
+    benchmark = result.protocol_fields["benchmark"]
+    return dict(published_values(benchmark, result.metric)) if benchmark in BENCHMARKS.names() else {}
+
+
+def why_not(result: Result) -> list[str]:
+    """Why a result does not stand beside published rows."""
+    return reasons_not_comparable(result, find_benchmark(result.protocol_fields["benchmark"]).protocol())
+
+
+def baseline_table(result: Result) -> Table | None:
+    """Published rows with the measured one among them, best first; or the yardsticks of the embedded benchmark."""
+    if "table" in result.details:
+        return yardstick_table(result)
+    values = published_rows(result)
+    if not values:
+        return None
+    reasons = why_not(result)
+    rows: list[dict[str, Cell]] = [
+        {"method": name, "value": value, "source": "published"} for name, value in values.items()
+    ]
+    own: dict[str, Cell] = {
+        "method": f"▶ {subject(result)}",
+        "value": result.value,
+        "source": "measured here",
+        "interval": (result.interval[0], result.interval[1]) if result.interval else None,
+    }
+    rows = sorted(
+        [*rows, *([] if reasons else [own])],
+        key=lambda row: float(row["value"]),  # type: ignore[arg-type]
+        reverse=result.better == "higher",
+    )
+    notes = [f"The measured row stands apart, at the end, because {'; '.join(reasons)}."] if reasons else []
+    return Table(
+        "baselines",
+        f"{result.metric.upper()} on {result.protocol_fields['benchmark']}",
+        BASELINE_HEADINGS,
+        rows + ([own] if reasons else []),
+        notes + outside_notes(result),
+    )
+
+
+BASELINE_HEADINGS = {
+    "method": Heading("Method"),
+    "value": Heading("Value"),
+    "interval": Heading("95 % interval"),
+    "source": Heading("Source"),
+}
+
+
+def outside_notes(result: Result) -> list[str]:
+    """What users measured with the published checkpoints, and what real clips score."""
+    benchmark, metric = result.protocol_fields["benchmark"], result.metric
+    reruns = ", ".join(f"{r.text} ({r.source})" for r in reports("reruns", benchmark, metric))
+    real = ", ".join(f"{r.text} ({r.how})" for r in reports("real_data", benchmark, metric))
+    notes = {"Published checkpoints as users measured them": reruns, "Real clips against real clips": real}
+    return [f"{title}: {text}." for title, text in notes.items() if text]
+
+
+def yardstick_table(result: Result) -> Table:
+    """The rows of `fvd --ckpt demo`, whose order must come out right."""
+    rows: list[dict[str, Cell]] = [
+        {"method": row["row"], "value": row["fvd"], "interval": tuple(row["interval"]) if row["interval"] else None}
+        for row in result.details["table"]
+    ]
+    headings = {
+        "method": Heading("What is measured"),
+        "value": Heading("FVD (demo)"),
+        "interval": Heading("95 % interval"),
+    }
+    return Table(
+        "yardsticks",
+        "The embedded benchmark's yardsticks",
+        headings,
+        rows,
+        ["The order is the point; the numbers mean nothing elsewhere."],
+    )

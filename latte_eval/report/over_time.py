@@ -1,0 +1,88 @@
+"""Values over checkpoints and time: one part a metric, protocol and detector, because others do not compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from latte_eval.baselines.table import Heading, Table
+from latte_eval.compare import subject
+from latte_eval.history import Entry, history_tables
+from latte_eval.report.curves import Curve, Point, Reference, curve
+from latte_eval.report.headlines import OWN_METHODS, published_rows, why_not
+from latte_eval.report.page import Figure, Section, to_page_table
+
+# Rows of a table, the newest; all results are in the file beside the pages.
+ROWS = 50
+
+Key = tuple[str, str, str]  # metric, protocol, detector
+
+
+def over_time_sections(
+    entries: Sequence[Entry], accepted: Sequence[Entry], links: dict[str, str] | None = None
+) -> list[Section]:
+    """A part for each metric, protocol and detector, with a curve where there are two values or more."""
+    keys = list(dict.fromkeys(entry.key for entry in entries))
+    return [
+        over_time_section(
+            [entry for entry in entries if entry.key == key],
+            [entry for entry in accepted if entry.key == key],
+            f"time-{number}",
+            links,
+        )
+        for number, key in enumerate(keys, 1)
+    ]
+
+
+def over_time_section(
+    entries: Sequence[Entry], accepted: Sequence[Entry], name: str, links: dict[str, str] | None
+) -> Section:
+    """Values of one metric under one protocol, oldest first."""
+    metric, protocol, detector = entries[0].key
+    distinct = {(subject(entry.result), entry.result.value) for entry in entries}
+    table = newest_rows(history_tables(entries)[0])
+    pages = [(links or {}).get(str(row["checkpoint"])) for row in table.rows]
+    figures = [Figure(None, to_page_table(table, pages))]
+    said = [f"{len(entries):,} result{'s' if len(entries) > 1 else ''} under {protocol} with {detector}."]
+    if len(distinct) > 1:
+        drawn = to_curve(entries, accepted, name)
+        figures.insert(0, Figure(drawn.chart()))
+        said += drawn.sentences()
+    return Section(name, f"{metric.upper()} over checkpoints", tuple(said), tuple(figures))
+
+
+def newest_rows(table: Table) -> Table:
+    """A table that a page can bear: the newest rows first, checkpoints in front, without columns that say nothing."""
+    rows = table.rows[::-1][:ROWS]
+    order = ["checkpoint", *(key for key in table.headings if key not in ("checkpoint", "file"))]
+    used = [key for key in order if key in ("checkpoint", "value") or any(row.get(key) is not None for row in rows)]
+    headings: dict[str, Heading] = {key: table.headings[key] for key in used}
+    more = len(table.rows) - len(rows)
+    notes = [*table.notes, *([f"{more:,} older results are in all-results.jsonl."] if more else [])]
+    return Table(table.name, table.title, headings, rows, notes)
+
+
+def to_curve(entries: Sequence[Entry], accepted: Sequence[Entry], name: str) -> Curve:
+    """Over the iteration where every checkpoint has one, else over time."""
+    iterations = [(entry.result.checkpoint or {}).get("iteration") for entry in entries]
+    times = any(each is None for each in iterations) or len(set(iterations)) < 2
+    places = (
+        [seconds(entry.result.started) for entry in entries] if times else [float(each or 0) for each in iterations]
+    )
+    points = [to_point(entry, place) for entry, place in zip(entries, places, strict=True)]
+    result = entries[-1].result
+    references = [Reference(f"accepted {entry.about['when'][:10]}", entry.result.value) for entry in accepted[-1:]]
+    if published_rows(result) and not why_not(result):
+        rows = published_rows(result)
+        references += [Reference(f"{row}, published", float(rows[row])) for row in OWN_METHODS if row in rows]
+    return curve(result.metric, result.better, points, references, "time" if times else "iteration", times, name)
+
+
+def to_point(entry: Entry, place: float) -> Point:
+    low, high = entry.result.interval or (None, None)
+    return Point(subject(entry.result), place, entry.result.value, low, high)
+
+
+def seconds(started: str) -> float:
+    """Seconds since 1970 of a UTC time as results have it."""
+    return datetime.fromisoformat(started.replace("Z", "+00:00")).timestamp()

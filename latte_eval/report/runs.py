@@ -1,0 +1,152 @@
+"""What a report is about: results of run folders, one page for each evaluation, features and previews where kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from latte_eval.accepted import run_features
+from latte_eval.compare import check_untouched, subject
+from latte_eval.errors import StoreError, UsageError
+from latte_eval.extract import Features
+from latte_eval.gate_record import read_verdicts
+from latte_eval.measure import METRICS
+from latte_eval.previews import Previews
+from latte_eval.result import Result, read_results
+
+# Evaluations that get a page of their own, the newest ones; the others stand in the tables.
+PAGES = 12
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One evaluation: the newest result of every metric that was measured on the same clips under one protocol.
+
+    Attributes:
+        folder: the run folder.
+        results: by metric, in order of measurement.
+        verdict: what a gate said last about this checkpoint in this run; None without a gate.
+    """
+
+    folder: Path
+    results: dict[str, Result]
+    verdict: dict[str, Any] | None = None
+
+    @property
+    def first(self) -> Result:
+        """The result that stands on top."""
+        return next(iter(self.results.values()))
+
+    @property
+    def name(self) -> str:
+        """What was measured."""
+        return subject(self.first)
+
+    @property
+    def started(self) -> str:
+        return max(result.started for result in self.results.values())
+
+    def features(self, metric: str, side: str) -> Features | None:
+        """Features of the clips that a result used; None where the run does not hold them all."""
+        return run_features(self.results[metric], self.folder, side)
+
+    def previews(self, side: str) -> Previews | None:
+        """Small pictures of one side; None where no metric has that side."""
+        sources = [source for r in self.results.values() if (source := getattr(r, f"{side}_source"))]
+        return Previews.of(self.folder, sources[0]["fingerprint"]) if sources else None
+
+    @property
+    def clip_metric(self) -> str | None:
+        """The metric whose features say most about single clips: a distance of clips, else of frames."""
+        distances = [name for name in self.results if METRICS[name].needs_real]
+        order = sorted(distances, key=lambda name: METRICS[name].families[0] != "i3d")
+        return order[0] if order else None
+
+
+@dataclass(frozen=True)
+class Found:
+    """Everything that a report is made from.
+
+    Attributes:
+        evaluations: newest first.
+        results: every result with its file, by time.
+        unfinished: run folders that hold features but no result yet, with what they hold.
+    """
+
+    evaluations: list[Evaluated]
+    results: list[tuple[Path, Result]]
+    unfinished: list[str] = field(default_factory=list)
+
+
+def read_runs(paths: Sequence[Path]) -> Found:
+    """Read run folders, folders of runs, and results files.
+
+    Raises:
+        StoreError: a path is not there, holds no result, or a line was cut, edited or written by a newer version.
+        UsageError: no path was given.
+    """
+    if not paths:
+        raise UsageError("give a run folder: latte-eval report RUN -o report/")
+    files = list(dict.fromkeys(file for path in paths for file in result_files(path)))
+    unfinished = [text for path in paths for text in unfinished_runs(path)]
+    if not files:
+        raise StoreError(
+            "; ".join(unfinished)
+            or f"{paths[0]} holds no results.jsonl; runs write one, as in latte-eval fvd ... --out {paths[0]}"
+        )
+    results = [(file, result) for file in files for result in checked_results(file)]
+    if not results:
+        raise StoreError(f"{', '.join(map(str, files))} holds no result yet")
+    results.sort(key=lambda pair: pair[1].started)
+    return Found(evaluations(results), results, unfinished)
+
+
+def result_files(path: Path) -> list[Path]:
+    """The results of a folder and of those below it, or the file itself. Raises `StoreError` where nothing is."""
+    if not path.exists():
+        raise StoreError(f"{path} does not exist; runs write one, as in latte-eval fvd ... --out {path}")
+    return sorted(path.rglob("results.jsonl")) if path.is_dir() else [path]
+
+
+def unfinished_runs(path: Path) -> list[str]:
+    """Run folders with features and without results, as a person should hear of them."""
+    if not path.is_dir():
+        return []
+    folders = sorted({each.parent for each in path.rglob("features") if each.is_dir()})
+    return [
+        f"{folder} has no result yet, only {len(list(folder.glob('features/*/[0-9]*.safetensors')))} shards of "
+        "features: it is still being written, or was stopped; the same command continues it"
+        for folder in folders
+        if not (folder / "results.jsonl").is_file()
+    ]
+
+
+def checked_results(file: Path) -> list[Result]:
+    """Results of a file. Raises `StoreError` for a line that was cut, edited or written by a newer version."""
+    results = read_results(file)
+    for result in results:
+        check_untouched(result, str(file))
+    return results
+
+
+def evaluations(results: Sequence[tuple[Path, Result]]) -> list[Evaluated]:
+    """Results of the same clips under the same protocol as one, newest first; each with its gate's verdict."""
+    found: dict[tuple[str, ...], dict[str, Result]] = {}
+    for file, result in results:
+        key = (str(file.parent), result.fake_source["fingerprint"], result.protocol_sha256, subject(result))
+        found.setdefault(key, {})[result.metric] = result
+    verdicts = {folder: read_verdicts(Path(folder)) for folder in {key[0] for key in found}}
+    evaluated = [
+        Evaluated(Path(key[0]), by_metric, last_verdict(verdicts[key[0]], by_metric))
+        for key, by_metric in found.items()
+    ]
+    return sorted(evaluated, key=lambda each: each.started, reverse=True)
+
+
+def last_verdict(verdicts: Sequence[dict[str, Any]], results: dict[str, Result]) -> dict[str, Any] | None:
+    """The newest verdict on what these results are of."""
+    names = {subject(result) for result in results.values()}
+    about = [verdict for verdict in verdicts if verdict.get("new") in names]
+    return about[-1] if about else None

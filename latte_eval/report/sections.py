@@ -1,0 +1,93 @@
+"""The parts of a page that need no features: protocol, published rows, cost, how to measure it again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+from latte_eval.baselines.table import Cell, Heading, Table
+from latte_eval.extract import Features
+from latte_eval.protocol import Protocol
+from latte_eval.report.headlines import baseline_table
+from latte_eval.report.page import Figure, Section, to_page_table
+from latte_eval.report.reproduce import reproduce_command
+from latte_eval.report.runs import Evaluated
+from latte_eval.report.words import detector_in_words, protocol_in_words, sampler_in_words, sides_in_words
+from latte_eval.result import Result
+
+# Files that were left out are named up to here.
+NAMED_FILES = 20
+
+
+def protocol_section(evaluated: Evaluated) -> Section:
+    """Every choice that changes the number, in plain words, with the hash."""
+    first = evaluated.first
+    results = list(evaluated.results.values())
+    said = [f"Compared: {sides_in_words(max(results, key=lambda result: result.real))}."]
+    said += [f"Detector of {r.metric.upper()}: {detector_in_words(r)}." for r in results]
+    sampler = sampler_in_words(first.sampler)
+    said += [f"Sampled with {sampler}."] if sampler else []
+    said += protocol_in_words(Protocol.from_dict(first.protocol_fields))
+    return Section(
+        "protocol", "How it was measured", (*said, f"Protocol {first.protocol}, sha256 {first.protocol_sha256}.")
+    )
+
+
+def baseline_section(evaluated: Evaluated) -> Section | None:
+    """Published rows with the measured one among them."""
+    tables = [table for result in evaluated.results.values() if (table := baseline_table(result))]
+    if not tables:
+        return None
+    return Section("baselines", "Beside other numbers", figures=tuple(Figure(None, to_page_table(t)) for t in tables))
+
+
+def cost_section(evaluated: Evaluated) -> Section:
+    """Seconds, processes, hardware and versions."""
+    first = max(evaluated.results.values(), key=lambda result: result.seconds)
+    return Section("cost", "What it cost", cost_sentences(first), (Figure(None, to_page_table(cost_table(first))),))
+
+
+def cost_sentences(result: Result) -> tuple[str, ...]:
+    world, seconds = int(result.env.get("world") or 1), result.seconds
+    device = result.env.get("gpu") or "processor"
+    each = f"{seconds * world / max(1, result.fake):.2f}" if result.fake else "–"
+    text = (
+        f"{duration(seconds)} on {world} {device}{'s' if world > 1 else ''}, {each} device seconds a fake clip, "
+        "everything included; what was in the run folder already cost nothing."
+    )
+    return (text,)
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3.4 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def cost_table(result: Result) -> Table:
+    """Hardware and versions."""
+    code = result.code
+    commit = f"{code['commit'][:12]}{' with changes' if code.get('dirty') else ''}" if code.get("commit") else None
+    facts = {"started": result.started, "latte-eval": code.get("version"), "commit": commit, **result.env}
+    rows: list[dict[str, Cell]] = [{"what": name, "value": str(value)} for name, value in facts.items() if value]
+    return Table("cost", "Hardware and versions", {"what": Heading("What"), "value": Heading("Value")}, rows)
+
+
+def again_section(evaluated: Evaluated, features: Sequence[Features]) -> Section:
+    """One command that measures it again, the files that were left out, and the whole record."""
+    results = list(evaluated.results.values())
+    sha = (evaluated.first.checkpoint or {}).get("sha256")
+    said = [f"The checkpoint is the file with the sha256 {sha}."] if sha else []
+    said += left_out(features)
+    record = "\n".join(json.dumps(dataclasses.asdict(r), indent=2, ensure_ascii=False) for r in results)
+    return Section("again", "Measure it again", tuple(said), command=reproduce_command(results), record=record)
+
+
+def left_out(features: Sequence[Features]) -> list[str]:
+    """Files that could not be used, and why."""
+    rejected = list(dict.fromkeys(each for side in features for each in side.rejected))
+    said = [f"Left out: {each.path}: {each.reason}." for each in rejected[:NAMED_FILES]]
+    more = len(rejected) - NAMED_FILES
+    return said + ([f"... and {more:,} more files."] if more > 0 else [])

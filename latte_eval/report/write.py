@@ -1,0 +1,207 @@
+"""Runs to a folder of pages: `index.html`, one page an evaluation, pictures, and all results in one file."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from latte_eval.accepted import read_accepted
+from latte_eval.baselines.table import Cell, Heading, Table
+from latte_eval.errors import StoreError, UsageError
+from latte_eval.history import Entry
+from latte_eval.report.evidence import STEPS, Advance, evidence_sections, gather
+from latte_eval.report.headlines import headline
+from latte_eval.report.over_time import over_time_sections
+from latte_eval.report.page import Figure, Page, Section, page_to_html, to_page_table
+from latte_eval.report.pictures import Album
+from latte_eval.report.runs import Evaluated, Found, read_runs
+from latte_eval.report.sections import again_section, baseline_section, cost_section, protocol_section
+from latte_eval.report.verdicts import verdict_view
+from latte_eval.reporter import Reporter
+from latte_eval.store import write_whole
+
+INDEX = "index.html"
+OURS = re.compile(r'<meta name="generator" content="latte-eval ')
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written."""
+
+    index: Path
+    pages: int
+    results: int
+    notices: tuple[str, ...]
+
+
+def write_report(
+    paths: Sequence[Path], out: Path, reporter: Reporter | None = None, against: Path | None = None, pages: int = 12
+) -> Written:
+    """Write the pages about some runs. Pages that an earlier report left in the folder are replaced.
+
+    Raises:
+        StoreError: a run cannot be read, or the folder cannot be written.
+        UsageError: no run, or a folder that holds something else.
+    """
+    reporter, found = reporter or Reporter(), read_runs(paths)
+    accepted = read_accepted(against) if against else []
+    check_folder(out)
+    agreed = [Entry(each.result, each.about, against or Path()) for each in accepted]
+    chosen, notices = found.evaluations[:pages], left_out(found, pages)
+    album = Album(out)
+    with reporter.bar("report", len(chosen) * STEPS) as advance:
+        made = [evaluation_page(each, found, agreed, album, advance) for each in named(chosen)]
+    made = (
+        [first_page(made[0], notices)]
+        if len(found.evaluations) == 1
+        else [index_page(found, made, agreed, notices), *made]
+    )
+    for page in made:
+        write_whole(out / page.file, page_to_html(page).encode())
+    lines = "".join(result.to_json() + "\n" for _, result in found.results)
+    write_whole(out / "all-results.jsonl", lines.encode())
+    remove_old(out, made)
+    return Written(out / INDEX, len(made), len(found.results), tuple(notices))
+
+
+def check_folder(out: Path) -> None:
+    """Raise unless the folder can be written and holds nothing that a report would overwrite."""
+    index = out / INDEX
+    if index.is_file() and not OURS.search(index.read_text(encoding="utf-8", errors="replace")):
+        raise UsageError(f"{index} is not a page of latte-eval: give another folder with -o")
+    if (out / "features").is_dir() or (out / "results.jsonl").exists():
+        raise UsageError(f"{out} is a run folder: give another folder with -o, such as -o report/")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise StoreError(f"cannot write to {out}: {error.strerror}; give another folder with -o") from error
+
+
+def left_out(found: Found, pages: int) -> list[str]:
+    """What a reader must know of what is not there."""
+    more = len(found.evaluations) - pages
+    said = [f"{more:,} older evaluations have no page of their own; --pages {len(found.evaluations)} makes them"]
+    return [*(said if more > 0 else []), *(f"left out: {text}" for text in found.unfinished)]
+
+
+@dataclass(frozen=True)
+class Named:
+    """An evaluation and the file of its page."""
+
+    evaluated: Evaluated
+    file: str
+
+
+def named(evaluations: Sequence[Evaluated]) -> list[Named]:
+    """File names that a web server and every file system take, each once."""
+    stems = [slug(each.name) for each in evaluations]
+    return [
+        Named(each, f"{stem}{f'-{stems[:i].count(stem) + 1}' if stem in stems[:i] else ''}.html")
+        for i, (each, stem) in enumerate(zip(evaluations, stems, strict=True))
+    ]
+
+
+def slug(name: str) -> str:
+    """The last part of a name in small letters, digits and dashes; never `index`."""
+    last = Path(name.rstrip("/")).name or name
+    text = re.sub(r"[^a-z0-9]+", "-", last.lower()).strip("-")[:60]
+    return f"page-{text}" if text in ("", "index") else text
+
+
+def evaluation_page(named: Named, found: Found, accepted: Sequence[Entry], album: Album, advance: Advance) -> Page:
+    """Everything about one evaluation."""
+    evaluated = named.evaluated
+    evidence = gather(evaluated, album)
+    keys = {(r.metric, r.protocol, r.detector["name"]) for r in evaluated.results.values()}
+    entries = [entry for entry in entries_of(found) if entry.key in keys]
+    sections: list[Section | None] = [baseline_section(evaluated), protocol_section(evaluated)]
+    sections += evidence_sections(evidence, advance)
+    sections += over_time_sections(entries, accepted) if len(entries) > len(keys) else []
+    features = [side for pair in evidence.sides.values() for side in pair if side is not None]
+    sections += [cost_section(evaluated), again_section(evaluated, features)]
+    return Page(
+        file=named.file,
+        title=evaluated.name,
+        subtitle=subtitle(evaluated),
+        sections=tuple(section for section in sections if section),
+        headlines=tuple(headline(result) for result in evaluated.results.values()),
+        verdict=verdict_view(evaluated.verdict),
+        home=INDEX,
+    )
+
+
+def subtitle(evaluated: Evaluated) -> str:
+    """`ucf101, protocol latte, 2026-11-20 19:00 UTC`"""
+    fields = evaluated.first.protocol_fields
+    when = evaluated.started.replace("T", " ").removesuffix("Z")
+    benchmark = "" if fields["benchmark"] == "none" else f"{fields['benchmark']}, "
+    return f"{benchmark}protocol {fields['stem']}, {when} UTC"
+
+
+def entries_of(found: Found) -> list[Entry]:
+    """Every result as history has it, by time."""
+    return [Entry(result, {}, file) for file, result in found.results]
+
+
+def first_page(page: Page, notices: Sequence[str]) -> Page:
+    """The only page, as the first one."""
+    return dataclasses.replace(page, file=INDEX, home=None, notices=tuple(notices))
+
+
+def index_page(found: Found, pages: Sequence[Page], accepted: Sequence[Entry], notices: Sequence[str]) -> Page:
+    """The newest number on top, then every metric, protocol and detector apart."""
+    newest, entries = pages[0], entries_of(found)
+    links = {page.title: page.file for page in reversed(pages)}
+    groups = len({entry.key for entry in entries})
+    apart = [f"{groups} combinations of metric, protocol and detector are kept apart: their values do not compare."]
+    return Page(
+        file=INDEX,
+        title=f"{len(found.evaluations):,} evaluations",
+        subtitle=f"newest: {newest.title}, {newest.subtitle}",
+        sections=(pages_section(pages), *over_time_sections(entries, accepted, links)),
+        headlines=newest.headlines,
+        verdict=newest.verdict,
+        notices=(*(apart if groups > 1 else []), *notices),
+    )
+
+
+def pages_section(pages: Sequence[Page]) -> Section:
+    """Links to every page, newest first."""
+    headings = {
+        "page": Heading("Evaluation"),
+        "when": Heading("What"),
+        "values": Heading("Values"),
+        "verdict": Heading("Gate"),
+    }
+    rows: list[dict[str, Cell]] = [
+        {
+            "page": page.title,
+            "when": page.subtitle,
+            "values": "; ".join(f"{h.metric.upper()} {h.value}" for h in page.headlines),
+            "verdict": page.verdict.word if page.verdict else None,
+        }
+        for page in pages
+    ]
+    table = to_page_table(Table("pages", "Evaluations, newest first", headings, rows), [page.file for page in pages])
+    return Section("pages", "Evaluations", figures=(Figure(None, table),))
+
+
+def remove_old(out: Path, pages: Sequence[Page]) -> None:
+    """Remove pages and pictures that an earlier report wrote and this one did not."""
+    files = {page.file for page in pages}
+    for path in out.glob("*.html"):
+        if path.name not in files and OURS.search(path.read_text(encoding="utf-8", errors="replace")):
+            path.unlink()
+    used = {
+        picture.src for page in pages for section in page.sections for row in section.rows for picture in row.pictures
+    }
+    for path in (out / "pictures").glob("*.webp"):
+        if f"pictures/{path.name}" not in used and re.fullmatch(r"[0-9a-f]{16}\.webp", path.name):
+            path.unlink()
