@@ -228,7 +228,8 @@ def read_shards(folder: Path) -> Features | None:
     if not rows:
         return None
     order = sorted(rows)
-    stacked = {name: np.stack([rows[i][0][name] for i in order]) for name in rows[order[0]][0]}
+    names = sorted(set.intersection(*(set(outputs) for outputs, *_ in rows.values())))
+    stacked = {name: np.stack([rows[i][0][name] for i in order]) for name in names}
     known = [label for i in order if (label := rows[i][2]) is not None]
     labels = known if len(known) == len(order) else None
     return Features(stacked, order, [rows[i][1] for i in order], list(rejected.values()), labels)

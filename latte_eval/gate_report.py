@@ -9,6 +9,8 @@ from xml.etree import ElementTree
 
 from latte_eval.gate import Judgement, Look, Verdict
 
+SCHEMA = 1  # of the record
+
 MARKS = {"pass": "✅", "regression": "❌", "not comparable": "⛔", "refused": "⛔", "inconclusive": "❔"}
 
 
@@ -89,7 +91,7 @@ def clips_sentence(verdict: Verdict) -> str:
 def to_record(verdict: Verdict) -> dict[str, Any]:
     """In JSON types; infinite statistics become null."""
     return {
-        "schema": 1, "verdict": verdict.verdict, "exit_code": verdict.exit_code, "new": verdict.subjects[0],
+        "schema": SCHEMA, "verdict": verdict.verdict, "exit_code": verdict.exit_code, "new": verdict.subjects[0],
         "accepted": verdict.subjects[1], "clips": verdict.clips, "budget": verdict.budget,
         "saved": verdict.budget - verdict.clips, "confidence": verdict.confidence, **verdict.about,
         "rules": [rule_record(each) for each in verdict.judgements],

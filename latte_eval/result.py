@@ -54,7 +54,7 @@ def environment_record() -> dict[str, Any]:
         **versions,
         "cuda": torch.version.cuda if gpu else None,
         "gpu": gpu,
-        "platform": platform.platform(),
+        "platform": "-".join((platform.system(), platform.machine(), *platform.libc_ver())).rstrip("-"),
         "world": world_size(),
     }
 

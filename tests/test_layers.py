@@ -22,8 +22,8 @@ FLOORS: list[set[str]] = [
     {"sampler", "metrics", "baselines"},
     {"benchmarks"},
     {"extract", "measure", "request", "sides", "stats", "pipeline", "demo", "explain", "explain_measure", "compare",
-     "doctor", "curve", "tables", "table_runs", "accepted", "gate", "gate_boundaries", "gate_contrast", "gate_report",
-     "gate_rules", "gate_sampling", "gate_init", "history"},
+     "doctor", "curve", "tables", "table_runs", "accepted", "gate", "gate_boundaries", "gate_contrast", "gate_record",
+     "gate_report", "gate_rules", "gate_sampling", "gate_init", "history"},
     {"report"},
     {"cli"},
 ]  # fmt: skip

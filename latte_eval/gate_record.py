@@ -1,0 +1,93 @@
+"""What a gate leaves in a run folder: its verdict as a line of gate.jsonl, and the accepted real side as features.
+
+With the results that a gate which samples appends to results.jsonl, the folder is one that a report reads.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latte_eval.accepted import recorded_key
+from latte_eval.errors import StoreError
+from latte_eval.extract import Features, shard_ranges
+from latte_eval.gate import Verdict
+from latte_eval.gate_report import SCHEMA, to_record
+from latte_eval.reporter import Reporter
+from latte_eval.result import Result
+from latte_eval.store import RunFolder, append_lines
+
+VERDICTS = "gate.jsonl"
+
+
+def append_verdict(run: Path, verdict: Verdict) -> None:
+    """Append a verdict and when it was given (UTC) to RUN/gate.jsonl. Raises `StoreError`."""
+    record = {**to_record(verdict), "when": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    append_lines(run / VERDICTS, [json.dumps(record, allow_nan=False, ensure_ascii=False)])
+
+
+def record_beside(results: Path, verdict: Verdict, reporter: Reporter) -> None:
+    """Append a verdict on results to the run folder that they lie in; results elsewhere belong to no run.
+
+    A folder that cannot be written is no error, for nothing but the record is lost: it is said.
+    """
+    file = results / "results.jsonl" if results.is_dir() else results
+    if file.name != "results.jsonl":
+        return
+    try:
+        append_verdict(file.parent, verdict)
+    except StoreError as error:
+        reporter.say(f"the verdict is not kept: {error}")
+
+
+def read_verdicts(run: Path) -> list[dict[str, Any]]:
+    """Records of `gate_report.to_record` with `when`, oldest first; empty where no gate was run.
+
+    Raises `StoreError` that names a line which was cut, is no verdict, or was written by a newer version.
+    """
+    path = run / VERDICTS
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"cannot read verdicts from {path}: {error}") from error
+    return [parse_verdict(line, f"{path} line {n}") for n, line in enumerate(lines, 1) if line.strip()]
+
+
+def parse_verdict(line: str, where: str) -> dict[str, Any]:
+    """One line of gate.jsonl, checked."""
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise StoreError(f"{where} is not a whole JSON line ({error.msg}); it was cut or edited") from error
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise StoreError(
+            f"{where} has schema {schema}, newer than the {SCHEMA} this version understands: upgrade latte-eval"
+        )
+    if not isinstance(schema, int) or not {"verdict", "new", "accepted", "rules"} <= set(record):
+        raise StoreError(f"{where} is not a verdict of latte-eval gate")
+    return dict(record)
+
+
+def keep_real(run: RunFolder, accepted: Result, real: Features | None) -> None:
+    """Store the accepted real features as shards of the run, as if they had been computed here.
+
+    What the folder holds already stays. Raises `StoreError`.
+    """
+    if real is None or accepted.real_source is None:
+        return
+    key = recorded_key(accepted.real_source["fingerprint"], accepted.detector)
+    for start, stop in shard_ranges(real.indices[-1] + 1):
+        if run.has_shard(key, start, stop):
+            continue
+        rows = [row for row, index in enumerate(real.indices) if start <= index < stop]
+        arrays = {name: array[rows] for name, array in real.outputs.items()}
+        notes = {"groups": [real.groups[row] for row in rows], "rejected": []}
+        indices = np.array([real.indices[row] for row in rows], np.int64)
+        run.write_shard(key, start, stop, {"indices": indices, **arrays}, notes)
