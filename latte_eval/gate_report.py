@@ -116,6 +116,11 @@ def look_record(look: Look) -> dict[str, Any]:
             "boundary": look.boundary, "degrees": f.degrees, "verdict": look.verdict}  # fmt: skip
 
 
+def to_outputs(verdict: Verdict) -> list[str]:
+    """`name=value` lines, as a GitHub step gives them to the steps after it."""
+    return [f"verdict={verdict.verdict}", f"clips={verdict.clips}"]
+
+
 def to_junit(verdict: Verdict) -> str:
     """One test case a rule: a regression fails, what could not be judged is an error."""
     counts = [each.verdict for each in verdict.judgements]

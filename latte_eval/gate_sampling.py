@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,11 @@ from latte_eval.extract import SHARD_CLIPS, Features, extract_shard, feature_key
 from latte_eval.gate import Judgement, Look, Verdict, conclude, differences, sampler_differences, short
 from latte_eval.gate_boundaries import rounds, spending_boundaries, student_boundary
 from latte_eval.gate_contrast import compare_features
+from latte_eval.gate_record import append_verdict, keep_real
 from latte_eval.gate_rules import Rule
 from latte_eval.measure import METRICS
 from latte_eval.metrics.detectors import Detector, open_detector
+from latte_eval.pipeline import detector_record, source_record
 from latte_eval.protocol import Protocol
 from latte_eval.reporter import Reporter
 from latte_eval.request import Request
@@ -62,16 +66,19 @@ class Baseline:
 def gate_checkpoint(plan: Plan, against: Path, rules: Sequence[Rule], reporter: Reporter | None = None) -> Verdict:
     """Sample a checkpoint as the accepted one was and compare the two, round by round.
 
-    No real clips are needed: their features stand beside the accepted result.
+    No real clips are needed: their features stand beside the accepted result. The run folder is left with the
+    verdict, the new clips' results and the features of both sides.
     Raises `UsageError`, `StoreError`, `CheckpointError`, `WeightsError` before anything is sampled.
     """
+    started = datetime.now(UTC), time.perf_counter()
     if world_size() > 1:
         raise UsageError("gate --ckpt runs in one process: measure with torchrun, then gate --results")
     reporter, accepted = reporter or Reporter(), read_accepted(against)
     baselines = [open_baseline(rule, newest(accepted, rule.metric, against)) for rule in rules]
     check_together(baselines)
     request = to_request(plan, baselines)
-    opened = open_model(request, baselines[0].result.protocol_fields["labels"])
+    run = RunFolder(request.run_folder)
+    opened = open_as_accepted(request, baselines[0].result)
     detectors = open_detectors(request, baselines)
     verdict = Verdict((), (opened.checkpoint.name, subject(baselines[0].result)), 0, budget_of(plan, baselines),
                       plan.confidence, {"protocol": baselines[0].result.protocol})  # fmt: skip
@@ -79,8 +86,11 @@ def gate_checkpoint(plan: Plan, against: Path, rules: Sequence[Rule], reporter: 
     if any(refusals):
         pairs = zip(rules, refusals, strict=True)
         judged = [Judgement(rule, "not comparable", sentences=tuple(reasons)) for rule, reasons in pairs if reasons]
-        return replace(verdict, judgements=tuple(judged))
-    return Sampling(verdict, baselines, detectors, request, opened, reporter).run()
+        verdict = replace(verdict, judgements=tuple(judged))
+    else:
+        verdict = Sampling(verdict, baselines, detectors, request, opened, run, *started, reporter).judge_all()
+    append_verdict(run.path, verdict)
+    return verdict
 
 
 def open_baseline(rule: Rule, line: Accepted) -> Baseline:
@@ -123,6 +133,16 @@ def to_request(plan: Plan, baselines: Sequence[Baseline]) -> Request:
     )  # fmt: skip
 
 
+def open_as_accepted(request: Request, result: Result) -> OpenedModel:
+    """The new checkpoint with the accepted settings; classes are drawn as often as the accepted real side had them."""
+    opened = open_model(request, result.protocol_fields["labels"])
+    frequencies = (result.sampler or {}).get("label_frequencies")
+    if not frequencies or opened.model.config.classes != len(frequencies):
+        return opened
+    settings = replace(opened.settings, label_mode="dataset", label_frequencies=tuple(frequencies))
+    return replace(opened, settings=settings)
+
+
 def open_detectors(request: Request, baselines: Sequence[Baseline]) -> dict[str, Detector]:
     """The accepted detector of every metric, each opened once."""
     names = {each.rule.metric: each.result.detector["name"] for each in baselines}
@@ -157,9 +177,12 @@ class Sampling:
     detectors: dict[str, Detector]
     request: Request
     opened: OpenedModel
+    run: RunFolder
+    started: datetime
+    clock: float  # time.perf_counter() at the start
     reporter: Reporter
 
-    def run(self) -> Verdict:
+    def judge_all(self) -> Verdict:
         """Rounds until every rule has an answer, one of them is broken, or the budget is used up."""
         counts, budget = rounds(self.verdict.budget), self.verdict.budget
         bounds = spending_boundaries([count / budget for count in counts], 1 - self.verdict.confidence)
@@ -170,7 +193,10 @@ class Sampling:
                 looks[baseline.rule].append(self.look(baseline, features, count, bound))
             if not list(self.open_rules(looks)) or any(each[-1].verdict == "regression" for each in looks.values()):
                 break
-        judged = tuple(self.judge(each, looks[each.rule], bounds[-1], features) for each in self.baselines)
+        results = [self.measure(each, features, looks[each.rule][-1].clips) for each in self.baselines]
+        self.leave(results)
+        pairs = zip(self.baselines, results, strict=True)
+        judged = tuple(self.judge(each, looks[each.rule], bounds[-1], result.value) for each, result in pairs)
         return replace(self.verdict, judgements=judged, clips=count)
 
     def open_rules(self, looks: dict[Rule, list[Look]]) -> Iterator[Baseline]:
@@ -182,16 +208,19 @@ class Sampling:
 
     def sample(self, count: int) -> dict[str, Features]:
         """Features of clips 0..count-1 by detector name; what the run folder holds is not sampled again."""
-        run, protocol = RunFolder(self.request.run_folder), self.baselines[0].result.protocol_fields
-        source = self.opened.source(count, self.request.device, self.reporter)
-        stored, detectors = StoredSource(source, tuple(protocol["fake_storage"])), unique(self.detectors)
-        folders = [run.path / "features" / feature_key(stored, each) for each in detectors]
+        source, detectors = self.source(count), unique(self.detectors)
+        folders = [self.run.path / "features" / feature_key(source, each) for each in detectors]
         held = [set(found.indices) if (found := read_shards(folder)) else set() for folder in folders]
         missing = [i for i in range(count) if not all(i in indices for indices in held)]
         with self.reporter.bar(f"{source.name}, to {count:,} clips", len(missing)) as advance:
             for start, stop in ranges(missing):
-                extract_shard(stored, detectors, run, start, stop, self.request.clips_at_once, advance)
+                extract_shard(source, detectors, self.run, start, stop, self.request.clips_at_once, advance)
         return {each.name: first_clips(folder, count) for each, folder in zip(detectors, folders, strict=True)}
+
+    def source(self, count: int) -> StoredSource:
+        """Clips 0..count-1 of the new checkpoint, stored as the accepted ones were."""
+        storage = self.baselines[0].result.protocol_fields["fake_storage"]
+        return StoredSource(self.opened.source(count, self.request.device, self.reporter), tuple(storage))
 
     def look(self, baseline: Baseline, features: dict[str, Features], count: int, bound: float) -> Look:
         """One comparison of the first `count` clips of both checkpoints."""
@@ -202,13 +231,34 @@ class Sampling:
             )
         return Look(count, finding, student_boundary(bound, finding.degrees))
 
-    def judge(self, baseline: Baseline, looks: list[Look], bound: float, features: dict[str, Features]) -> Judgement:
-        """The verdict of one rule, with both values at the clips of its last look."""
+    def measure(self, baseline: Baseline, features: dict[str, Features], count: int) -> Result:
+        """The new checkpoint's result at the clips that its rule needed, under the accepted protocol at that count."""
+        old, detector = baseline.result, self.detectors[baseline.rule.metric]
+        protocol = Protocol.from_dict(old.protocol_fields).replace(fake_clips=count)
+        fake = features[detector.name].first(count)
+        with self.reporter.bar(f"{old.metric} interval", None) as advance:
+            measured = METRICS[old.metric].measure(fake, baseline.real, True, lambda done, total: advance(1))
+        return Result(
+            metric=old.metric, protocol=protocol.id, protocol_sha256=protocol.sha256,
+            protocol_fields=protocol.to_dict(), fake=count, real=old.real,
+            fake_source=source_record(self.source(count), fake, self.request.seed), real_source=old.real_source,
+            checkpoint=self.opened.checkpoint_record(), detector=detector_record(detector),
+            sampler=self.opened.sampler_record(), seeds=[0, count - 1],
+            started=self.started.strftime("%Y-%m-%dT%H:%M:%SZ"), seconds=round(time.perf_counter() - self.clock, 3),
+            note=detector.note or None, **vars(measured),
+        )  # fmt: skip
+
+    def leave(self, results: Sequence[Result]) -> None:
+        """Results and the accepted real side, for a report of the run folder."""
+        for baseline in self.baselines:
+            keep_real(self.run, baseline.result, baseline.real)
+        self.run.append_results(results)
+
+    def judge(self, baseline: Baseline, looks: list[Look], bound: float, value: float) -> Judgement:
+        """The verdict of one rule, with the accepted value at the clips of its last look beside the new one."""
         metric, count = METRICS[baseline.rule.metric], looks[-1].clips
-        fakes = features[baseline.result.detector["name"]], baseline.fake
-        new, old = (metric.measure(each.first(count), baseline.real, False, lambda done, total: None).value
-                    for each in fakes)  # fmt: skip
-        return conclude(baseline.rule, looks, self.verdict.budget, bound, (new, old), self.notes(baseline, count))
+        old = metric.measure(baseline.fake.first(count), baseline.real, False, lambda done, total: None).value
+        return conclude(baseline.rule, looks, self.verdict.budget, bound, (value, old), self.notes(baseline, count))
 
     def notes(self, baseline: Baseline, count: int) -> list[str]:
         """What a person should know besides."""

@@ -1,4 +1,4 @@
-"""`gate`: pass or regression, and `gate accept`: a new baseline."""
+"""`gate`: pass or regression, `gate accept`: a new baseline, `gate init`: a workflow to start from."""
 
 from __future__ import annotations
 
@@ -58,12 +58,13 @@ class GateGroup(click.Group):
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")
 @click.option("--junit", type=FOLDER, metavar="FILE", help="Write JUnit XML.")
 @click.option("--summary", type=FOLDER, metavar="FILE", help="Append Markdown, such as to $GITHUB_STEP_SUMMARY.")
+@click.option("--outputs", type=FOLDER, metavar="FILE", help="Append verdict= and clips=, such as to $GITHUB_OUTPUT.")
 @quiet_option
 @click.pass_context
 def gate(
     ctx: click.Context, ckpt: str | None, results: Path | None, of: str | None, against: Path,
-    rules: tuple[str, ...], confidence: float, as_json: bool, junit: Path | None, summary: Path | None, quiet: bool,
-    **options: Any,
+    rules: tuple[str, ...], confidence: float, as_json: bool, junit: Path | None, summary: Path | None,
+    outputs: Path | None, quiet: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Is a checkpoint worse than the accepted one?
 
@@ -72,7 +73,7 @@ def gate(
     if ctx.invoked_subcommand:
         return
     verdict = judge(ckpt, results, of, against, rules, confidence, options, TerminalReporter(quiet))
-    write(verdict, as_json, junit, summary)
+    write(verdict, as_json, junit, summary, outputs)
     ctx.exit(verdict.exit_code)
 
 
@@ -82,6 +83,7 @@ def judge(
 ) -> Verdict:  # fmt: skip
     """The verdict on a checkpoint or on results."""
     from latte_eval.gate import check_confidence, gate_results
+    from latte_eval.gate_record import record_beside
     from latte_eval.gate_rules import parse_rules
     from latte_eval.gate_sampling import Plan, gate_checkpoint
 
@@ -90,18 +92,22 @@ def judge(
     if (ckpt is None) == (results is None):
         raise UsageError("give one of --ckpt CKPT and --results RUN")
     if results is not None:
-        return gate_results(results, against, rules, confidence, reporter, of)
+        verdict = gate_results(results, against, rules, confidence, reporter, of)
+        record_beside(results, verdict, reporter)
+        return verdict
     assert ckpt is not None
     most = options.pop("max_clips")
     options["device"] = resolved_device(options["device"])
     return gate_checkpoint(Plan(ckpt, most, confidence, options), against, rules, reporter)
 
 
-def write(verdict: Verdict, as_json: bool, junit: Path | None, summary: Path | None) -> None:
+def write(
+    verdict: Verdict, as_json: bool, junit: Path | None, summary: Path | None, outputs: Path | None
+) -> None:
     """The verdict on stdout and into the files that were asked for."""
     import json
 
-    from latte_eval.gate_report import to_annotations, to_junit, to_markdown, to_record, to_text
+    from latte_eval.gate_report import to_annotations, to_junit, to_markdown, to_outputs, to_record, to_text
     from latte_eval.store import append_lines, write_whole
 
     click.echo(json.dumps(to_record(verdict), allow_nan=False) if as_json else to_text(verdict))
@@ -111,6 +117,8 @@ def write(verdict: Verdict, as_json: bool, junit: Path | None, summary: Path | N
         write_whole(junit, to_junit(verdict).encode())
     if summary:
         append_lines(summary, [to_markdown(verdict)])
+    if outputs:
+        append_lines(outputs, to_outputs(verdict))
 
 
 @gate.command(epilog='Example: latte-eval gate accept run/ --into accepted.jsonl --why "step 40,000 looks right"')
@@ -130,4 +138,22 @@ def accept(
     for each in accept_run(result, into, check_why(why), metrics, who, of):
         kept = f"features in {into.parent / each.features['file']}" if each.features else (
             "NO features: the run folder lacks them, so later comparisons are between numbers alone")  # fmt: skip
-        click.echo(f"accepted {each.result.metric} {each.result.value:.2f} by {each.about['who']}; {kept}")
+        click.echo(f"accepted {each.result.metric} {each.result.value:.2f} at {each.result.fake:,} clips by "
+                   f"{each.about['who']}; {kept}")  # fmt: skip
+
+
+@gate.command(epilog="Example: latte-eval gate init --github")
+@click.option("--github", "host", flag_value="github", help="Write .github/workflows/latte-eval.yml.")
+@click.option("--gitlab", "host", flag_value="gitlab", help="Write .gitlab-ci.yml, or latte-eval.gitlab-ci.yml where "
+              "there is one.  [default: by what is here, else GitHub]")  # fmt: skip
+@click.option("--force", is_flag=True, help="Overwrite the workflow.")
+def init(host: str | None, force: bool) -> None:
+    """Write a CI workflow here, and accepted.jsonl to start from.
+
+    The first job gates the embedded demo checkpoint and passes on a machine without GPU; then change the checkpoint and
+    the rule in the workflow. An accepted.jsonl that is here already stays as it is.
+    """
+    from latte_eval.gate_init import init as init_here
+
+    for line in init_here(Path.cwd(), host, force):
+        click.echo(line)
