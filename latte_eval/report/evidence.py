@@ -20,6 +20,9 @@ from latte_eval.report.spectrum import spectrum
 # Clips of each side that are shown as they come.
 CHOSEN = 8
 
+# Of the best, the worst and those most like a copy.
+MATCHES = 3
+
 Advance = Callable[[int], None]
 
 
@@ -49,14 +52,16 @@ class Evidence:
     def frames(self) -> int:
         return Protocol.from_dict(self.evaluated.first.protocol_fields).frames
 
-    def pictures(self, side: str, rows: Sequence[int], captions: Sequence[str] | None = None) -> list[Picture | None]:
+    def pictures(self, side: str, rows: Sequence[int]) -> list[Picture | None]:
         """Pictures of these rows of the leading features."""
         features = self.both[0 if side == "fake" else 1] if self.both else None
         if features is None:
             return []
         indices = [features.indices[row] for row in rows]
-        said = captions or [clip_caption(features, row, side, self.class_names) for row in rows]
-        return self.album.pictures(self.evaluated.previews(side), indices, self.frames, side, said)
+        captions = [clip_caption(features, row, side, self.class_names) for row in rows]
+        videos = [f", of {features.groups[row]}" if side == "real" else "" for row in rows]
+        alts = [f"{text}{video}, {self.frames} frames" for text, video in zip(captions, videos, strict=True)]
+        return self.album.pictures(self.evaluated.previews(side), indices, self.frames, side, captions, alts)
 
 
 def gather(evaluated: Evaluated, album: Album) -> Evidence:
@@ -83,11 +88,10 @@ def class_names(benchmark: str) -> Sequence[str]:
 
 
 def clip_caption(features: Features, row: int, side: str, names: Sequence[str]) -> str:
-    """`fake 12, ApplyEyeMakeup`; a real clip says its video."""
+    """`fake 12, ApplyEyeMakeup`"""
     label = features.labels[row] if features.labels else None
     known = label is not None and label < len(names)
-    parts = [f"{side} {features.indices[row]}", *([names[label]] if known and label is not None else [])]
-    return ", ".join([*parts, *([features.groups[row]] if side == "real" else [])])
+    return f"{side} {features.indices[row]}" + (f", {names[label]}" if known and label is not None else "")
 
 
 def evidence_sections(evidence: Evidence, advance: Advance) -> Iterator[Section]:
@@ -136,7 +140,7 @@ def absent_section(evidence: Evidence) -> Section:
 def counts_section(evidence: Evidence) -> Section | None:
     """Each metric against the number of clips."""
     results = evidence.evaluated.results
-    found = [clip_counts(results[metric], *sides, name=f"counts-{metric}") for metric, sides in evidence.sides.items()]
+    found = [clip_counts(results[metric], *sides, name=f"chart-counts-{metric}") for metric, sides in evidence.sides.items()]
     if not found:
         return None
     said = tuple(dict.fromkeys(sentence for each in found for sentence in each.sentences()))
@@ -146,7 +150,7 @@ def counts_section(evidence: Evidence) -> Section | None:
 def spectrum_section(evidence: Evidence) -> Section | None:
     """Of each Fréchet distance, what it is made of."""
     found = [
-        spectrum(fake, real, f"spectrum-{metric}")
+        spectrum(fake, real, f"chart-spectrum-{metric}")
         for metric, (fake, real) in evidence.sides.items()
         if metric in ("fvd", "fid") and real is not None
     ]
@@ -160,11 +164,11 @@ def neighbour_section(evidence: Evidence) -> Section | None:
     """Best and worst clips, and those that a copy would look like, each beside its nearest real clips."""
     if not evidence.both:
         return None
-    found = neighbours(*evidence.both)
+    found = neighbours(*evidence.both, "chart-neighbours")
     rows = [
         *match_rows(evidence, "Best", found.best),
         *match_rows(evidence, "Worst", found.worst),
-        *match_rows(evidence, "Nearest to a real clip for its surroundings: does it copy?", found.suspicious),
+        *match_rows(evidence, "Most like a copy", found.suspicious),
     ]
     return Section("neighbours", "Nearest real clips", tuple(found.sentences()), neighbour_figures(found), tuple(rows))
 
@@ -176,23 +180,27 @@ def neighbour_figures(found: Neighbours) -> tuple[Figure, Figure]:
 
 def match_rows(evidence: Evidence, title: str, matches: Sequence[Match]) -> list[Row]:
     """A row of pictures a match: the fake clip, then the real ones nearest to it. None without pictures."""
-    rows = []
-    for place, match in enumerate(matches[:3]):
-        fake = evidence.pictures("fake", [match.row])
-        real = evidence.pictures("real", match.real_rows)
-        pictures = shown([*fake, *real])
-        if pictures:
-            distance = ", ".join(f"{each:.3g}" for each in match.distances)
-            text = f"Fake clip {match.index}; its nearest real clips lie at {distance}."
-            rows.append(Row(f"{title}, {place + 1}", pictures, text))
-    return rows
+    found = [
+        (match, shown([*evidence.pictures("fake", [match.row]), *evidence.pictures("real", match.real_rows)]))
+        for match in matches[:MATCHES]
+    ]
+    rows = [(match, pictures) for match, pictures in found if pictures]
+    return [Row(f"{title}, {place}", pictures, match_text(match)) for place, (match, pictures) in enumerate(rows, 1)]
+
+
+def match_text(match: Match) -> str:
+    """How near a fake clip lies to the real ones beside it."""
+    text = f"Fake {match.index} lies {match.distances[0]:.3g} from real {match.real_indices[0]}"
+    if match.ratio is None:
+        return f"{text}."
+    return f"{text}, {match.ratio:.2f} times as far as the nearest other real video does."
 
 
 def class_section(evidence: Evidence) -> Section | None:
     """Each class on its own, where both sides have classes."""
     if not evidence.both:
         return None
-    found = classes(*evidence.both, evidence.class_names)
+    found = classes(*evidence.both, evidence.class_names, "chart-classes")
     return Section("classes", "By class", tuple(found.sentences()), (figure(found),)) if found else None
 
 
@@ -200,5 +208,5 @@ def scatter_section(evidence: Evidence) -> Section | None:
     """Real and fake in the plane of their two principal axes."""
     if not evidence.both:
         return None
-    found = scatter(*evidence.both)
+    found = scatter(*evidence.both, "chart-scatter")
     return Section("scatter", "Features of real and fake clips", tuple(found.sentences()), (figure(found),))

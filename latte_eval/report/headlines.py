@@ -15,6 +15,9 @@ from latte_eval.result import Result
 
 OWN_METHODS = ("Latte+IMG", "Latte")
 
+# What a row of a table begins with that is the page's own.
+OWN_MARK = "▶"
+
 
 @dataclass(frozen=True)
 class Headline:
@@ -119,7 +122,7 @@ def baseline_table(result: Result) -> Table | None:
         {"method": name, "value": value, "source": "published"} for name, value in values.items()
     ]
     own: dict[str, Cell] = {
-        "method": f"▶ {subject(result)}",
+        "method": f"{OWN_MARK} {subject(result)}",
         "value": result.value,
         "source": "measured here",
         "interval": (result.interval[0], result.interval[1]) if result.interval else None,
@@ -158,14 +161,11 @@ def outside_notes(result: Result) -> list[str]:
 
 def yardstick_table(result: Result) -> Table:
     """The rows of `fvd --ckpt demo`, whose order must come out right."""
-    rows: list[dict[str, Cell]] = [
-        {"method": row["row"], "value": row["fvd"], "interval": tuple(row["interval"]) if row["interval"] else None}
-        for row in result.details["table"]
-    ]
+    rows: list[dict[str, Cell]] = [yardstick_row(row, result) for row in result.details["table"]]
     headings = {
         "method": Heading("What is measured"),
-        "value": Heading("FVD (demo)"),
-        "interval": Heading("95 % interval"),
+        "value": Heading("FVD (demo)", ".3g"),
+        "interval": Heading("95 % interval", ".3g"),
     }
     return Table(
         "yardsticks",
@@ -174,3 +174,10 @@ def yardstick_table(result: Result) -> Table:
         rows,
         ["The order is the point; the numbers mean nothing elsewhere."],
     )
+
+
+def yardstick_row(row: dict[str, Any], result: Result) -> dict[str, Cell]:
+    """One yardstick; the result's own row is marked."""
+    own = f"{OWN_MARK} " if row["fvd"] == result.value else ""
+    interval = (row["interval"][0], row["interval"][1]) if row["interval"] else None
+    return {"method": own + row["row"], "value": row["fvd"], "interval": interval}

@@ -45,10 +45,12 @@ def over_time_section(
     figures = [Figure(None, to_page_table(table, pages))]
     said = [f"{len(entries):,} result{'s' if len(entries) > 1 else ''} under {protocol} with {detector}."]
     if len(distinct) > 1:
-        drawn = to_curve(entries, accepted, name)
+        drawn = to_curve(entries, accepted, f"chart-{name}")
         figures.insert(0, Figure(drawn.chart()))
         said += drawn.sentences()
-    return Section(name, f"{metric.upper()} over checkpoints", tuple(said), tuple(figures))
+    fields = entries[0].result.protocol_fields
+    of = fields["stem"] if fields["benchmark"] in ("none", "shapes") else f"{fields['benchmark']}, {fields['stem']}"
+    return Section(name, f"{metric.upper()} over checkpoints ({of})", tuple(said), tuple(figures))
 
 
 def newest_rows(table: Table) -> Table:

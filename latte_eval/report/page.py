@@ -12,10 +12,8 @@ import jinja2
 
 from latte_eval import __version__
 from latte_eval.baselines.table import Table, is_numeric, to_texts
-from latte_eval.report.headlines import Headline
+from latte_eval.report.headlines import OWN_MARK, Headline
 from latte_eval.report.pictures import Row
-
-OWN_MARK = "▶"
 
 
 @dataclass(frozen=True)

@@ -64,13 +64,14 @@ class Album:
         return Picture(side, src, shown, width // shown, height, caption, alt)
 
     def pictures(
-        self, previews: Previews | None, indices: Sequence[int], frames: int, side: str, captions: Sequence[str]
-    ) -> list[Picture | None]:
+        self, previews: Previews | None, indices: Sequence[int], frames: int, side: str,
+        captions: Sequence[str], alts: Sequence[str],
+    ) -> list[Picture | None]:  # fmt: skip
         """Pictures of these clips; None for each whose preview was not kept."""
         strips = previews.read(indices) if previews else {}
         return [
-            self.add(strips[i], frames, side, caption, f"{side} clip {i}, {frames} frames") if i in strips else None
-            for i, caption in zip(indices, captions, strict=True)
+            self.add(strips[i], frames, side, caption, alt) if i in strips else None
+            for i, caption, alt in zip(indices, captions, alts, strict=True)
         ]
 
 
