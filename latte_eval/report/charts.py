@@ -29,7 +29,7 @@ STYLE: Any = {
     "axes.spines.top": False, "axes.spines.right": False, "grid.color": RULE, "grid.linewidth": 0.6,
     "xtick.color": MUTED, "xtick.labelcolor": INK, "ytick.color": MUTED, "ytick.labelcolor": INK,
     "lines.linewidth": 1.5, "lines.markersize": 4.5, "figure.constrained_layout.use": True,
-    "axes.formatter.use_mathtext": False, "axes.formatter.limits": (-4, 6),
+    "axes.formatter.use_mathtext": False, "axes.formatter.useoffset": False, "axes.formatter.limits": (-4, 6),
 }  # fmt: skip
 
 SVG = "http://www.w3.org/2000/svg"
@@ -71,6 +71,11 @@ def draw(
     return to_inline(text.getvalue(), name, title, description)
 
 
+def legend(figure: Any, columns: int = 2) -> None:
+    """What the marks mean, above the drawing: inside it would sooner or later cover something."""
+    figure.legend(loc="outside upper left", ncols=columns, columnspacing=1.4)
+
+
 def to_inline(svg: str, name: str, title: str, description: str) -> str:
     """An SVG file of matplotlib as an element of a page."""
     root = ElementTree.fromstring(FORBIDDEN.sub("?", svg))
@@ -80,6 +85,7 @@ def to_inline(svg: str, name: str, title: str, description: str) -> str:
         drop_children(element)
     for element in root.iter():
         tidy(element)
+    for element in root.iter():
         share_style(element)
     rename_ids(root, name)
     box = root.attrib["viewBox"]
@@ -95,12 +101,13 @@ def to_inline(svg: str, name: str, title: str, description: str) -> str:
 
 
 def drop_children(element: ElementTree.Element) -> None:
-    """Without metadata, without a style sheet (it would hold for the whole page), without empty space."""
+    """Without metadata, without a style sheet (it would hold for the whole page), without what is not seen."""
     for child in list(element):
-        if child.tag.rpartition("}")[2] in ("metadata", "style"):
+        unseen = child.attrib.get("style") == "fill: none"
+        if unseen or child.tag.rpartition("}")[2] in ("metadata", "style"):
             element.remove(child)
         child.tail = None
-    if len(element):
+    if element.tag != "text":
         element.text = None
 
 
@@ -110,6 +117,8 @@ def tidy(element: ElementTree.Element) -> None:
         if key in element.attrib:
             short = LONG_NUMBER.sub(lambda found: f"{float(found.group()):.2f}", element.attrib[key])
             element.attrib[key] = " ".join(short.split())
+    if element.attrib.get("transform", "").startswith("rotate(-0 "):
+        del element.attrib["transform"]
     if "style" in element.attrib:
         rules = [rule.strip() for rule in element.attrib["style"].split(";")]
         kept = [to_variables(rule) for rule in rules if rule and not rule.startswith("font-family")]

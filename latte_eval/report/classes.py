@@ -20,6 +20,9 @@ WORST, BEST = 10, 5
 FEWEST_CLIPS = 5
 NAME_LENGTH = 20
 
+# Classes that a sentence names.
+NAMED = 3
+
 
 @dataclass(frozen=True)
 class ClassDistance:
@@ -109,16 +112,34 @@ def rank_sentences(found: Classes) -> list[str]:
     if not measured:
         return [f"No class has {FEWEST_CLIPS} clips on both sides: nothing can be said about single classes."]
     worst, best = measured[0], measured[-1]
-    said = f"The worst of {len(measured)} classes is {worst.name} at {number(worst.value or 0)}"
-    return [f"{said}, the best {best.name} at {number(best.value or 0)}." if len(measured) > 1 else f"{said}."]
+    said = f"{worst.name} is worst at {number(worst.value or 0)}"
+    if len(measured) == 1:
+        return [f"{said}; it is the only class with {FEWEST_CLIPS} clips on both sides."]
+    head = f"Of {len(measured)} classes {said}, {best.name} best at {number(best.value or 0)}."
+    return [head, *sure_sentences(measured)]
+
+
+def sure_sentences(measured: Sequence[ClassDistance]) -> list[str]:
+    """What the intervals allow to say."""
+    bounds = [each.interval for each in measured if each.interval]
+    if not bounds or not measured[0].interval:
+        return ["With fewer than four source videos a class there are no intervals: the order is not sure."]
+    alike = sum(high >= measured[0].interval[0] for _, high in bounds) - 1
+    apart = sum(low > 0 for low, _ in bounds)
+    order = f"the intervals of {alike} others reach into that of the worst" if alike else "the worst stands apart"
+    return [
+        f"{apart} of {len(bounds)} differ from their real clips beyond chance (the interval starts above 0, as it does "
+        f"for about 1 in 40 by chance); {order}."
+    ]
 
 
 def missing_sentences(found: Classes) -> list[str]:
     """Classes that could not be measured."""
     lacking = [each for each in found.classes if each.value is None]
-    names = join_words([each.name for each in lacking[:3]])
-    more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
-    return [f"Fewer than {FEWEST_CLIPS} clips on a side: {names}{more}."] if lacking else []
+    names = join_words([each.name for each in lacking])
+    if len(lacking) > NAMED:
+        names = f"{', '.join(each.name for each in lacking[:NAMED])} and {len(lacking) - NAMED} more"
+    return [f"Not measured, with fewer than {FEWEST_CLIPS} clips on a side: {names}."] if lacking else []
 
 
 def classes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,22 +12,25 @@ from latte_eval.baselines.table import Cell, Heading, Table
 from latte_eval.extract import Features
 from latte_eval.measure import METRICS, Progress, feature_rows
 from latte_eval.metrics import kernel_distance_subsets
+from latte_eval.metrics.estimate import Steps
 from latte_eval.metrics.groups import group_places, row_groups
-from latte_eval.report.charts import FAKE, MUTED, SERIES, draw, number, percent, spec_for
+from latte_eval.report.charts import FAKE, MUTED, SERIES, draw, legend, number, percent, spec_for
 from latte_eval.report.rows import take
 from latte_eval.result import Result
 
-# Sizes are N/2, N/4 ... N/32; a part has at least so many clips.
-HALVINGS, FEWEST_CLIPS = 5, 4
+FRECHET, KERNEL = ("fvd", "fid"), ("kvd", "kid")
 
-# An Inception Score over 10 splits needs several clips a split to say anything.
-FEWEST_SCORED = 40
+# Sizes are N/2, N/4 ... N/32; a part has at least so many clips, more where a score has 10 splits.
+HALVINGS, FEWEST_CLIPS, FEWEST_SCORED = 5, 4, 40
 
-# Parts measured at one size, fewer where that would take more than about so many multiplications in all.
-DRAWS, BUDGET = 5, 6e12
+# Parts measured at one size: fewer where they would take more than so many multiplications, but two.
+DRAWS, FEWEST_DRAWS, BUDGET = 5, 2, 5e11
 
 # KID of a part: subsets instead of the 100 of the full value.
 KID_SUBSETS = 5
+
+# With no more source videos than so many times the dimensions the bias of a Fréchet distance is no multiple of 1 / N.
+FULL_RANK = 1.2
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,8 @@ class Size:
     """Values at one number of clips.
 
     Attributes:
-        clips, real_clips: of each side, the mean over the draws; real_clips is 0 without a real side.
-        values: one a draw.
+        clips, real_clips: of each side, the mean over the parts; real_clips is 0 without a real side.
+        values: one a part.
     """
 
     clips: float
@@ -47,6 +50,20 @@ class Size:
     def mean(self) -> float:
         return float(np.mean(self.values))
 
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """Lowest and highest; None of a single value."""
+        return (min(self.values), max(self.values)) if len(self.values) > 1 else None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """level + slope / clips, through the sizes of at least `clips` clips."""
+
+    level: float
+    slope: float
+    clips: float
+
 
 @dataclass(frozen=True)
 class ClipCounts:
@@ -56,14 +73,13 @@ class ClipCounts:
         name: of the chart.
         result: of all clips; it says whether a corrected value is known.
         sizes: ascending.
-        fit: (a, b) of a + b / clips through the means, where the corrected value is known and enough sizes have more
-            clips than a feature row has dimensions; else None.
+        fit: of a Fréchet distance whose corrected value is known, where three sizes have enough clips; else None.
     """
 
     name: str
     result: Result
     sizes: list[Size]
-    fit: tuple[float, float] | None
+    fit: Fit | None
 
     @property
     def corrected(self) -> dict[str, Any] | None:
@@ -81,69 +97,106 @@ class ClipCounts:
 
     def paint(self, figure: Any) -> None:
         axes = figure.subplots()
-        colour = SERIES[FAKE]
-        clips, means = [each.clips for each in self.sizes], [each.mean for each in self.sizes]
-        axes.plot(clips, means, color=colour, marker="s", label="mean of the parts", zorder=3)
-        for each in self.sizes:
-            axes.vlines(each.clips, min(each.values), max(each.values), color=colour, linewidth=1.2)
-        if self.fit:
-            a, b = self.fit
-            places = np.geomspace(clips[0], 2 * clips[-1], 60)
-            axes.plot(places, a + b / places, color=MUTED, linestyle=(0, (4, 2)), linewidth=1.1, label="a + b/clips")
-        if self.corrected:
-            level = self.corrected["value"]
-            axes.axhspan(*self.corrected["interval"], color=SERIES[2], alpha=0.18, linewidth=0)
-            axes.axhline(level, color=SERIES[2], linewidth=1.2, label="endlessly many clips")
-        axes.set(xscale="log", xlabel="clips a side", ylabel=self.result.metric.upper())
+        self.paint_level(axes)
+        self.paint_sizes(axes)
+        clips = [each.clips for each in self.sizes]
+        axes.set(xscale="log", xlabel=self.xlabel, ylabel=self.result.metric.upper())
         axes.set_xticks(clips, [f"{each:,.0f}" for each in clips])
         axes.minorticks_off()
-        axes.legend()
+        axes.margins(x=0.09)
+        if axes.get_ylim()[0] > 0:
+            axes.set_ylim(bottom=0)
+        legend(figure)
+
+    @property
+    def xlabel(self) -> str:
+        """What is counted: sides of different sizes are cut down in proportion."""
+        last = self.sizes[-1]
+        return "clips a side" if last.clips == last.real_clips else "fake clips" if last.real_clips else "clips"
+
+    def paint_sizes(self, axes: Any) -> None:
+        """Means as squares, what the parts gave or the interval as bars, the last value as text."""
+        colour, last = SERIES[FAKE], self.sizes[-1]
+        clips, means = [each.clips for each in self.sizes], [each.mean for each in self.sizes]
+        axes.plot(clips, means, color=colour, marker="s", label="mean of the parts", zorder=3)
+        for each in self.sizes[:-1]:
+            axes.vlines(each.clips, *(each.range or (each.mean, each.mean)), color=colour, linewidth=1.2)
+        if self.result.interval:
+            axes.vlines(last.clips, *self.result.interval, color=colour, linewidth=1.2)
+        place = last.clips, max(last.mean, *(self.result.interval or (last.mean,)))
+        axes.annotate(number(last.mean), place, xytext=(0, 5), textcoords="offset points", ha="center")
+
+    def paint_level(self, axes: Any) -> None:
+        """The corrected value with its interval, and the way there."""
+        if self.corrected:
+            low, high = self.corrected["interval"]
+            axes.axhspan(low, high, color=SERIES[2], alpha=0.22, linewidth=0)
+            axes.axhline(self.corrected["value"], color=SERIES[2], linewidth=1.3, label="endlessly many clips")
+        if self.fit:
+            places = np.geomspace(self.fit.clips, 4 * self.sizes[-1].clips, 50)
+            axes.plot(places, self.fit.level + self.fit.slope / places, color=MUTED, linestyle=(0, (3, 1.5)),
+                      linewidth=1.1, label="fit of a + b / clips", zorder=4)  # fmt: skip
 
     def table(self) -> Table:
-        """Every size with its mean and range."""
+        """Every size with its mean and range, and endlessly many clips where they are known."""
         spec = spec_for([value for each in self.sizes for value in each.values])
         headings = {
-            "clips": Heading("Fake clips", ",.0f"), "real": Heading("Real clips", ",.0f"), "draws": Heading("Parts"),
-            "mean": Heading("Mean", spec), "range": Heading("Range", spec),
+            "clips": Heading("Fake clips"), "real": Heading("Real clips"), "parts": Heading("Parts"),
+            "mean": Heading(self.result.metric.upper(), spec), "range": Heading("Lowest and highest", spec),
+            "interval": Heading("95 % interval", spec),
         }  # fmt: skip
-        if not self.result.real:
-            del headings["real"]
         rows: list[dict[str, Cell]] = [
-            {"clips": each.clips, "real": each.real_clips, "draws": len(each.values), "mean": each.mean,
-             "range": (min(each.values), max(each.values)) if len(each.values) > 1 else None}
+            {"clips": round(each.clips), "real": round(each.real_clips), "parts": len(each.values), "mean": each.mean,
+             "range": each.range}
             for each in self.sizes
         ]  # fmt: skip
-        return Table(self.name, self.title, headings, rows)
+        if self.result.interval:
+            rows[-1]["interval"] = (self.result.interval[0], self.result.interval[1])
+        if self.corrected:
+            low, high = self.corrected["interval"]
+            rows.append({"clips": "endlessly many", "mean": self.corrected["value"], "interval": (low, high)})
+        kept = {key: head for key, head in headings.items() if any(row.get(key) for row in rows)}
+        return Table(self.name, self.title, kept, rows)
 
     def sentences(self) -> list[str]:
         """What it shows, in words."""
-        return [trend_sentence(self), limit_sentence(self)]
+        return [*trend_sentences(self), *limit_sentences(self)]
 
 
-def trend_sentence(found: ClipCounts) -> str:
-    """How the value changes with the number of clips."""
-    name, first, last = found.result.metric.upper(), found.sizes[0], found.sizes[-1]
+def trend_sentences(found: ClipCounts) -> list[str]:
+    """How the value changes with the number of clips, and why."""
+    metric, first, last = found.result.metric, found.sizes[0], found.sizes[-1]
     if len(found.sizes) == 1:
-        return f"{last.clips:,.0f} clips are too few to show how {name} changes with their number."
+        return [f"{last.clips:,.0f} clips are too few to show how {metric.upper()} changes with their number."]
     half = found.sizes[-2]
     change = last.mean / half.mean - 1 if half.mean > 0 else 0.0
     step = f", {percent(abs(change))} {'less' if change < 0 else 'more'} than with half of them" if change else ""
-    return (
-        f"{name} is {number(first.mean)} on average with {first.clips:,.0f} clips and {number(last.mean)} with all "
-        f"{last.clips:,.0f}{step}. Compare values of equal numbers of clips only."
+    head = (
+        f"{metric.upper()} is {number(first.mean)} on average with {first.clips:,.0f} clips and {number(last.mean)} "
+        f"with all {last.clips:,.0f}{step}."
     )
+    return [head, why(metric)]
 
 
-def limit_sentence(found: ClipCounts) -> str:
+def why(metric: str) -> str:
+    """What the number of clips does to a value."""
+    if metric in FRECHET:
+        return "A Fréchet distance of few clips is too high: compare values of equal numbers of clips only."
+    if metric in KERNEL:
+        return "A kernel distance has no bias: more clips bring less scatter, not a lower value."
+    return "An Inception Score of few clips is off by more than its spread: compare values of equal numbers only."
+
+
+def limit_sentences(found: ClipCounts) -> list[str]:
     """Where it would end."""
     if found.corrected:
         low, high = found.corrected["interval"]
-        return (
-            f"With endlessly many clips it would be {number(found.corrected['value'])}, between {number(low)} and "
-            f"{number(high)} at 95 % confidence."
-        )
-    reason = (found.result.corrected or {}).get("unidentified") or "this run has no estimate of its bias"
-    return f"Where it would end with endlessly many clips is not drawn: {reason}."
+        value = number(found.corrected["value"])
+        return [f"With endlessly many clips it would be {value}, between {number(low)} and {number(high)} (95 %)."]
+    if found.result.metric not in FRECHET:
+        return []
+    reason = (found.result.corrected or {}).get("unidentified") or "this result was measured without an interval"
+    return [f"Where it would end with endlessly many clips is not drawn: {reason}."]
 
 
 def clip_counts(
@@ -154,7 +207,7 @@ def clip_counts(
     seed: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> ClipCounts:
-    """The metric of `result` on parts of its clips.
+    """The metric of `result` on parts of its clips; `fake` and `real` are the features that it was measured on.
 
     Both sides are dealt into 2, 4 ... 32 parts, whole source videos together, and a few parts are measured at each
     number: cut down on one side only, a distance keeps the bias of the other (Chong and Forsyth 2020, arXiv
@@ -162,31 +215,42 @@ def clip_counts(
     """
     sides = [fake] if real is None else [fake, real]
     plan = list(planned(result.metric, sides))
-    total, done = sum(draws for _, draws in plan), 0
-    sizes = []
-    for parts, draws in plan:
-        dealt = [row_groups(side.groups, group_places(side.groups, parts, "part", parts, seed)) for side in sides]
-        values, counts = [], []
-        for part in range(draws):
-            cut = [take(side, np.flatnonzero(labels == part)) for side, labels in zip(sides, dealt, strict=True)]
-            values.append(measure_part(result.metric, *cut))
-            counts.append([len(side) for side in cut])
-            done += 1
-            progress(done, total)
-        means = np.mean(counts, axis=0)
-        sizes.append(Size(float(means[0]), float(means[1]) if real is not None else 0.0, values))
+    step = Steps(progress, sum(draws for _, draws in plan))
+    sizes = [measure_parts(result.metric, sides, parts, draws, seed, step) for parts, draws in plan]
     sizes.append(Size(len(fake), len(real) if real is not None else 0, [result.value]))
-    return ClipCounts(name, result, sizes, fitted(result, sizes, fake))
+    return ClipCounts(name, result, sizes, fitted(result, sizes, sides))
+
+
+def measure_parts(
+    metric: str, sides: Sequence[Features], parts: int, draws: int, seed: int, step: Callable[[], None]
+) -> Size:
+    """The first `draws` of so many parts; `step` after each."""
+    dealt = [row_groups(side.groups, group_places(side.groups, parts, "part", parts, seed)) for side in sides]
+    values, counts = [], []
+    for part in range(draws):
+        cut = [take(side, np.flatnonzero(labels == part)) for side, labels in zip(sides, dealt, strict=True)]
+        values.append(measure_part(metric, *cut))
+        counts.append([len(side) for side in cut])
+        step()
+    means = [float(each) for each in np.mean(counts, axis=0)]
+    return Size(means[0], means[1] if len(means) > 1 else 0.0, values)
+
+
+def measure_part(metric: str, fake: Features, real: Features | None = None) -> float:
+    """The metric of some of the clips, without its interval."""
+    if metric == "kid" and real is not None:
+        return kernel_distance_subsets(feature_rows(real)[0], feature_rows(fake)[0], subsets=KID_SUBSETS)[0]
+    return METRICS[metric].measure(fake, real, False, lambda done, total: None).value
 
 
 def planned(metric: str, sides: Sequence[Features]) -> Iterator[tuple[int, int]]:
     """Numbers of parts, the most first, and how many of them to measure."""
-    least = max(FEWEST_CLIPS, FEWEST_SCORED if metric == "is" else 0)
+    least = FEWEST_SCORED if metric == "is" else FEWEST_CLIPS
+    videos = min(len(set(side.groups)) for side in sides)
     for parts in (2**power for power in range(HALVINGS, 0, -1)):
-        videos = min(len(set(side.groups)) for side in sides)
-        clips = min(smallest_part(side.groups, parts) for side in sides) if videos >= parts else 0
-        if clips >= least:
-            yield parts, int(max(1, min(DRAWS, parts, BUDGET / HALVINGS // work(sides, parts))))
+        if videos >= parts and min(smallest_part(side.groups, parts) for side in sides) >= least:
+            affordable = BUDGET / work(sides, parts) if metric in FRECHET else DRAWS
+            yield parts, min(parts, DRAWS, max(FEWEST_DRAWS, int(affordable)))
 
 
 def smallest_part(groups: Sequence[str], parts: int) -> int:
@@ -195,32 +259,22 @@ def smallest_part(groups: Sequence[str], parts: int) -> int:
 
 
 def work(sides: Sequence[Features], parts: int) -> float:
-    """About how many multiplications one part takes: products of its rows, and a decomposition."""
-    shapes = [side.outputs["features"].shape for side in sides if "features" in side.outputs]
-    rows = sum(float(np.prod(shape[:-1])) for shape in shapes) / parts
-    return sum(2 * rows * shape[-1] ** 2 + 15 * shape[-1] ** 3 for shape in shapes[:1]) or 1.0
+    """About how many multiplications a Fréchet distance of one part takes: its moments and one decomposition."""
+    shapes = [side.outputs["features"].shape for side in sides]
+    rows, dimensions = sum(float(np.prod(shape[:-1])) for shape in shapes) / parts, shapes[0][-1]
+    return rows * dimensions**2 + 10 * min(rows, dimensions) ** 2 * dimensions
 
 
-def measure_part(metric: str, fake: Features, real: Features | None = None) -> float:
-    """The metric of some of the clips, without its interval."""
-    if metric == "kid" and real is not None:
-        rows = [feature_rows(side)[0] for side in (real, fake)]
-        return kernel_distance_subsets(rows[0], rows[1], subsets=KID_SUBSETS)[0]
-    return METRICS[metric].measure(fake, real, False, lambda done, total: None).value
-
-
-def fitted(result: Result, sizes: Sequence[Size], fake: Features) -> tuple[float, float] | None:
-    """a and b of a + b / clips by least squares, as the sizes allow it.
-
-    With fewer clips than dimensions the bias of a Fréchet distance is no multiple of 1 / clips.
-    """
+def fitted(result: Result, sizes: Sequence[Size], sides: Sequence[Features]) -> Fit | None:
+    """Least squares through the sizes that allow it."""
     corrected = result.corrected
-    if not corrected or "unidentified" in corrected:
+    if not corrected or "unidentified" in corrected or result.metric not in FRECHET:
         return None
-    frechet = result.metric in ("fvd", "fid")
-    least = 1.2 * fake.outputs["features"].shape[-1] if frechet else 0
-    used = [each for each in sizes if each.clips > least]
+    shares = [len(set(side.groups)) / len(side) for side in sides]
+    least = FULL_RANK * sides[0].outputs["features"].shape[-1]
+    counts = [(each, (each.clips, each.real_clips)) for each in sizes]
+    used = [each for each, clips in counts if min(n * share for n, share in zip(clips, shares, strict=True)) > least]
     if len(used) < 3:
         return None
     slope, level = np.polyfit([1 / each.clips for each in used], [each.mean for each in used], 1)
-    return float(level), float(slope)
+    return Fit(float(level), float(slope), used[0].clips)

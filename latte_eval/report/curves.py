@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from latte_eval.baselines.table import Cell, Heading, Table
-from latte_eval.report.charts import FAKE, INK, MUTED, SERIES, draw, number, spec_for
+from latte_eval.report.charts import FAKE, HEIGHT, MUTED, SERIES, draw, join_words, legend, number, shorten, spec_for
 
-# More points than these are thinned: in the drawing to the lowest and highest of neighbours, in the table to the ends.
+# Points of a chart and rows of its table; more are thinned.
 DRAWN, LISTED = 300, 40
+
+# Up to so many points are marked, and their intervals drawn as bars; else as a band.
+MARKED = 40
+
+# A level further off the values than so many times their range is named, not drawn.
+FAR = 1.5
+LABEL_LENGTH, LEVELS_NAMED = 44, 3
+
+# Published levels that are drawn, those nearest to the newest value; each has its own dashes.
+DASHES = ((4, 1.5), (1, 1.5), (6, 1.5, 1, 1.5), (2, 3))
 
 
 @dataclass(frozen=True)
@@ -30,24 +41,35 @@ class Point:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
 
 @dataclass(frozen=True)
 class Reference:
-    """A value to stand beside, drawn as a level."""
+    """A value to stand beside, drawn as a level.
+
+    Attributes:
+        label: whose it is, such as `Latte, published` or `accepted 2026-11-21`.
+        value: the metric.
+        accepted: it is the accepted value of this project, not a published one.
+    """
 
     label: str
     value: float
+    accepted: bool = False
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Values of one metric under one protocol by one detector, by x.
+    """Values of one metric under one protocol by one detector.
 
     Attributes:
         name: of the chart.
         metric: its name.
         better: `lower` or `higher`.
-        points: ascending in x.
+        points: ascending in x, at least one.
         references: levels to compare with.
         xlabel: what x is.
         times: x are seconds since 1970.
@@ -58,53 +80,161 @@ class Curve:
     better: str
     points: list[Point]
     references: list[Reference]
-    xlabel: str = "iteration"
-    times: bool = False
+    xlabel: str
+    times: bool
+
+    @property
+    def title(self) -> str:
+        return f"{self.metric.upper()} over {self.xlabel}"
+
+    @property
+    def best(self) -> Point:
+        """The first of the best values."""
+        return (min if self.better == "lower" else max)(self.points, key=lambda each: each.value)
+
+    @property
+    def levels(self) -> list[Reference]:
+        """References that are drawn: not too far off, and of the published ones those nearest to the newest value."""
+        bounds = [bound for each in self.points for bound in (each.value, *(each.interval or ()))]
+        low, high = min(bounds), max(bounds)
+        room = FAR * max(high - low, 0.25 * abs(high))
+        near = [each for each in self.references if low - room <= each.value <= high + room]
+        published = [each for each in near if not each.accepted]
+        published.sort(key=lambda each: abs(each.value - self.points[-1].value))
+        kept = [each for each in near if each.accepted or each in published[: len(DASHES)]]
+        return sorted(kept, key=lambda each: (not each.accepted, each.value))
 
     def chart(self) -> str:
         """A line with intervals, and the levels."""
-        title = f"{self.metric.upper()} over {self.xlabel}"
-        return draw(self.name, title, " ".join(self.sentences()), self.paint)
+        height = HEIGHT + 0.18 * len(self.levels)
+        return draw(self.name, self.title, " ".join(self.sentences()), self.paint, height=height)
 
     def paint(self, figure: Any) -> None:
         axes, shown = figure.subplots(), thinned(self.points, DRAWN)
-        xs = [each.x for each in shown]
-        axes.plot(xs, [each.value for each in shown], color=SERIES[FAKE], marker="s" if len(shown) <= 40 else None)
-        for each in shown:
-            if each.low is not None and each.high is not None:
-                axes.vlines(each.x, each.low, each.high, color=SERIES[FAKE], linewidth=1)
-        for reference in self.references:
-            axes.axhline(reference.value, color=MUTED, linewidth=1, linestyle=(0, (4, 2)))
-            axes.annotate(reference.label, (1, reference.value), xycoords=("axes fraction", "data"), ha="right",
-                          va="bottom", fontsize=8, color=INK)  # fmt: skip
-        axes.set(xlabel=self.xlabel, ylabel=f"{self.metric.upper()} ({self.better} is better)")
+        xs = [self.place(each) for each in shown]
+        marker = "s" if len(shown) <= MARKED else None
+        axes.plot(xs, [each.value for each in shown], color=SERIES[FAKE], marker=marker, zorder=3)
+        paint_intervals(axes, xs, shown)
+        dashes = iter(DASHES)
+        for level in self.levels:
+            paint_level(axes, level, "-" if level.accepted else (0, next(dashes)))
+        paint_ticks(axes, self)
+        if self.levels:
+            legend(figure, columns=1)
+
+    def place(self, point: Point) -> Any:
+        """Where a point stands: a number, or a date."""
+        return datetime.fromtimestamp(point.x, UTC) if self.times else point.x
 
     def table(self) -> Table:
-        """The points; of many the first, the best and the last."""
-        listed = self.points
+        """The points; of many the best, and the newest."""
+        listed = self.points if len(self.points) <= LISTED else self.points[-LISTED:]
+        listed = listed if self.best in listed else [self.best, *listed]
         spec = spec_for([each.value for each in self.points])
         headings = {
-            "label": Heading("What"), "x": Heading(self.xlabel.capitalize(), ",.0f"),
+            "label": Heading("Value of"), "x": Heading(self.xlabel.capitalize(), ",.2f"),
             "value": Heading(self.metric.upper(), spec), "interval": Heading("95 % interval", spec),
         }  # fmt: skip
         rows: list[dict[str, Cell]] = [
-            {"label": each.label, "x": each.x, "value": each.value,
-             "interval": None if each.low is None or each.high is None else (each.low, each.high)}
+            {"label": each.label, "x": self.cell(each), "value": each.value, "interval": each.interval}
             for each in listed
-        ]  # fmt: skip
-        return Table(self.name, f"{self.metric.upper()} over {self.xlabel}", headings, rows)
+        ]
+        rows += [{"label": each.label, "value": each.value} for each in self.references]
+        left = len(self.points) - len(listed)
+        notes = [f"The best and the newest of {len(self.points):,} values are listed."] if left else []
+        return Table(self.name, self.title, headings, rows, notes)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every x is a whole number."""
+        return all(float(each.x).is_integer() for each in self.points)
+
+    def cell(self, point: Point) -> Cell:
+        """x in a table."""
+        if self.times:
+            return f"{datetime.fromtimestamp(point.x, UTC):%Y-%m-%d %H:%M}"
+        return int(point.x) if self.whole else point.x
 
     def sentences(self) -> list[str]:
         """What it shows, in words."""
-        last = self.points[-1]
-        return [f"The last value is {number(last.value)} ({last.label})."]
+        return [*last_sentences(self), *level_sentences(self), *thinned_sentence(self)]
+
+
+def paint_intervals(axes: Any, xs: Sequence[Any], shown: Sequence[Point]) -> None:
+    """Bars of few points, a band of many."""
+    known = [(x, each.interval) for x, each in zip(xs, shown, strict=True) if each.interval]
+    if len(shown) <= MARKED:
+        for x, bounds in known:
+            axes.vlines(x, *bounds, color=SERIES[FAKE], linewidth=1.1)
+    elif known:
+        lows, highs = zip(*(bounds for _, bounds in known), strict=True)
+        axes.fill_between([x for x, _ in known], lows, highs, color=SERIES[FAKE], alpha=0.25, linewidth=0)
+
+
+def paint_level(axes: Any, level: Reference, style: Any) -> None:
+    """A line across, named above the chart."""
+    label = f"{shorten(level.label, LABEL_LENGTH)}, {number(level.value)}"
+    axes.axhline(level.value, color=SERIES[2] if level.accepted else MUTED, linewidth=1.2, linestyle=style, label=label)
+
+
+def paint_ticks(axes: Any, curve: Curve) -> None:
+    """Dates, or iterations in thousands or millions."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    arrow = "lower" if curve.better == "lower" else "higher"
+    axes.set(xlabel=curve.xlabel, ylabel=f"{curve.metric.upper()} ({arrow} is better)")
+    if curve.times:
+        locator = AutoDateLocator(maxticks=5)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        return
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=curve.whole))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: short_number(x)))
+
+
+def short_number(value: float) -> str:
+    """`250k`, `1.5M`: long numbers of neighbouring ticks would touch."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= 10 * size or (abs(value) >= size and value % (size / 10) == 0):
+            return f"{value / size:,g}{letter}"
+    return f"{value:,g}"
+
+
+def last_sentences(curve: Curve) -> list[str]:
+    """The newest value beside the best and the one before it."""
+    last, best = curve.points[-1], curve.best
+    bounds = f", 95 % interval {number(last.interval[0])} to {number(last.interval[1])}" if last.interval else ""
+    head = f"{curve.metric.upper()} of {last.label} is {number(last.value)}{bounds}"
+    if len(curve.points) == 1:
+        return [f"{head}; it is the only value so far."]
+    if best.value == last.value:
+        return [f"{head}: the best of {len(curve.points):,} values."]
+    said = f"{head}; the best of {len(curve.points):,} values is {number(best.value)} ({best.label})"
+    if last.interval and last.interval[0] <= best.value <= last.interval[1]:
+        return [f"{said}, which lies within that interval: which of them is better is not sure."]
+    return [f"{said}."]
+
+
+def level_sentences(curve: Curve) -> list[str]:
+    """The accepted value, and the references that are not drawn."""
+    said = [f"{each.label}: {number(each.value)}." for each in curve.references if each.accepted]
+    hidden = [f"{each.label}, {number(each.value)}" for each in curve.references if each not in curve.levels]
+    more = [f"{len(hidden) - LEVELS_NAMED} more"] if len(hidden) > LEVELS_NAMED else []
+    return [*said, *([f"Not drawn: {join_words(hidden[:LEVELS_NAMED] + more)}."] if hidden else [])]
+
+
+def thinned_sentence(curve: Curve) -> list[str]:
+    if len(curve.points) <= DRAWN:
+        return []
+    return [f"Of {len(curve.points):,} values the lowest and highest of neighbours are drawn."]
 
 
 def thinned(points: Sequence[Point], most: int) -> list[Point]:
-    """At most about so many points: the lowest and the highest of neighbours, and both ends."""
+    """At most so many points: the lowest and the highest of neighbours, and both ends."""
     if len(points) <= most:
         return list(points)
-    step = -(-len(points) // (most // 2))
+    step = -(-len(points) // (most // 2 - 1))
     kept = {0, len(points) - 1}
     for start in range(0, len(points), step):
         block = range(start, min(start + step, len(points)))
@@ -121,5 +251,5 @@ def curve(
     times: bool = False,
     name: str = "curve",
 ) -> Curve:
-    """Points in order of x."""
+    """At least one point, in any order."""
     return Curve(name, metric, better, sorted(points, key=lambda each: each.x), list(references), xlabel, times)

@@ -11,13 +11,13 @@ import numpy as np
 from latte_eval.baselines.table import Cell, Heading, Table
 from latte_eval.extract import Features
 from latte_eval.metrics import nearest, nearest_within
-from latte_eval.report.charts import FAKE, MUTED, REAL, SERIES, draw, number, percent, spec_for
+from latte_eval.report.charts import FAKE, MUTED, REAL, SERIES, draw, legend, number, percent, spec_for
 from latte_eval.report.rows import clip_rows
 
 # Clips of each list, and real neighbours of each clip.
 LISTED, NEIGHBOURS = 6, 3
 
-# The share of real clips that lie nearer to another real video than the threshold of "suspiciously near".
+# The share of real clips that have another real video as near as what counts as suspiciously near.
 NEAR = 0.05
 
 # So many real clips resolve that share.
@@ -71,8 +71,19 @@ class Neighbours:
 
     @property
     def near_share(self) -> float | None:
-        """The share of generated clips nearer than the threshold to a real one: 5 % is what real videos show."""
-        return None if self.threshold is None else float((self.fake_distances < self.threshold).mean())
+        """The share of generated clips within the threshold of a real one."""
+        return None if self.threshold is None else float((self.fake_distances <= self.threshold).mean())
+
+    @property
+    def real_near_share(self) -> float:
+        """The same of real clips: 5 %, or more where many are equal."""
+        return float((self.real_distances <= (self.threshold or 0)).mean()) if len(self.real_distances) else NEAR
+
+    @property
+    def chance_share(self) -> float:
+        """What the share may come to by chance if both sides are alike: two standard errors of the difference more."""
+        share, counts = self.real_near_share, (len(self.fake_distances), max(1, len(self.real_distances)))
+        return share + 2 * float(np.sqrt(share * (1 - share) * sum(1 / count for count in counts)))
 
     def chart(self) -> str:
         """How many clips lie within a distance of a real one: generated clips and real ones."""
@@ -81,8 +92,8 @@ class Neighbours:
     def paint(self, figure: Any) -> None:
         axes = figure.subplots()
         for distances, side, style, label in (
-            (self.real_distances, REAL, (0, (5, 2)), "real, to another real video"),
-            (self.fake_distances, FAKE, "-", "fake, to a real clip"),
+            (self.real_distances, REAL, (0, (5, 2)), "real clips, to another real video"),
+            (self.fake_distances, FAKE, "-", "fake clips, to a real one"),
         ):
             if len(distances):
                 places = np.linspace(0, 1, min(len(distances), DRAWN))
@@ -91,7 +102,7 @@ class Neighbours:
         if self.threshold is not None:
             axes.axvline(self.threshold, color=MUTED, linewidth=0.8, linestyle=":")
         axes.set(xlabel="distance in feature space", ylabel="clips within it, %", ylim=(0, 103))
-        axes.legend(loc="lower right")
+        legend(figure)
 
     def table(self) -> Table:
         """Quantiles of both distances."""
@@ -127,7 +138,7 @@ class Neighbours:
 
     def sentences(self) -> list[str]:
         """What it shows, in words."""
-        return [*distance_sentences(self), copy_sentence(self), LIMITS]
+        return [*distance_sentences(self), *copy_sentence(self), *closest_sentence(self), LIMITS]
 
 
 LIMITS = "Distances are those of the detector's features, not of pixels: look at the clips before you call one a copy."
@@ -148,13 +159,29 @@ def distance_sentences(found: Neighbours) -> list[str]:
     ]
 
 
-def copy_sentence(found: Neighbours) -> str:
+def copy_sentence(found: Neighbours) -> list[str]:
     """Whether generated clips lie closer to real ones than real ones to each other."""
     share, threshold = found.near_share, found.threshold
-    if share is None:
-        return (f"Whether it copies cannot be told from the distances of {len(found.real_distances):,} real clips; it "
-                f"takes {FEWEST_REAL}.")  # fmt: skip
-    return f"{percent(share)} of the generated clips are nearer than {number(threshold or 0)}."
+    if share is None or threshold is None:
+        return [f"Whether it copies cannot be told from the distances of {len(found.real_distances):,} real clips; it "
+                f"takes {FEWEST_REAL}."]  # fmt: skip
+    head = (f"{percent(share)} of the generated clips have a real one within {number(threshold)} (dotted); of the real "
+            f"clips {percent(found.real_near_share)} have another real video that near")  # fmt: skip
+    if share > found.chance_share:
+        return [f"{head}, and chance would give up to {percent(found.chance_share)}: the model copies some clips, or "
+                "its clips vary too little and crowd where real ones are dense."]  # fmt: skip
+    return [f"{head}: no sign of copying."]
+
+
+def closest_sentence(found: Neighbours) -> list[str]:
+    """The clip that looks most like a copy."""
+    first = found.suspicious[0]
+    if first.ratio is None:
+        return []
+    if first.distances[0] == 0:
+        return [f"Generated clip {first.index} has the very features of real clip {first.real_indices[0]}: a copy."]
+    return [f"Most like a copy is generated clip {first.index}: its distance to real clip {first.real_indices[0]} is "
+            f"{first.ratio:.2g} times that clip's distance to the nearest other real video."]  # fmt: skip
 
 
 def neighbours(

@@ -12,8 +12,8 @@ from latte_eval.extract import Features
 
 def clip_rows(features: Features) -> np.ndarray:  # [N, D] or [N, T, D] -> [N, D] float64
     """One row a clip: of an image detector the mean over the frames."""
-    array = features.outputs["features"].astype(np.float64)
-    return array if array.ndim == 2 else array.mean(axis=1)
+    array = features.outputs["features"]
+    return array.astype(np.float64) if array.ndim == 2 else array.mean(axis=1, dtype=np.float64)
 
 
 def take(features: Features, rows: Sequence[int] | np.ndarray) -> Features:

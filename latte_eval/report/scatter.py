@@ -9,10 +9,11 @@ import numpy as np
 
 from latte_eval.baselines.table import Cell, Heading, Table
 from latte_eval.extract import Features
-from latte_eval.report.charts import FAKE, MARKS, REAL, SERIES, draw, number, percent, spec_for
+from latte_eval.report.charts import FAKE, REAL, SERIES, draw, legend, percent, spec_for
 from latte_eval.report.rows import clip_rows
 from latte_eval.seeding import numpy_generator
 
+# Clips drawn of each side.
 DRAWN = 1000
 
 
@@ -36,18 +37,20 @@ class Scatter:
     seed: int
 
     def chart(self) -> str:
-        """At most 1,000 clips of each side, circles and squares."""
+        """At most 1,000 clips of each side: circles are real, crosses are fake."""
         return draw(self.name, "Real and fake clips on two axes", " ".join(self.sentences()), self.paint, height=3.4)
 
     def paint(self, figure: Any) -> None:
         axes = figure.subplots()
-        for side, places, label in ((REAL, self.real, "real"), (FAKE, self.fake, "fake")):
+        sides = (REAL, self.real, "real", "o", 1.0), (FAKE, self.fake, "fake", "x", 1.2)
+        for side, places, label, mark, size in sides:
             shown = places[chosen(len(places), self.seed, label)]
-            axes.plot(*shown.T, MARKS[side], color=SERIES[side], label=label, markersize=3, alpha=0.55,
-                      markerfacecolor=SERIES[side] if side == FAKE else "none", markeredgewidth=0.7)  # fmt: skip
+            size *= 4.5 if len(shown) <= 150 else 3
+            axes.plot(*shown.T, mark, color=SERIES[side], label=label, markersize=size, markerfacecolor="none",
+                      markeredgewidth=0.8, alpha=0.75)  # fmt: skip
         first, second = (percent(share) for share in self.shares)
         axes.set(xlabel=f"first axis, {first} of the variance", ylabel=f"second axis, {second}")
-        axes.legend(loc="best", markerscale=1.8)
+        legend(figure)
 
     def table(self) -> Table:
         """Mean and spread of both sides on each axis."""
@@ -65,16 +68,28 @@ class Scatter:
 
     def sentences(self) -> list[str]:
         """What it shows, in words."""
-        return [axes_sentence(self), *map(self.axis_sentence, range(2)), *drawn_sentence(self)]
-
-    def axis_sentence(self, axis: int) -> str:
-        real, fake = self.real[:, axis], self.fake[:, axis]
-        return f"Axis {axis + 1}: the mean of the fake clips is {number(float(fake.mean() - real.mean()))} off."
+        return [axes_sentence(self), gap_sentence(self), spread_sentence(self), *drawn_sentence(self)]
 
 
 def axes_sentence(found: Scatter) -> str:
     share = percent(sum(found.shares))
-    return f"The two axes hold {share} of the variance: clouds may overlap here and differ elsewhere."
+    return f"The two axes hold {share} of the variance. Clouds that overlap here may differ elsewhere."
+
+
+def gap_sentence(found: Scatter) -> str:
+    """How much of the gap between the means is seen."""
+    if found.gap_share is None:
+        return "The means of both sides are equal."
+    return f"They show {percent(found.gap_share)} of the squared distance between the means of both sides."
+
+
+def spread_sentence(found: Scatter) -> str:
+    """Spread of the fake side beside the real one, on both axes."""
+    fake, real = found.fake.std(axis=0), found.real.std(axis=0)
+    if not (real > 0).all():
+        return "The real clips do not vary along both axes."
+    along, across = (f"{ratio:.2g}" for ratio in fake / real)
+    return f"Fake clips spread {along} times as wide as real ones on the first axis, {across} times on the second."
 
 
 def drawn_sentence(found: Scatter) -> list[str]:

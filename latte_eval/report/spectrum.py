@@ -12,7 +12,7 @@ from latte_eval.baselines.table import Cell, Heading, Table
 from latte_eval.extract import Features
 from latte_eval.measure import feature_rows
 from latte_eval.metrics import Displacement, frechet_displacement
-from latte_eval.report.charts import FAKE, INK, MUTED, SERIES, draw, join_words, number, percent, spec_for
+from latte_eval.report.charts import FAKE, MUTED, SERIES, draw, join_words, legend, number, percent, spec_for
 from latte_eval.report.rows import clip_rows
 
 BARS = 12
@@ -84,6 +84,7 @@ class Spectrum:
         bars, line = figure.subplots(2, 1, height_ratios=(3, 2))
         self.paint_bars(bars)
         self.paint_line(line)
+        legend(figure)
 
     def paint_bars(self, axes: Any) -> None:
         found = self.displacement
@@ -96,7 +97,6 @@ class Spectrum:
         axes.set_xlim(0.3, max(len(places), 3) + 0.7)
         axes.set_xticks(places)
         axes.grid(visible=False, axis="x")
-        axes.legend(loc="upper right")
 
     def paint_line(self, axes: Any) -> None:
         total = np.cumsum(self.displacement.values)
@@ -107,7 +107,6 @@ class Spectrum:
         axes.set(xlabel="first directions together", ylabel="share, %", ylim=(0, 103), xscale="log")
         axes.set_yticks([0, 50, 90])
         axes.xaxis.set_major_formatter("{x:,.0f}")
-        axes.tick_params(axis="both", labelcolor=INK)
 
     def table(self) -> Table:
         """The leading directions, and all of them together."""
@@ -164,7 +163,7 @@ def part_sentence(found: Displacement) -> str:
 def chance_sentence(chance: float | None) -> str:
     if chance is None:
         return "How far means lie apart by chance cannot be told from one source video."
-    return f"Means of so many clips lie {number(chance)} apart by chance alone."
+    return f"Means of two sets of so many clips lie {number(chance)} apart by chance alone, even of one population."
 
 
 def leading_sentence(found: Displacement) -> str:
@@ -180,9 +179,10 @@ def direction_sentence(first: Direction) -> str:
     if first.real_spread == 0:
         return f"Along the first direction real clips are all alike; fake ones lie {number(first.gap)} off."
     off, width = first.gap / first.real_spread, first.fake_spread / first.real_spread
+    wide = "as wide as" if 0.95 < width < 1.05 else f"{width:.2g} times as wide as"
     return (
-        f"Along the first direction fake clips lie {off:.2g} real standard deviations to one side "
-        f"and spread {width:.2g} times as wide as real ones."
+        f"Along the first direction the fake side lies {off:.2g} real standard deviations off and spreads {wide} "
+        "the real one."
     )
 
 
@@ -201,21 +201,29 @@ def spectrum(fake: Features, real: Features, name: str = "spectrum") -> Spectrum
     """
     (fake_rows, _), (real_rows, _) = feature_rows(fake), feature_rows(real)
     found = frechet_displacement(real_rows, fake_rows)
-    directions = [describe(found, i, fake, real) for i in range(min(NAMED, len(found.values)))]
+    directions = described(found, fake, real)
     return Spectrum(name, found, directions, chance_apart(fake, real), min(len(fake_rows), len(real_rows)))
 
 
-def describe(found: Displacement, i: int, fake: Features, real: Features) -> Direction:
-    """Direction i with the clips at its ends."""
-    direction = found.directions[i]
-    places = [feature_rows(side)[0] @ direction for side in (fake, real)]
-    centre = float(places[1].mean())
-    clips = [clip_rows(side) @ direction - centre for side in (fake, real)]
-    return Direction(
-        value=float(found.values[i]), mean_value=float(found.mean_values[i]), gap=float(places[0].mean()) - centre,
-        fake_spread=float(places[0].std()), real_spread=float(places[1].std()),
-        fake_ends=ends(clips[0], fake), real_ends=ends(clips[1], real),
-    )  # fmt: skip
+def described(found: Displacement, fake: Features, real: Features) -> list[Direction]:
+    """The first directions with the clips at their ends."""
+    fake_places, real_places = (places_along(found, feature_rows(side)[0]) for side in (fake, real))
+    fake_clips, real_clips = (places_along(found, clip_rows(side)) for side in (fake, real))
+    centres = real_places.mean(axis=0)
+    return [
+        Direction(
+            value=float(found.values[i]), mean_value=float(found.mean_values[i]),
+            gap=float(fake_places[:, i].mean() - centre),
+            fake_spread=float(fake_places[:, i].std()), real_spread=float(real_places[:, i].std()),
+            fake_ends=ends(fake_clips[:, i] - centre, fake), real_ends=ends(real_clips[:, i] - centre, real),
+        )
+        for i, centre in enumerate(centres)
+    ]  # fmt: skip
+
+
+def places_along(found: Displacement, rows: np.ndarray) -> np.ndarray:  # [N, D] -> [N, 3]
+    """Rows on the first directions, in the precision of the rows: a float64 copy of all frames would be large."""
+    return rows @ found.directions[:NAMED].T.astype(rows.dtype)
 
 
 def ends(places: np.ndarray, features: Features) -> tuple[list[End], list[End]]:
