@@ -74,7 +74,9 @@ class OpenedModel:
     def checkpoint_record(self) -> dict[str, Any]:
         """What a result says about its checkpoint."""
         c = self.checkpoint
-        return {"name": c.name, "sha256": c.sha256, "weights": c.weights, "iteration": c.iteration,
+        # Checkpoints of a training run lie in one folder: its name tells runs apart whose files are called alike.
+        run = c.path.parent.name if c.name == c.path.name else None
+        return {"name": c.name, "run": run, "sha256": c.sha256, "weights": c.weights, "iteration": c.iteration,
                 "frames": self.model.config.frames, "size": self.frame_size}  # fmt: skip
 
     def sampler_record(self) -> dict[str, Any]:

@@ -140,7 +140,9 @@ def absent_section(evidence: Evidence) -> Section:
 def counts_section(evidence: Evidence) -> Section | None:
     """Each metric against the number of clips."""
     results = evidence.evaluated.results
-    found = [clip_counts(results[metric], *sides, name=f"chart-counts-{metric}") for metric, sides in evidence.sides.items()]
+    found = [
+        clip_counts(results[metric], *sides, name=f"chart-counts-{metric}") for metric, sides in evidence.sides.items()
+    ]
     if not found:
         return None
     said = tuple(dict.fromkeys(sentence for each in found for sentence in each.sentences()))

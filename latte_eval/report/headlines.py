@@ -118,36 +118,22 @@ def baseline_table(result: Result) -> Table | None:
     if not values:
         return None
     reasons = why_not(result)
-    rows: list[dict[str, Cell]] = [
-        {"method": name, "value": value, "source": "published"} for name, value in values.items()
-    ]
-    own: dict[str, Cell] = {
-        "method": f"{OWN_MARK} {subject(result)}",
-        "value": result.value,
-        "source": "measured here",
-        "interval": (result.interval[0], result.interval[1]) if result.interval else None,
-    }
-    rows = sorted(
-        [*rows, *([] if reasons else [own])],
-        key=lambda row: float(row["value"]),  # type: ignore[arg-type]
-        reverse=result.better == "higher",
-    )
-    notes = [f"The measured row stands apart, at the end, because {'; '.join(reasons)}."] if reasons else []
-    return Table(
-        "baselines",
-        f"{result.metric.upper()} on {result.protocol_fields['benchmark']}",
-        BASELINE_HEADINGS,
-        rows + ([own] if reasons else []),
-        notes + outside_notes(result),
-    )
+    published = [(float(value), {"method": name, "value": value}) for name, value in values.items()]
+    among = [*published, *([] if reasons else [(result.value, own_row(result))])]
+    rows = [row for _, row in sorted(among, key=lambda pair: pair[0], reverse=result.better == "higher")]
+    apart = [f"The measured row stands apart, at the end, because {'; '.join(reasons)}."] if reasons else []
+    title = f"{result.metric.upper()} on {result.protocol_fields['benchmark']}: published, and {OWN_MARK} measured here"
+    rows += [own_row(result)] if reasons else []
+    return Table("baselines", title, BASELINE_HEADINGS, rows, [*apart, *outside_notes(result)])
 
 
-BASELINE_HEADINGS = {
-    "method": Heading("Method"),
-    "value": Heading("Value"),
-    "interval": Heading("95 % interval"),
-    "source": Heading("Source"),
-}
+def own_row(result: Result) -> dict[str, Cell]:
+    """The measured row."""
+    interval = (result.interval[0], result.interval[1]) if result.interval else None
+    return {"method": f"{OWN_MARK} {subject(result)}", "value": result.value, "interval": interval}
+
+
+BASELINE_HEADINGS = {"method": Heading("Method"), "value": Heading("Value"), "interval": Heading("95 % interval")}
 
 
 def outside_notes(result: Result) -> list[str]:
