@@ -73,11 +73,17 @@ def to_curve(entries: Sequence[Entry], accepted: Sequence[Entry], name: str) -> 
     )
     points = [to_point(entry, place) for entry, place in zip(entries, places, strict=True)]
     result = entries[-1].result
-    references = [Reference(f"accepted {entry.about['when'][:10]}", entry.result.value) for entry in accepted[-1:]]
+    references = [accepted_level(entry) for entry in accepted[-1:]]
     if published_rows(result) and not why_not(result):
         rows = published_rows(result)
         references += [Reference(f"{row}, published", float(rows[row])) for row in OWN_METHODS if row in rows]
     return curve(result.metric, result.better, points, references, "time" if times else "iteration", times, name)
+
+
+def accepted_level(entry: Entry) -> Reference:
+    """The accepted value, with its day where that is known."""
+    day = entry.about.get("when", entry.result.started)[:10]
+    return Reference(f"accepted {day}", entry.result.value, accepted=True)
 
 
 def to_point(entry: Entry, place: float) -> Point:
