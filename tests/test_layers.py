@@ -119,6 +119,11 @@ def test_the_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
         assert (relative if relative.startswith("latte_eval") else f"latte_eval/{relative}") in held
     assert {"latte_eval/py.typed", "latte_eval/baselines/published.toml"} <= held
     assert {f"latte_eval/benchmarks/shapes/{name}.pt" for name in ("demo", "demo_early")} <= held
+    data = [path for top in ("benchmarks/shapes/accepted*", "latte_eval/templates/*") for path in ROOT.glob(top)]
+    data += list(ROOT.glob("benchmarks/shapes/accepted.features/*"))
+    names = {path.relative_to(ROOT).as_posix() for path in data if path.is_file()}
+    assert len(names) >= 4
+    assert {name if name.startswith("latte_eval") else f"latte_eval/{name}" for name in names} <= held
     assert {name.split("/")[0] for name in held} == {"latte_eval"}
 
 
