@@ -52,6 +52,17 @@ def subject(result: Result) -> str:
     return str((result.checkpoint or result.fake_source)["name"])
 
 
+def training_run(result: Result) -> str | None:
+    """The folder of a checkpoint, which a training run fills; None where it is not known."""
+    return (result.checkpoint or {}).get("run")
+
+
+def full_name(result: Result) -> str:
+    """A checkpoint with its folder: files of several training runs are called alike."""
+    run = training_run(result)
+    return f"{run}/{subject(result)}" if run else subject(result)
+
+
 def reasons_not_comparable(result: Result, protocol: Protocol) -> list[str]:
     """Why a result cannot stand beside a number measured under `protocol`; empty where it can.
 

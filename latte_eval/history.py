@@ -9,7 +9,7 @@ from typing import Any
 
 from latte_eval.accepted import parse_line
 from latte_eval.baselines.table import ARROWS, Cell, Heading, Table
-from latte_eval.compare import subject
+from latte_eval.compare import full_name
 from latte_eval.errors import StoreError, UsageError
 from latte_eval.result import Result
 
@@ -99,7 +99,7 @@ def history_row(entry: Entry) -> dict[str, Cell]:
     r, about = entry.result, entry.about
     commit = about.get("commit") or (r.code or {}).get("commit")
     return {
-        "when": r.started, "checkpoint": subject(r), "iteration": (r.checkpoint or {}).get("iteration"),
+        "when": r.started, "checkpoint": full_name(r), "iteration": (r.checkpoint or {}).get("iteration"),
         "value": r.value, "interval": (r.interval[0], r.interval[1]) if r.interval else None, "clips": r.fake,
         "accepted": f"{about['when']} by {about['who']}" if {"when", "who"} <= set(about) else None,
         "why": about.get("why"), "commit": commit[:12] if commit else None, "file": str(entry.file),

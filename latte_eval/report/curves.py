@@ -8,7 +8,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from latte_eval.baselines.table import Cell, Heading, Table
-from latte_eval.report.charts import FAKE, HEIGHT, MUTED, SERIES, draw, join_words, legend, number, shorten, spec_for
+from latte_eval.report.charts import (
+    FAKE,
+    HEIGHT,
+    MARKS,
+    MUTED,
+    SERIES,
+    draw,
+    join_words,
+    legend,
+    number,
+    shorten,
+    spec_for,
+)
 
 # Points of a chart and rows of its table; more are thinned.
 DRAWN, LISTED = 300, 40
@@ -33,6 +45,7 @@ class Point:
         x: iteration, or seconds since 1970.
         value: the metric.
         low, high: its interval; None without one.
+        run: the training run that it is a checkpoint of; points of one run make one line.
     """
 
     label: str
@@ -40,6 +53,7 @@ class Point:
     value: float
     low: float | None = None
     high: float | None = None
+    run: str | None = None
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -104,23 +118,43 @@ class Curve:
         kept = [each for each in near if each.accepted or each in published[: len(DASHES)]]
         return sorted(kept, key=lambda each: (not each.accepted, each.value))
 
+    @property
+    def runs(self) -> dict[str | None, list[Point]]:
+        """The points of each training run, the run of the newest point first."""
+        names = dict.fromkeys(each.run for each in reversed(self.points))
+        return {name: [each for each in self.points if each.run == name] for name in names}
+
+    @property
+    def named_runs(self) -> int:
+        """Lines that a legend tells apart; 0 where there is one line, or more than there are colours."""
+        return len(self.runs) if 1 < len(self.runs) <= len(SERIES) else 0
+
     def chart(self) -> str:
-        """A line with intervals, and the levels."""
-        height = HEIGHT + 0.18 * len(self.levels)
+        """A line a run with intervals, and the levels."""
+        height = HEIGHT + 0.18 * (len(self.levels) + self.named_runs)
         return draw(self.name, self.title, " ".join(self.sentences()), self.paint, height=height)
 
     def paint(self, figure: Any) -> None:
-        axes, shown = figure.subplots(), thinned(self.points, DRAWN)
-        xs = [self.place(each) for each in shown]
-        marker = "s" if len(shown) <= MARKED else None
-        axes.plot(xs, [each.value for each in shown], color=SERIES[FAKE], marker=marker, zorder=3)
-        paint_intervals(axes, xs, shown)
+        axes = figure.subplots()
+        for order, (run, points) in enumerate(self.runs.items()):
+            place = (FAKE + order) % len(SERIES) if self.named_runs else FAKE
+            self.paint_run(axes, run, thinned(points, max(4, DRAWN // len(self.runs))), place)
         dashes = iter(DASHES)
         for level in self.levels:
             paint_level(axes, level, "-" if level.accepted else (0, next(dashes)))
         paint_ticks(axes, self)
-        if self.levels:
+        if self.levels or self.named_runs:
             legend(figure, columns=1)
+
+    def paint_run(self, axes: Any, run: str | None, shown: Sequence[Point], place: int) -> None:
+        """One line. Of more runs than there are colours each is thin, and intervals are left to the table."""
+        xs, crowd = [self.place(each) for each in shown], len(self.runs) > len(SERIES)
+        label = shorten(str(run), LABEL_LENGTH) if self.named_runs else None
+        axes.plot(xs, [each.value for each in shown], color=SERIES[place], label=label, zorder=3,
+                  marker=MARKS[place] if len(shown) <= MARKED and not crowd else None,
+                  **({"linewidth": 0.8, "alpha": 0.7} if crowd else {}))  # fmt: skip
+        if not crowd:
+            paint_intervals(axes, xs, shown, SERIES[place])
 
     def place(self, point: Point) -> Any:
         """Where a point stands: a number, or a date."""
@@ -157,18 +191,18 @@ class Curve:
 
     def sentences(self) -> list[str]:
         """What it shows, in words."""
-        return [*last_sentences(self), *level_sentences(self), *thinned_sentence(self)]
+        return [*last_sentences(self), *run_sentence(self), *level_sentences(self), *thinned_sentence(self)]
 
 
-def paint_intervals(axes: Any, xs: Sequence[Any], shown: Sequence[Point]) -> None:
+def paint_intervals(axes: Any, xs: Sequence[Any], shown: Sequence[Point], colour: str) -> None:
     """Bars of few points, a band of many."""
     known = [(x, each.interval) for x, each in zip(xs, shown, strict=True) if each.interval]
     if len(shown) <= MARKED:
         for x, bounds in known:
-            axes.vlines(x, *bounds, color=SERIES[FAKE], linewidth=1.1)
+            axes.vlines(x, *bounds, color=colour, linewidth=1.1)
     elif known:
         lows, highs = zip(*(bounds for _, bounds in known), strict=True)
-        axes.fill_between([x for x, _ in known], lows, highs, color=SERIES[FAKE], alpha=0.25, linewidth=0)
+        axes.fill_between([x for x, _ in known], lows, highs, color=colour, alpha=0.25, linewidth=0)
 
 
 def paint_level(axes: Any, level: Reference, style: Any) -> None:
@@ -214,6 +248,11 @@ def last_sentences(curve: Curve) -> list[str]:
     if last.interval and last.interval[0] <= best.value <= last.interval[1]:
         return [f"{said}, which lies within that interval: which of them is better is not sure."]
     return [f"{said}."]
+
+
+def run_sentence(curve: Curve) -> list[str]:
+    """How many lines there are."""
+    return [f"{len(curve.runs)} training runs are drawn over each other."] if len(curve.runs) > 1 else []
 
 
 def level_sentences(curve: Curve) -> list[str]:

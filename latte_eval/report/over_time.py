@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from latte_eval.baselines.table import Heading, Table
-from latte_eval.compare import subject
+from latte_eval.compare import full_name, training_run
 from latte_eval.history import Entry, history_tables
 from latte_eval.report.curves import Curve, Point, Reference, curve
 from latte_eval.report.headlines import OWN_METHODS, published_rows, why_not
@@ -39,7 +39,7 @@ def over_time_section(
 ) -> Section:
     """Values of one metric under one protocol, oldest first."""
     metric, protocol, detector = entries[0].key
-    distinct = {(subject(entry.result), entry.result.value) for entry in entries}
+    distinct = {(full_name(entry.result), entry.result.value) for entry in entries}
     table = newest_rows(history_tables(entries)[0])
     pages = [(links or {}).get(str(row["checkpoint"])) for row in table.rows]
     figures = [Figure(None, to_page_table(table, pages))]
@@ -88,7 +88,7 @@ def accepted_level(entry: Entry) -> Reference:
 
 def to_point(entry: Entry, place: float) -> Point:
     low, high = entry.result.interval or (None, None)
-    return Point(subject(entry.result), place, entry.result.value, low, high)
+    return Point(full_name(entry.result), place, entry.result.value, low, high, training_run(entry.result))
 
 
 def seconds(started: str) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from latte_eval.accepted import run_features
-from latte_eval.compare import check_untouched, subject
+from latte_eval.compare import check_untouched, full_name, subject
 from latte_eval.errors import StoreError, UsageError
 from latte_eval.extract import Features
 from latte_eval.gate_record import read_verdicts
@@ -42,7 +42,7 @@ class Evaluated:
     @property
     def name(self) -> str:
         """What was measured."""
-        return subject(self.first)
+        return full_name(self.first)
 
     @property
     def started(self) -> str:
@@ -135,7 +135,7 @@ def evaluations(results: Sequence[tuple[Path, Result]]) -> list[Evaluated]:
     """Results of the same clips under the same protocol as one, newest first; each with its gate's verdict."""
     found: dict[tuple[str, ...], dict[str, Result]] = {}
     for file, result in results:
-        key = (str(file.parent), result.fake_source["fingerprint"], result.protocol_sha256, subject(result))
+        key = (str(file.parent), result.fake_source["fingerprint"], result.protocol_sha256, full_name(result))
         found.setdefault(key, {})[result.metric] = result
     verdicts = {folder: read_verdicts(Path(folder)) for folder in {key[0] for key in found}}
     evaluated = [

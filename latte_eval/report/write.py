@@ -109,9 +109,8 @@ def named(evaluations: Sequence[Evaluated]) -> list[Named]:
 
 
 def slug(name: str) -> str:
-    """The last part of a name in small letters, digits and dashes; never `index`."""
-    last = Path(name.rstrip("/")).name or name
-    text = re.sub(r"[^a-z0-9]+", "-", last.lower()).strip("-")[:60]
+    """The last two parts of a name in small letters, digits and dashes; never `index`."""
+    text = re.sub(r"[^a-z0-9]+", "-", "-".join(Path(name).parts[-2:]).lower()).strip("-")[-60:].strip("-")
     return f"page-{text}" if text in ("", "index") else text
 
 
