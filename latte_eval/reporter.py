@@ -13,7 +13,7 @@ class Reporter:
         """Tell a person something that is not data."""
 
     @contextmanager
-    def bar(self, title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    def bar(self, title: str, total: int | None, unit: str = "clips") -> Iterator[Callable[[int], None]]:
         """Yields a function that is called with how many more are done."""
         yield lambda count: None
 

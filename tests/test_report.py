@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
@@ -18,7 +17,6 @@ from result_makers import SEEDED, make_result, replaced, write_results
 from latte_eval.accepted import recorded_key
 from latte_eval.previews import clip_to_strip, preview_key, strips_to_arrays
 from latte_eval.report.reproduce import reproduce_arguments
-from latte_eval.report.runs import read_runs
 from latte_eval.report.words import protocol_in_words
 from latte_eval.result import Result
 from latte_eval.store import PREVIEWS, RunFolder
@@ -55,8 +53,11 @@ def fill_run(folder: Path, result: Result, count: int = 24, classes: int = 3, vi
         if source is None:
             continue
         rows = random.normal(size=(count, 8)).astype(np.float32) + (0.5 if side == "fake" else 0)
-        notes = {"groups": [f"{video} {side} {i}" for i in range(count)], "labels": [i % classes for i in range(count)],
-                 "rejected": [[f"{video}.mp4", "cut short"]] if side == "real" else []}  # fmt: skip
+        notes = {
+            "groups": [f"{video} {side} {i}" for i in range(count)],
+            "labels": [i % classes for i in range(count)],
+            "rejected": [[f"{video}.mp4", "cut short"]] if side == "real" else [],
+        }
         key = recorded_key(source["fingerprint"], result.detector)
         run.write_shard(key, 0, count, {"indices": np.arange(count), "features": rows}, notes)
         clips = torch.from_numpy(random.integers(0, 255, (count, 4, 3, 8, 8), dtype=np.uint8))
@@ -67,7 +68,9 @@ def fill_run(folder: Path, result: Result, count: int = 24, classes: int = 3, vi
 def small_result(**changes: object) -> Result:
     """A result of 24 clips on ucf101 by a seeded detector."""
     fields = {"fake_clips": 24, "real_clips": 24, "frames": 4}
-    result = make_result(changes=fields, fake=24, real=24, detector=SEEDED, value=1.5, interval=[1.0, 2.0], seeds=[0, 23])
+    result = make_result(
+        changes=fields, fake=24, real=24, detector=SEEDED, value=1.5, interval=[1.0, 2.0], seeds=[0, 23]
+    )
     return replaced(result, **changes)
 
 
@@ -88,10 +91,24 @@ def test_one_run_is_one_page_with_everything(run: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{tmp_path}/report/index.html: 1 page, 1 result\n"
     page = pages_of(tmp_path / "report")["index.html"]
-    for said in ("1.50", "95 % interval 1.00 to 2.00", "lower is better", "333.61", "every 3rd frame", "H.264",
-                 "8 clips of each side", "Value and number of clips", "What the distance is made of", "Most like a copy",
-                 "ApplyEyeMakeup", "By class", "first axis", "device seconds a fake clip", "latte-eval fvd --ckpt",
-                 "video.mp4: cut short"):  # fmt: skip
+    for said in (
+        "1.50",
+        "95 % interval 1.00 to 2.00",
+        "lower is better",
+        "333.61",
+        "every 3rd frame",
+        "H.264",
+        "At most 8 clips of each side",
+        "Value and number of clips",
+        "What the distance is made of",
+        "Most like a copy",
+        "ApplyEyeMakeup",
+        "By class",
+        "first axis",
+        "device seconds a fake clip",
+        "latte-eval fvd --ckpt",
+        "video.mp4: cut short",
+    ):
         assert said in page, said
     elements = Elements(page)
     assert len(elements.ids) == len(set(elements.ids))
@@ -108,15 +125,21 @@ def test_every_link_stays_in_the_folder_and_leads_somewhere(run: Path, tmp_path:
         for link in elements.links:
             target, _, anchor = link.partition("#")
             assert not re.match(r"[a-z]+:|//|/", link) or link == "data:,", link
-            assert (tmp_path / "report" / target).is_file() or (not target and anchor in elements.ids) or link == "data:,"
+            assert (
+                (tmp_path / "report" / target).is_file() or (not target and anchor in elements.ids) or link == "data:,"
+            )
         assert "http" not in text.replace("http-equiv", "").replace("http://www.w3.org/", ""), name
 
 
 def test_a_hostile_name_stays_text(tmp_path: Path) -> None:
     result = small_result()
     assert result.checkpoint and result.real_source
-    evil = replaced(result, checkpoint={**result.checkpoint, "name": EVIL}, note=EVIL,
-                    real_source={**result.real_source, "name": EVIL})  # fmt: skip
+    evil = replaced(
+        result,
+        checkpoint={**result.checkpoint, "name": EVIL},
+        note=EVIL,
+        real_source={**result.real_source, "name": EVIL},
+    )
     write_results(tmp_path / "run/results.jsonl", evil)
     fill_run(tmp_path / "run", evil, video=EVIL)
     assert latte_eval("report", tmp_path / "run", "-o", tmp_path / "report", "--quiet").returncode == 0
@@ -137,11 +160,15 @@ def test_runs_of_several_protocols_are_kept_apart(run: Path, tmp_path: Path) -> 
 
 def test_a_curve_over_checkpoints(tmp_path: Path) -> None:
     results = [
-        small_result(value=9.0 - step, interval=[8.0 - step, 10.0 - step], started=f"2026-11-2{step}T00:00:00Z",
-                     checkpoint={"name": f"{step}000.pt", "sha256": f"{step}" * 64, "weights": "ema", "iteration": 1000 * step},
-                     fake_source={"name": f"{step}000.pt", "fingerprint": f"{step}" * 64, "rejected": 0, "videos": 24})
+        small_result(
+            value=9.0 - step,
+            interval=[8.0 - step, 10.0 - step],
+            started=f"2026-11-2{step}T00:00:00Z",
+            checkpoint={"name": f"{step}000.pt", "sha256": f"{step}" * 64, "weights": "ema", "iteration": 1000 * step},
+            fake_source={"name": f"{step}000.pt", "fingerprint": f"{step}" * 64, "rejected": 0, "videos": 24},
+        )
         for step in (1, 2, 3)
-    ]  # fmt: skip
+    ]
     write_results(tmp_path / "run/results.jsonl", *results)
     assert latte_eval("report", tmp_path / "run", "-o", tmp_path / "report", "--quiet").returncode == 0
     found = pages_of(tmp_path / "report")
@@ -149,6 +176,43 @@ def test_a_curve_over_checkpoints(tmp_path: Path) -> None:
     assert "iteration" in found["index.html"] and Elements(found["index.html"]).tags.count("svg") == 1
     lines = (tmp_path / "report/all-results.jsonl").read_text().splitlines()
     assert [json.loads(line)["value"] for line in lines] == [8.0, 7.0, 6.0]
+
+
+def test_training_runs_are_drawn_over_each_other(tmp_path: Path) -> None:
+    results = [
+        small_result(
+            value=float(9 - step + run),
+            interval=None,
+            started=f"2026-11-2{step}T0{run}:00:00Z",
+            checkpoint={
+                "name": f"{step}000.pt",
+                "run": f"seed{run}",
+                "sha256": f"{step}{run}" * 32,
+                "weights": "ema",
+                "iteration": 1000 * step,
+            },
+            fake_source={"name": f"{step}000.pt", "fingerprint": f"{step}{run}" * 32, "rejected": 0, "videos": 24},
+        )
+        for step in (1, 2)
+        for run in (0, 1)
+    ]
+    write_results(tmp_path / "run/results.jsonl", *results)
+    assert latte_eval("report", tmp_path / "run", "-o", tmp_path / "report", "--quiet").returncode == 0
+    found = pages_of(tmp_path / "report")
+    assert {"seed0-1000-pt.html", "seed1-2000-pt.html"} <= set(found)
+    for said in ("2 training runs are drawn over each other", ">seed0</text>", ">seed1</text>", ">seed1/2000.pt<"):
+        assert said in found["index.html"], said
+
+
+def test_a_score_without_a_real_side_still_shows_clips(tmp_path: Path) -> None:
+    detector = {**SEEDED, "name": "c3d-seeded"}
+    result = small_result(metric="is", better="higher", real=0, real_source=None, detector=detector)
+    write_results(tmp_path / "run/results.jsonl", result)
+    fill_run(tmp_path / "run", result)
+    done = latte_eval("report", tmp_path / "run", "-o", tmp_path / "report", "--quiet")
+    assert done.returncode == 0, done.stderr
+    page = pages_of(tmp_path / "report")["index.html"]
+    assert Elements(page).tags.count("img") == 8 and "higher is better" in page and "Real clips</h3>" not in page
 
 
 def test_results_without_their_run_give_the_numbers(tmp_path: Path) -> None:
@@ -278,20 +342,34 @@ def test_a_protocol_in_words() -> None:
     from latte_eval.benchmarks.catalogue import find_benchmark
 
     said = " ".join(protocol_in_words(find_benchmark("taichi-hd").protocol("latte")))
-    for words in ("the train split of taichi-hd, at most 2,048, chosen by the seed", "every 6th frame", "256 pixels (Lanczos)",
-                  "2,048 clips", "H.264 (crf 5", "JPEG of quality 75"):  # fmt: skip
+    for words in (
+        "the train split of taichi-hd, at most 2,048, chosen by the seed",
+        "every 6th frame",
+        "256 pixels (Lanczos)",
+        "2,048 clips",
+        "H.264 (crf 5",
+        "JPEG of quality 75",
+    ):
         assert words in said, said
     whole = " ".join(protocol_in_words(find_benchmark("ucf101").protocol("stylegan-v")))
     assert "the first in order of their paths" in whole and "consecutive frames" in whole
 
 
 def test_the_gate_stands_on_top(run: Path, tmp_path: Path) -> None:
-    result = read_runs([run]).evaluations[0].first
-    record = {"schema": 1, "verdict": "regression", "exit_code": 1, "new": "ucf101.pt", "accepted": "old.pt", "clips": 24,
-              "budget": 48, "saved": 24, "confidence": 0.95, "when": "2026-11-21T00:00:00Z",
-              "rules": [{"rule": "fvd:+5%", "verdict": "regression", "new": 1.5, "accepted": 1.0, "notes": [EVIL]}]}  # fmt: skip
+    record = {
+        "schema": 1,
+        "verdict": "regression",
+        "exit_code": 1,
+        "new": "ucf101.pt",
+        "accepted": "old.pt",
+        "clips": 24,
+        "budget": 48,
+        "saved": 24,
+        "confidence": 0.95,
+        "when": "2026-11-21T00:00:00Z",
+        "rules": [{"rule": "fvd:+5%", "verdict": "regression", "new": 1.5, "accepted": 1.0, "notes": [EVIL]}],
+    }
     (run / "gate.jsonl").write_text(json.dumps(record) + "\n")
-    assert dataclasses.asdict(result)["metric"] == "fvd"
     assert latte_eval("report", run, "-o", tmp_path / "report", "--quiet").returncode == 0
     page = pages_of(tmp_path / "report")["index.html"]
     assert '<div class="verdict regression">' in page and "fvd:+5%: regression; new 1.50, accepted 1.00" in page

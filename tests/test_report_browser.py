@@ -18,12 +18,21 @@ from test_report import fill_run, small_result
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium")
 
 # Chromium asks its maker's servers for updates unless told not to.
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 
 
@@ -34,8 +43,11 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     long = "a-very-long-checkpoint-name-" * 6 + "<b>.pt"
     first, second = small_result(), small_result(started="2026-11-21T00:00:00Z", value=2.5, interval=[2.0, 3.0])
     assert second.checkpoint
-    second = replaced(second, checkpoint={**second.checkpoint, "name": long, "sha256": "9" * 64},
-                      fake_source={**second.fake_source, "fingerprint": "9" * 64})  # fmt: skip
+    second = replaced(
+        second,
+        checkpoint={**second.checkpoint, "name": long, "sha256": "9" * 64},
+        fake_source={**second.fake_source, "fingerprint": "9" * 64},
+    )
     for name, result in (("first", first), ("second", second)):
         write_results(root / name / "results.jsonl", result)
         fill_run(root / name, result)
@@ -94,9 +106,7 @@ def page_names(report: Path) -> list[str]:
 
 @pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_from_disk(
-    report: Path, browser: Any, viewport: dict[str, int], scheme: str, tmp_path: Path
-) -> None:
+def test_pages_from_disk(report: Path, browser: Any, viewport: dict[str, int], scheme: str, tmp_path: Path) -> None:
     shots = Path(os.environ.get("LATTE_EVAL_SCREENSHOTS", tmp_path))
     for name in page_names(report):
         with Visit(browser, (report / name).as_uri(), viewport, color_scheme=scheme) as visit:
@@ -125,7 +135,9 @@ def test_accessible(report: Path, browser: Any, scheme: str) -> None:
         # axe is put into the page as a script, which the page's own policy would refuse.
         with Visit(browser, (report / name).as_uri(), PHONE, color_scheme=scheme, bypass_csp=True) as visit:
             found = axe.Axe().run(visit.page)
-            seen = [(each["id"], [node["target"] for node in each["nodes"]][:3]) for each in found.response["violations"]]
+            seen = [
+                (each["id"], [node["target"] for node in each["nodes"]][:3]) for each in found.response["violations"]
+            ]
             assert seen == [], f"{name}: {seen}"
             assert len(found.response["passes"]) > 15
 

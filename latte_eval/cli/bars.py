@@ -33,7 +33,7 @@ class TerminalReporter(Reporter):
             tqdm.write(text, file=sys.stderr)
 
     @contextmanager
-    def bar(self, title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    def bar(self, title: str, total: int | None, unit: str = "clips") -> Iterator[Callable[[int], None]]:
         hidden = self.silent or not sys.stderr.isatty()
         pace = Pace(time.perf_counter())
         with tqdm(total=total, desc=title, unit="", leave=False, file=sys.stderr, disable=hidden) as self.current:
@@ -42,7 +42,7 @@ class TerminalReporter(Reporter):
                 assert self.current is not None
                 self.current.update(count)
                 if total and (whole := pace.first_estimate(count, time.perf_counter(), total)):
-                    self.say(f"{title}: about {duration(whole)} for {total - pace.there_already:,} clips")
+                    self.say(f"{title}: about {duration(whole)} for {total - pace.there_already:,} {unit}")
 
             yield advance
         self.current = None

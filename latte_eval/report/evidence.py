@@ -49,14 +49,19 @@ class Evidence:
         return (fake, real) if fake is not None and real is not None else None
 
     @property
+    def shown(self) -> dict[str, Features]:
+        """Features of the sides whose clips can be shown: of the fake side alone, where no metric has a real one."""
+        if self.both:
+            return dict(zip(("fake", "real"), self.both, strict=True))
+        return {"fake": next(iter(self.sides.values()))[0]} if self.sides else {}
+
+    @property
     def frames(self) -> int:
         return Protocol.from_dict(self.evaluated.first.protocol_fields).frames
 
     def pictures(self, side: str, rows: Sequence[int]) -> list[Picture | None]:
         """Pictures of these rows of the leading features."""
-        features = self.both[0 if side == "fake" else 1] if self.both else None
-        if features is None:
-            return []
+        features = self.shown[side]
         indices = [features.indices[row] for row in rows]
         captions = [clip_caption(features, row, side, self.class_names) for row in rows]
         videos = [f", of {features.groups[row]}" if side == "real" else "" for row in rows]
@@ -106,35 +111,19 @@ def evidence_sections(evidence: Evidence, advance: Advance) -> Iterator[Section]
 STEPS = 6
 
 
-def clips_section(evidence: Evidence) -> Section | None:
+def clips_section(evidence: Evidence) -> Section:
     """Fake and real clips beside each other, chosen by the seed."""
-    if not evidence.both:
-        return absent_section(evidence)
-    rows = []
-    for side, features in zip(("fake", "real"), evidence.both, strict=True):
-        seed = evidence.evaluated.first.fake_source.get("seed", 0)
+    rows, seed = [], evidence.evaluated.first.fake_source.get("seed", 0)
+    for side, features in evidence.shown.items():
         pictures = shown(evidence.pictures(side, seeded_choice(CHOSEN, len(features), side, seed)))
         text = "" if pictures else f"This run keeps no pictures of the {side} clips: {NO_PICTURES}."
         rows.append(Row(f"{side.capitalize()} clips", pictures, text))
-    said = f"{CHOSEN} clips of each side, chosen by a hash of the seed and not by how they look."
-    return Section("clips", "Fake and real clips", (said,), rows=tuple(rows))
+    said = f"At most {CHOSEN} clips of each side, chosen by a hash of the seed and not by how they look."
+    absent = f"{evidence.evaluated.folder} does not hold the features of these clips, so there are only the numbers."
+    return Section("clips", "Clips", (said if rows else absent,), rows=tuple(rows))
 
 
 NO_PICTURES = "the features came from a file of statistics or an accepted result, or from a run of an older version"
-
-
-def absent_section(evidence: Evidence) -> Section:
-    """Why a page has no evidence."""
-    needs = any(METRICS[metric].needs_real for metric in evidence.evaluated.results)
-    why = (
-        (
-            f"{evidence.evaluated.folder} does not hold the features of these clips, so there are only the numbers; "
-            "give the run folder itself."
-        )
-        if needs
-        else "A metric without a real side has no clips to compare with."
-    )
-    return Section("clips", "Fake and real clips", (why,))
 
 
 def counts_section(evidence: Evidence) -> Section | None:

@@ -53,7 +53,7 @@ def write_report(
     agreed = [Entry(each.result, each.about, against or Path()) for each in accepted]
     chosen, notices = found.evaluations[:pages], left_out(found, pages)
     album = Album(out)
-    with reporter.bar("report", len(chosen) * STEPS) as advance:
+    with reporter.bar("report", len(chosen) * STEPS, "sections") as advance:
         made = [evaluation_page(each, found, agreed, album, advance) for each in named(chosen)]
     made = (
         [first_page(made[0], notices)]
