@@ -128,27 +128,26 @@ NO_PICTURES = "the features came from a file of statistics or an accepted result
 
 def counts_section(evidence: Evidence) -> Section | None:
     """Each metric against the number of clips."""
-    results = evidence.evaluated.results
-    found = [
-        clip_counts(results[metric], *sides, name=f"chart-counts-{metric}") for metric, sides in evidence.sides.items()
+    results, several = evidence.evaluated.results, len(evidence.sides) > 1
+    figures = [
+        figure(clip_counts(results[metric], *sides, name=f"chart-counts-{metric}"), metric.upper() if several else None)
+        for metric, sides in evidence.sides.items()
     ]
-    if not found:
-        return None
-    said = tuple(dict.fromkeys(sentence for each in found for sentence in each.sentences()))
-    return Section("counts", "Value and number of clips", said, tuple(map(figure, found)))
+    return Section("counts", "Value and number of clips", figures=tuple(figures)) if figures else None
 
 
 def spectrum_section(evidence: Evidence) -> Section | None:
     """Of each Fréchet distance, what it is made of."""
-    found = [
-        spectrum(fake, real, f"chart-spectrum-{metric}")
+    distances = {
+        metric: (fake, real)
         for metric, (fake, real) in evidence.sides.items()
         if metric in ("fvd", "fid") and real is not None
+    }
+    figures = [
+        figure(spectrum(*sides, f"chart-spectrum-{metric}"), metric.upper() if len(distances) > 1 else None)
+        for metric, sides in distances.items()
     ]
-    if not found:
-        return None
-    said = tuple(sentence for each in found for sentence in each.sentences() if sentence)
-    return Section("spectrum", "What the distance is made of", said, tuple(map(figure, found)))
+    return Section("spectrum", "What the distance is made of", figures=tuple(figures)) if figures else None
 
 
 def neighbour_section(evidence: Evidence) -> Section | None:
@@ -161,7 +160,7 @@ def neighbour_section(evidence: Evidence) -> Section | None:
         *match_rows(evidence, "Worst", found.worst),
         *match_rows(evidence, "Most like a copy", found.suspicious),
     ]
-    return Section("neighbours", "Nearest real clips", tuple(found.sentences()), neighbour_figures(found), tuple(rows))
+    return Section("neighbours", "Nearest real clips", figures=neighbour_figures(found), rows=tuple(rows))
 
 
 def neighbour_figures(found: Neighbours) -> tuple[Figure, Figure]:
@@ -192,7 +191,7 @@ def class_section(evidence: Evidence) -> Section | None:
     if not evidence.both:
         return None
     found = classes(*evidence.both, evidence.class_names, "chart-classes")
-    return Section("classes", "By class", tuple(found.sentences()), (figure(found),)) if found else None
+    return Section("classes", "By class", figures=(figure(found),)) if found else None
 
 
 def scatter_section(evidence: Evidence) -> Section | None:
@@ -200,4 +199,4 @@ def scatter_section(evidence: Evidence) -> Section | None:
     if not evidence.both:
         return None
     found = scatter(*evidence.both, "chart-scatter")
-    return Section("scatter", "Features of real and fake clips", tuple(found.sentences()), (figure(found),))
+    return Section("scatter", "Features of real and fake clips", figures=(figure(found),))

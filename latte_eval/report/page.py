@@ -41,10 +41,12 @@ class PageTable:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart (SVG text of our own making) with its numbers; either may be absent."""
+    """A chart (SVG text of our own making) with its numbers and what they say; each may be absent."""
 
     chart: str | None = None
     table: PageTable | None = None
+    title: str | None = None
+    sentences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,10 @@ def to_page_table(table: Table, links: Sequence[str | None] = ()) -> PageTable:
     return PageTable(table.title, headings, tuple(rows), tuple(table.notes))
 
 
-def figure(section: Any) -> Figure:
-    """Chart and numbers of an analysis that has both."""
-    return Figure(section.chart(), to_page_table(section.table()))
+def figure(analysis: Any, title: str | None = None) -> Figure:
+    """Chart, numbers and sentences of an analysis that has all three."""
+    sentences = tuple(sentence for sentence in analysis.sentences() if sentence)
+    return Figure(analysis.chart(), to_page_table(analysis.table()), title, sentences)
 
 
 @cache
