@@ -70,8 +70,8 @@ class Judgement:
 
     @property
     def meaningful(self) -> Rule | None:
-        """The tightest rule that the budget can confirm, rounded up to two digits."""
-        if self.detectable is None:
+        """The tightest rule that the budget can confirm, rounded up to two digits; None where nothing was uncertain."""
+        if not self.detectable:
             return None
         base = self.looks[-1].finding.accepted
         relative = self.rule.relative and base > 0

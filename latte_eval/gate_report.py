@@ -41,7 +41,8 @@ def sentences(judgement: Judgement, verdict: Verdict) -> list[str]:
         return list(judgement.sentences)
     lines = [*(look_text(look, len(judgement.looks) > 1) for look in judgement.looks), contrast_text(judgement)]
     # The spread beside a checkpoint that is far worse says nothing about an equal one.
-    lines += [] if judgement.verdict == "regression" else [detectable_text(judgement, verdict)]
+    told = judgement.verdict != "regression" and judgement.meaningful
+    lines += [detectable_text(judgement, verdict)] if told else []
     return [*lines, *judgement.sentences]
 
 

@@ -1,0 +1,70 @@
+"""Accepted files: what a line says, and files that are not what they should be."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import latte_eval
+from gate_makers import OLD, REAL, gate, make_accepted, write_run
+
+from latte_eval.accepted import read_accepted
+
+
+@pytest.fixture
+def accepted(tmp_path: Path) -> Path:
+    return make_accepted(tmp_path)
+
+
+def test_accepting_says_who_when_and_why(accepted: Path) -> None:
+    line = read_accepted(accepted)[-1]
+    assert line.about["why"] == "first" and line.about["who"] and line.about["when"].endswith("Z")
+    assert np.array_equal(line.sides()["fake"].outputs["features"], OLD)
+    assert np.array_equal(line.sides()["real"].outputs["features"], REAL)
+
+
+def test_the_newest_line_counts_and_a_bare_result_is_a_number(tmp_path: Path, accepted: Path) -> None:
+    with accepted.open("a") as file:
+        file.write(dataclasses.replace(read_accepted(accepted)[-1].result, checkpoint=None).to_json() + "\n")
+    done = gate(write_run(tmp_path / "new", OLD), accepted, "fvd:+90%")
+    assert "there are no features of the accepted one" in done.stdout
+
+
+def test_accepted_features_that_were_changed_or_lost(tmp_path: Path, accepted: Path) -> None:
+    file = next((tmp_path / "accepted.features").iterdir())
+    file.write_bytes(file.read_bytes()[:-4] + b"abcd")
+    new = write_run(tmp_path / "new", OLD)
+    assert "its sha256 differs" in gate(new, accepted, "fvd:+9%").stderr
+    file.unlink()
+    done = gate(new, accepted, "fvd:+9%")
+    assert done.returncode == 1 and "keep that folder beside the accepted file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: "", "holds no accepted result"),
+        (lambda text: text.replace('{"schema": 1', '{"schema": 9', 1), "schema 9, newer than the 1"),
+        (lambda text: text.replace('{"schema": 1', '{"schema": 1, "schema": 1', 1), "the key 'schema' twice"),
+        (lambda text: text.replace('"value":', '"value": 1, "value":', 1), "the key 'value' twice"),
+        (lambda text: text[:-30], "not a whole JSON line"),
+        (lambda text: '{"accepted": 3}\n', "is not an accepted result"),
+        (lambda text: "[1]\n", "is not an accepted result"),
+    ],
+)
+def test_bad_accepted_files(tmp_path: Path, accepted: Path, change: Any, said: str) -> None:
+    accepted.write_text(change(accepted.read_text()))
+    done = gate(write_run(tmp_path / "new", OLD), accepted, "fvd:+9%")
+    assert done.returncode == 1 and said in done.stderr, done.stderr
+
+
+def test_no_write_permission(tmp_path: Path, accepted: Path) -> None:
+    new, locked = write_run(tmp_path / "new", OLD), tmp_path / "file"
+    locked.write_text("")
+    done = latte_eval("gate", "accept", new, "--into", locked / "accepted.jsonl", "--why", "x")
+    assert done.returncode == 1 and "cannot write" in done.stderr
+    done = gate(new, accepted, "fvd:+9%", junit=locked / "j.xml")
+    assert done.returncode == 1 and "cannot write" in done.stderr
