@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from latte_eval.errors import ProtocolError
+from latte_eval.errors import LatteEvalError, ProtocolError
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "real_split": ("all", "train", "test", "train+test"),
@@ -122,13 +122,15 @@ class Protocol:
         return [key for key, value in vars(self).items() if value != getattr(other, key)]
 
 
-def check_choice(name: str, value: str, allowed: Iterable[str]) -> None:
-    """Raise `ProtocolError` with a suggestion unless `value` is one of `allowed`."""
+def check_choice(
+    name: str, value: str, allowed: Iterable[str], error: type[LatteEvalError] = ProtocolError
+) -> None:
+    """Raise `error` with a suggestion unless `value` is one of `allowed`."""
     allowed = list(allowed)
     if value not in allowed:
         close = difflib.get_close_matches(str(value), allowed, n=1)
         hint = f"Did you mean {close[0]}? " if close else ""
-        raise ProtocolError(f"{name} cannot be {value!r}. {hint}One of: {', '.join(allowed)}")
+        raise error(f"{name} cannot be {value!r}. {hint}One of: {', '.join(allowed)}")
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

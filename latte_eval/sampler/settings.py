@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from latte_eval.errors import SamplerError
+from latte_eval.protocol import check_choice
 from latte_eval.sampler.config import LatteConfig
 from latte_eval.sampler.diffusion import SAMPLERS, respaced_timesteps
 from latte_eval.sampler.guidance import Guidance
@@ -50,9 +49,9 @@ class SamplerSettings:
     guidance_interval: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        check_choice("--sampler", self.method, SAMPLERS)
-        check_choice("--dtype", self.dtype, DTYPES)
-        check_choice("labels", self.label_mode, LABEL_MODES)
+        check_choice("--sampler", self.method, SAMPLERS, SamplerError)
+        check_choice("--dtype", self.dtype, DTYPES, SamplerError)
+        check_choice("labels", self.label_mode, LABEL_MODES, SamplerError)
         respaced_timesteps(self.steps)
         if not math.isfinite(self.guidance_scale) or self.guidance_scale < 0:
             raise SamplerError(f"--guidance-scale {self.guidance_scale} must be a finite number, 0 or more")
@@ -91,12 +90,3 @@ class SamplerSettings:
                 f"labels 'dataset' came with {known} label frequencies, the checkpoint has {config.classes} classes; "
                 "labels 'uniform' needs none"
             )
-
-
-def check_choice(option: str, value: str, allowed: Iterable[str]) -> None:
-    """Raise `SamplerError` with a suggestion unless `value` is allowed."""
-    allowed = list(allowed)
-    if value not in allowed:
-        close = difflib.get_close_matches(str(value), allowed, n=1)
-        hint = f"Did you mean {close[0]}? " if close else ""
-        raise SamplerError(f"{option} cannot be {value!r}. {hint}One of: {', '.join(allowed)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import warnings
@@ -14,7 +15,9 @@ import torch
 from torch import Tensor
 
 from latte_eval.errors import WeightsError
+from latte_eval.metrics.detectors.base import Detector
 from latte_eval.metrics.detectors.network import exact_float32, relative_difference
+from latte_eval.weights import Weights, fetch_weights, find_weights
 
 AGREEMENT = 1e-4  # above this relative difference the archive answers instead of the native network
 
@@ -50,6 +53,26 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict):
         raise WeightsError(f"{path} holds a {type(state).__name__} instead of a state dict")
     return {name: value for name, value in state.items() if isinstance(value, Tensor)}
+
+
+def open_either(
+    archive: Weights, from_archive: Callable[..., Detector], state: Weights, from_state: Callable[..., Detector],
+    device: str, *, trust: bool, offline: bool | None,
+) -> Detector:  # fmt: skip
+    """A detector from its archive or from its state dict, whichever is installed, else downloaded, in this order.
+
+    Raises `WeightsError` where neither can be had; it is about the archive.
+    """
+    if path := find_weights(archive, trust):
+        return from_archive(path, device, trust=trust)
+    if path := find_weights(state):
+        return from_state(path, device)
+    try:
+        return from_archive(fetch_weights(archive, offline), device)
+    except WeightsError as error:
+        with contextlib.suppress(WeightsError):
+            return from_state(fetch_weights(state, offline), device)
+        raise error
 
 
 def read_bytes(path: Path) -> bytes:

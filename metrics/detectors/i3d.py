@@ -7,7 +7,6 @@ the softmax, averaged over time, as features.
 
 from __future__ import annotations
 
-import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latte_eval.errors import WeightsError
-from latte_eval.metrics.detectors.archive import Choice, load_tensors, native_or_archive, open_archive
+from latte_eval.metrics.detectors.archive import Choice, load_tensors, native_or_archive, open_archive, open_either
 from latte_eval.metrics.detectors.base import SEEDED_NOTE, TRUSTED_NOTE, Detector, check_clips
 from latte_eval.metrics.detectors.i3d_names import CLASSES, LOGITS, MIXED, VECTORS, expected_shapes, normalised
 from latte_eval.metrics.detectors.network import (
@@ -28,7 +27,7 @@ from latte_eval.metrics.detectors.network import (
     probe_clips,
     recipe_sha256,
 )
-from latte_eval.weights import I3D_ARCHIVE, I3D_STATE, fetch_weights, file_sha256, find_weights
+from latte_eval.weights import I3D_ARCHIVE, I3D_STATE, file_sha256
 
 EPS = 1e-3  # of the batch-norms, as in the TensorFlow network
 SIZE, MIN_FRAMES = 224, 9
@@ -208,16 +207,7 @@ def open_i3d(device: str = "cpu", *, trust: bool = False, offline: bool | None =
 
     Raises `WeightsError` where neither can be had; it is about the archive.
     """
-    if path := find_weights(I3D_ARCHIVE, trust):
-        return i3d_from_archive(path, device, trust=trust)
-    if path := find_weights(I3D_STATE):
-        return i3d_from_state(path, device)
-    try:
-        return i3d_from_archive(fetch_weights(I3D_ARCHIVE, offline), device)
-    except WeightsError as error:
-        with contextlib.suppress(WeightsError):
-            return i3d_from_state(fetch_weights(I3D_STATE, offline), device)
-        raise error
+    return open_either(I3D_ARCHIVE, i3d_from_archive, I3D_STATE, i3d_from_state, device, trust=trust, offline=offline)
 
 
 def i3d_from_archive(path: Path, device: str, *, trust: bool = False) -> Detector:

@@ -9,7 +9,6 @@ same weights.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latte_eval.errors import ClipError, WeightsError
-from latte_eval.metrics.detectors.archive import Choice, load_tensors, native_or_archive, open_archive
+from latte_eval.metrics.detectors.archive import Choice, load_tensors, native_or_archive, open_archive, open_either
 from latte_eval.metrics.detectors.base import SEEDED_NOTE, TRUSTED_NOTE, Detector
 from latte_eval.metrics.detectors.inception_names import CLASSES, FEATURES, read_inception
 from latte_eval.metrics.detectors.inception_network import FoldedConv, build_trunk, resize_tf1
@@ -33,7 +32,7 @@ from latte_eval.metrics.detectors.network import (
     probe_clips,
     recipe_sha256,
 )
-from latte_eval.weights import INCEPTION_ARCHIVE, INCEPTION_STATE, fetch_weights, file_sha256, find_weights
+from latte_eval.weights import INCEPTION_ARCHIVE, INCEPTION_STATE, file_sha256
 
 if TYPE_CHECKING:
     from latte_eval.metrics.detectors.base import Forward
@@ -150,16 +149,10 @@ def open_inception(device: str = "cpu", *, trust: bool = False, offline: bool | 
     """Inception with the published weights: NVIDIA's archive or the state dict, whichever is installed, else
     downloaded, in this order. Raises `WeightsError` where neither can be had; it is about the archive.
     """
-    if path := find_weights(INCEPTION_ARCHIVE, trust):
-        return inception_from_archive(path, device, trust=trust)
-    if path := find_weights(INCEPTION_STATE):
-        return inception_from_state(path, device)
-    try:
-        return inception_from_archive(fetch_weights(INCEPTION_ARCHIVE, offline), device)
-    except WeightsError as error:
-        with contextlib.suppress(WeightsError):
-            return inception_from_state(fetch_weights(INCEPTION_STATE, offline), device)
-        raise error
+    return open_either(
+        INCEPTION_ARCHIVE, inception_from_archive, INCEPTION_STATE, inception_from_state, device,
+        trust=trust, offline=offline,
+    )  # fmt: skip
 
 
 def inception_from_state(path: Path, device: str) -> Detector:
