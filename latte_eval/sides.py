@@ -225,19 +225,20 @@ def open_real_folder(request: Request, protocol: Protocol, reporter: Reporter) -
     if request.real is None:
         raise UsageError(f"give --real FOLDER: where {request.resolved_benchmark} lies on this machine")
     if request.resolved_benchmark is None:
-        return open_folder(request.real, protocol, request.seed, "real", reporter)
+        return open_folder(request.real, protocol, request.seed, "real", reporter, wanted=protocol.real_clips)
     from latte_eval.benchmarks.catalogue import find_benchmark
 
     benchmark = find_benchmark(request.resolved_benchmark)
     found = benchmark.locate(request.real, protocol.real_split)
-    choices = {"classes": benchmark.classes, "within": found.within, "keep": found.keeps}
+    choices = {"classes": benchmark.classes, "within": found.within, "keep": found.keeps,
+               "wanted": protocol.real_clips}  # fmt: skip
     return open_folder(found.path, protocol, request.seed, "real", reporter, **choices)
 
 
 def open_fake_folder(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
     """Generated videos of any model."""
     assert request.fake is not None
-    source = open_folder(request.fake, protocol, request.seed, "fake", reporter)
+    source = open_folder(request.fake, protocol, request.seed, "fake", reporter, wanted=protocol.fake_clips)
     exact = request.counts_are_exact
     side = Side(source, wanted=protocol.fake_clips) if exact else Side(source, at_most=protocol.fake_clips)
     return side.checked()
@@ -246,7 +247,7 @@ def open_fake_folder(request: Request, protocol: Protocol, reporter: Reporter) -
 def open_folder(
     path: Path, protocol: Protocol, seed: int, side: str, reporter: Reporter, **choices: Any
 ) -> ClipSource:
-    """A folder or zip as clips, examined with a bar; `choices` go to `FolderSource`."""
+    """A folder or zip as clips, examined with a bar as far as is needed; `choices` go to `FolderSource`."""
     from latte_eval.benchmarks.readers import FolderSource
 
     with reporter.bar(f"examine {path.name}", None) as advance:

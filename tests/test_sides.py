@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
+from latte_eval.benchmarks.readers import FolderSource
 from latte_eval.cli.bars import AT_ONCE_SECONDS, LONG_SECONDS, Pace
 from latte_eval.clips import Clips
 from latte_eval.errors import UsageError
@@ -15,7 +17,7 @@ from latte_eval.reporter import Reporter
 from latte_eval.request import Request
 from latte_eval.sampler.config import LatteConfig
 from latte_eval.sampler.latte import Latte
-from latte_eval.sides import Side, open_model
+from latte_eval.sides import Side, open_model, open_sides
 
 
 class Labelled:
@@ -67,3 +69,20 @@ def test_the_pace_is_told_once_after_the_first_batch_that_took_time() -> None:
 
 def test_short_work_is_not_announced() -> None:
     assert Pace(started=0.0).first_estimate(50, 1.0, 100) is None
+
+
+def test_no_more_videos_are_examined_than_are_needed(tmp_path: Path) -> None:
+    for video in range(100):
+        (tmp_path / f"{video:03d}").mkdir()
+        for frame in range(2):
+            Image.new("RGB", (8, 8), (video, 0, frame)).save(tmp_path / f"{video:03d}/{frame}.png")
+    params = ("frames=2", "size=8")
+    few, everything = (
+        open_sides(Request(fake=tmp_path, real=tmp_path, clips=clips, params=params), Reporter()) for clips in (4, None)
+    )
+    for side in (1, 2):
+        some, whole = few[side], everything[side]
+        assert some and whole and isinstance(some.source, FolderSource) and isinstance(whole.source, FolderSource)
+        assert some.source.examined == 64 and whole.source.examined == 100
+        assert torch.equal(some.source.clips([0, 1, 2, 3]).pixels, whole.source.clips([0, 1, 2, 3]).pixels)
+        assert some.expected == 4 and some.source.fingerprint == whole.source.fingerprint
