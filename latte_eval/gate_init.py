@@ -36,7 +36,9 @@ def init(folder: Path, host: str | None = None, force: bool = False) -> list[str
     `force`; `StoreError` where a file cannot be written, and then none is left.
     """
     workflow = workflow_path(folder, host or find_host(folder))
-    text, baseline = workflow_text(folder, workflow), {} if (folder / ACCEPTED).exists() else demo_baseline()
+    text, baseline = workflow_text(folder, workflow), demo_baseline()
+    if (folder / ACCEPTED).exists() and (folder / ACCEPTED).read_bytes() != baseline[ACCEPTED]:
+        baseline = {}
     check_free(folder / workflow, text, force)
     write_all(folder, {**baseline, workflow: text})
     return [*written_lines(workflow, baseline), *remarks(folder, workflow, list(baseline)), *next_lines(workflow)]
@@ -138,7 +140,8 @@ def remarks(folder: Path, workflow: Path, baseline: Sequence[Path]) -> list[str]
     """What would keep the first job from running, or from passing."""
     lines, top = [], git("-C", str(folder), "rev-parse", "--show-toplevel")
     if workflow == GITLAB_INCLUDED:
-        lines.append(f"{GITLAB} is not ours and stays as it is; add to it:  include: [{{local: {workflow}}}]")
+        lines.append(f"{GITLAB} is not ours and stays as it is; add to it:  include: [{{local: {workflow}}}]  "
+                     "(and test to its stages, if it names stages)")  # fmt: skip
     if top and Path(top) != folder.resolve():
         lines.append(f"this is not the top of the repository: CI looks for {workflow} in {top}")
     ignored = git("-C", str(folder), "check-ignore", *map(str, [*baseline, workflow])).splitlines()

@@ -143,11 +143,11 @@ def accept(
 
 
 @gate.command(epilog="Example: latte-eval gate init --github")
-@click.option("--github", "host", flag_value="github", help="Write .github/workflows/latte-eval.yml.")
-@click.option("--gitlab", "host", flag_value="gitlab", help="Write .gitlab-ci.yml, or latte-eval.gitlab-ci.yml where "
-              "there is one.  [default: by what is here, else GitHub]")  # fmt: skip
+@click.option("--github", is_flag=True, help="Write .github/workflows/latte-eval.yml.")
+@click.option("--gitlab", is_flag=True, help="Write .gitlab-ci.yml, or latte-eval.gitlab-ci.yml where there is one.  "
+              "[default: by what is here, else GitHub]")  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite the workflow.")
-def init(host: str | None, force: bool) -> None:
+def init(github: bool, gitlab: bool, force: bool) -> None:
     """Write a CI workflow here, and accepted.jsonl to start from.
 
     The first job gates the embedded demo checkpoint and passes on a machine without GPU; then change the checkpoint and
@@ -155,5 +155,8 @@ def init(host: str | None, force: bool) -> None:
     """
     from latte_eval.gate_init import init as init_here
 
+    if github and gitlab:
+        raise UsageError("give one of --github and --gitlab, or type the command twice")
+    host = "github" if github else "gitlab" if gitlab else None
     for line in init_here(Path.cwd(), host, force):
         click.echo(line)
