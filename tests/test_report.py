@@ -215,6 +215,17 @@ def test_a_score_without_a_real_side_still_shows_clips(tmp_path: Path) -> None:
     assert Elements(page).tags.count("img") == 8 and "higher is better" in page and "Real clips</h3>" not in page
 
 
+def test_an_accepted_file_is_read_beside_the_run_it_came_from(run: Path, tmp_path: Path) -> None:
+    accepted = tmp_path / "accepted.jsonl"
+    assert latte_eval("gate", "accept", run, "--into", accepted, "--why", "looks right", "--who", "me").returncode == 0
+    done = latte_eval("report", run, accepted, "-o", tmp_path / "report", "--quiet")
+    assert "1 page, 1 result" in done.stdout, done.stderr
+    page = pages_of(tmp_path / "report")["index.html"]
+    assert Elements(page).tags.count("img") >= 40
+    alone = latte_eval("report", accepted, "-o", tmp_path / "alone", "--quiet")
+    assert "1 page, 1 result" in alone.stdout and "1.50" in pages_of(tmp_path / "alone")["index.html"]
+
+
 def test_results_without_their_run_give_the_numbers(tmp_path: Path) -> None:
     write_results(tmp_path / "alone/results.jsonl", small_result())
     assert latte_eval("report", tmp_path / "alone/results.jsonl", "-o", tmp_path / "report", "--quiet").returncode == 0

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from latte_eval.accepted import run_features
-from latte_eval.compare import check_untouched, full_name, subject
+from latte_eval.compare import full_name, subject
 from latte_eval.errors import StoreError, UsageError
 from latte_eval.extract import Features
 from latte_eval.gate_record import read_verdicts
+from latte_eval.history import Entry, read_file
 from latte_eval.measure import METRICS
 from latte_eval.previews import Previews
-from latte_eval.result import Result, read_results
+from latte_eval.result import Result
 
 # Evaluations that get a page of their own, the newest ones; the others stand in the tables.
 PAGES = 12
@@ -71,12 +72,12 @@ class Found:
 
     Attributes:
         evaluations: newest first.
-        results: every result with its file, by time.
+        entries: every result with its file, by time; one that was accepted stands once, as accepted.
         unfinished: run folders that hold features but no result yet, with what they hold.
     """
 
     evaluations: list[Evaluated]
-    results: list[tuple[Path, Result]]
+    entries: list[Entry]
     unfinished: list[str] = field(default_factory=list)
 
 
@@ -96,11 +97,20 @@ def read_runs(paths: Sequence[Path]) -> Found:
             "; ".join(unfinished)
             or f"{paths[0]} holds no results.jsonl; runs write one, as in latte-eval fvd ... --out {paths[0]}"
         )
-    results = [(file, result) for file in files for result in checked_results(file)]
-    if not results:
+    entries = [entry for file in files for entry in read_file(file)]
+    if not entries:
         raise StoreError(f"{', '.join(map(str, files))} holds no result yet")
-    results.sort(key=lambda pair: pair[1].started)
-    return Found(evaluations(results), results, unfinished)
+    accepted = {entry.identity: entry for entry in entries if entry.about}
+    once = {entry.identity: accepted.get(entry.identity, entry) for entry in entries}
+    by_time = sorted(once.values(), key=lambda entry: entry.result.started)
+    return Found(evaluations(own_entries(entries)), by_time, unfinished)
+
+
+def own_entries(entries: Sequence[Entry]) -> list[Entry]:
+    """Entries whose folder may hold their evidence: those of runs, and accepted ones that no run here has."""
+    runs = {entry.identity: entry for entry in entries if not entry.about}
+    rest = {entry.identity: entry for entry in entries if entry.identity not in runs}
+    return sorted([*(entry for entry in entries if not entry.about), *rest.values()], key=lambda e: e.result.started)
 
 
 def result_files(path: Path) -> list[Path]:
@@ -123,19 +133,12 @@ def unfinished_runs(path: Path) -> list[str]:
     ]
 
 
-def checked_results(file: Path) -> list[Result]:
-    """Results of a file. Raises `StoreError` for a line that was cut, edited or written by a newer version."""
-    results = read_results(file)
-    for result in results:
-        check_untouched(result, str(file))
-    return results
-
-
-def evaluations(results: Sequence[tuple[Path, Result]]) -> list[Evaluated]:
+def evaluations(entries: Sequence[Entry]) -> list[Evaluated]:
     """Results of the same clips under the same protocol as one, newest first; each with its gate's verdict."""
     found: dict[tuple[str, ...], dict[str, Result]] = {}
-    for file, result in results:
-        key = (str(file.parent), result.fake_source["fingerprint"], result.protocol_sha256, full_name(result))
+    for entry in entries:
+        result = entry.result
+        key = (str(entry.file.parent), result.fake_source["fingerprint"], result.protocol_sha256, full_name(result))
         found.setdefault(key, {})[result.metric] = result
     verdicts = {folder: read_verdicts(Path(folder)) for folder in {key[0] for key in found}}
     evaluated = [

@@ -62,10 +62,10 @@ def write_report(
     )
     for page in made:
         write_whole(out / page.file, page_to_html(page).encode())
-    lines = "".join(result.to_json() + "\n" for _, result in found.results)
+    lines = "".join(entry.result.to_json() + "\n" for entry in found.entries)
     write_whole(out / "all-results.jsonl", lines.encode())
     remove_old(out, made)
-    return Written(out / INDEX, len(made), len(found.results), tuple(notices))
+    return Written(out / INDEX, len(made), len(found.entries), tuple(notices))
 
 
 def check_folder(out: Path) -> None:
@@ -119,7 +119,7 @@ def evaluation_page(named: Named, found: Found, accepted: Sequence[Entry], album
     evaluated = named.evaluated
     evidence = gather(evaluated, album)
     keys = {(r.metric, r.protocol, r.detector["name"]) for r in evaluated.results.values()}
-    entries = [entry for entry in entries_of(found) if entry.key in keys]
+    entries = [entry for entry in found.entries if entry.key in keys]
     sections: list[Section | None] = [baseline_section(evaluated), protocol_section(evaluated)]
     sections += evidence_sections(evidence, advance)
     sections += over_time_sections(entries, accepted) if len(entries) > len(keys) else []
@@ -144,11 +144,6 @@ def subtitle(evaluated: Evaluated) -> str:
     return f"{benchmark}protocol {fields['stem']}, {when} UTC"
 
 
-def entries_of(found: Found) -> list[Entry]:
-    """Every result as history has it, by time."""
-    return [Entry(result, {}, file) for file, result in found.results]
-
-
 def first_page(page: Page, notices: Sequence[str]) -> Page:
     """The only page, as the first one."""
     return dataclasses.replace(page, file=INDEX, home=None, notices=tuple(notices))
@@ -156,7 +151,7 @@ def first_page(page: Page, notices: Sequence[str]) -> Page:
 
 def index_page(found: Found, pages: Sequence[Page], accepted: Sequence[Entry], notices: Sequence[str]) -> Page:
     """The newest number on top, then every metric, protocol and detector apart."""
-    newest, entries = pages[0], entries_of(found)
+    newest, entries = pages[0], found.entries
     links = {page.title: page.file for page in reversed(pages)}
     groups = len({entry.key for entry in entries})
     apart = [f"{groups} combinations of metric, protocol and detector are kept apart: their values do not compare."]
