@@ -11,7 +11,7 @@ from latte_eval.accepted import Accepted, newest, newest_results, read_accepted,
 from latte_eval.compare import show, subject
 from latte_eval.errors import UsageError
 from latte_eval.gate_boundaries import normal_quantile, student_boundary
-from latte_eval.gate_contrast import Finding, compare_features, compare_numbers
+from latte_eval.gate_contrast import NEAR_ZERO, Finding, compare_features, compare_numbers
 from latte_eval.gate_rules import Rule
 from latte_eval.protocol import Protocol
 from latte_eval.registry import check_name
@@ -55,7 +55,7 @@ class Judgement:
         new, accepted: the values as they are printed; None where nothing was measured.
         looks: every comparison, first to last.
         budget: fake clips that were allowed.
-        detectable: the smallest allowance in units of the metric that the budget can confirm; None without a look.
+        tightest: the tightest rule that the budget can confirm, exactly; None without a look.
         sentences: what a person should know besides.
     """
 
@@ -65,18 +65,15 @@ class Judgement:
     accepted: float | None = None
     looks: tuple[Look, ...] = ()
     budget: int = 0
-    detectable: float | None = None
+    tightest: Rule | None = None
     sentences: tuple[str, ...] = ()
 
     @property
     def meaningful(self) -> Rule | None:
         """The tightest rule that the budget can confirm, rounded up to two digits; None where nothing was uncertain."""
-        if not self.detectable:
+        if self.tightest is None or not self.tightest.amount:
             return None
-        base = self.looks[-1].finding.accepted
-        relative = self.rule.relative and base > 0
-        return replace(self.rule, amount=round_up(self.detectable / base * 100 if relative else self.detectable),
-                       relative=relative)  # fmt: skip
+        return replace(self.tightest, amount=round_up(self.tightest.amount))
 
 
 @dataclass(frozen=True)
@@ -188,10 +185,19 @@ def conclude(
 ) -> Judgement:  # fmt: skip
     """The verdict after the last look; a rule that the budget could not confirm is refused, unless all is clear."""
     last, found = looks[-1], looks[-1].finding
-    detectable = found.detectable(boundary, last.clips / budget)
-    refused = last.verdict == "inconclusive" and rule.margin(found.accepted) < detectable
+    exact, units = found.detectable(rule, boundary, last.clips / budget)
+    refused = last.verdict == "inconclusive" and (exact is None or rule.amount < exact.amount)
+    near_zero = exact is None or exact.margin(found.accepted) > NEAR_ZERO * units.amount
+    notes = [*sentences, near_zero_sentence(rule, last, found)] if rule.relative and near_zero else sentences
     verdict = "refused" if refused else last.verdict
-    return Judgement(rule, verdict, *values, tuple(looks), budget, detectable, tuple(sentences))
+    return Judgement(rule, verdict, *values, tuple(looks), budget, units if near_zero else exact, tuple(notes))
+
+
+def near_zero_sentence(rule: Rule, last: Look, found: Finding) -> str:
+    return (
+        f"the accepted {rule.metric} without its bias is {found.accepted:.3g} at {last.clips:,} clips, with a standard "
+        f"error of {found.errors.accepted:.3g}: too near 0 for a percentage of it, so give the rule in units"
+    )
 
 
 def why_not_comparable(new: Result, accepted: Result) -> list[str]:

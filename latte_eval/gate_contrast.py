@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -26,9 +26,34 @@ from latte_eval.result import Result
 # A rule is meaningful where a checkpoint that is as good as the accepted one passes this often.
 POWER = 0.8
 
+# A percentage is offered unless a rule in units could be tighter by more than this factor.
+NEAR_ZERO = 2.0
+
 STATISTICS = {"fvd": frechet_statistic, "fid": frechet_statistic, "kvd": KernelSums, "kid": KernelSums}
 
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Standard errors of the new value, of the accepted one, and of new - accepted."""
+
+    new: float
+    accepted: float
+    difference: float
+
+    def smallest_part(self, accepted: float, reach: float, sign: int) -> float | None:
+        """The smallest allowance d, as a part of the accepted value, of `reach` standard errors of its contrast.
+
+        The contrast new - (1 + sign d) accepted has the variance V(difference) + 2 sign d C + d^2 V(accepted) with
+        C = [V(accepted) + V(difference) - V(new)] / 2. None where the accepted value is so near 0 that a larger part
+        of it is no more certain than a smaller one.
+        """
+        shared = sign * (self.accepted**2 + self.difference**2 - self.new**2) / 2 * reach**2
+        square = accepted**2 - (reach * self.accepted) ** 2
+        if accepted <= 0 or square <= 0:
+            return None
+        return (shared + math.sqrt(shared**2 + square * (reach * self.difference) ** 2)) / square
 
 
 @dataclass(frozen=True)
@@ -42,6 +67,7 @@ class Finding:
         degrees: of freedom of excess / standard_error.
         accepted: the accepted value that the allowance is taken of.
         paired: whether clips were compared with clips, not numbers with numbers.
+        errors: from which the standard error under another rule follows.
     """
 
     excess: float
@@ -49,6 +75,7 @@ class Finding:
     degrees: int
     accepted: float
     paired: bool
+    errors: Errors
 
     @property
     def statistic(self) -> float:
@@ -57,13 +84,20 @@ class Finding:
             return 0.0 if self.excess == 0 else math.copysign(math.inf, self.excess)
         return self.excess / self.standard_error
 
-    def detectable(self, boundary: float, share: float = 1.0) -> float:
-        """The smallest allowance under which an equally good checkpoint passes with probability `POWER`.
+    def detectable(self, rule: Rule, boundary: float, share: float = 1.0) -> tuple[Rule | None, Rule]:
+        """The tightest rules, of the same kind and in units, under which an equal checkpoint passes with `POWER`.
 
-        `share` is the part of the budget that has been sampled: standard errors fall with the root of the clips.
+        The first is None where no percentage of the accepted value does. `share` is the part of the budget that has
+        been sampled: standard errors fall with the root of the clips.
         """
-        reach = student_boundary(boundary, self.degrees) + normal_quantile(POWER)
-        return reach * self.standard_error * math.sqrt(share)
+        reach = (student_boundary(boundary, self.degrees) + normal_quantile(POWER)) * math.sqrt(share)
+        # Beside itself a checkpoint differs by nothing, which tells nothing of another: then as far as it is known.
+        error = self.errors.difference or (self.errors.accepted if rule.relative else 0.0)
+        units = replace(rule, amount=reach * error, relative=False)
+        if not rule.relative:
+            return units, units
+        part = self.errors.smallest_part(self.accepted, reach, 1 if rule.sign == "+" else -1)
+        return None if part is None else replace(rule, amount=part * 100), units
 
 
 def compare_features(
@@ -80,7 +114,8 @@ def compare_features(
         STATISTICS[rule.metric],
     )  # fmt: skip
     excess = found.value - (0.0 if rule.relative else rule.amount)
-    return Finding(excess, found.standard_error, found.degrees, found.accepted, True)
+    errors = Errors(found.new_error, found.accepted_error, found.difference_error)
+    return Finding(excess, found.standard_error, found.degrees, found.accepted, True, errors)
 
 
 def compare_scores(rule: Rule, new: Features, accepted: Features) -> Finding:
@@ -94,7 +129,10 @@ def compare_scores(rule: Rule, new: Features, accepted: Features) -> Finding:
     kept = 1 - (rule.amount / 100 if rule.relative else 0.0)
     found = delete_one(lambda j: kept * old_score(tuple(j)) - score(tuple(j)), groups)
     excess = found.corrected - (0.0 if rule.relative else rule.amount)
-    return Finding(excess, found.standard_error, groups - 1, delete_one(old_score, groups).corrected, True)
+    old, alone = delete_one(lambda j: old_score(tuple(j)), groups), delete_one(lambda j: score(tuple(j)), groups)
+    difference = delete_one(lambda j: score(tuple(j)) - old_score(tuple(j)), groups)
+    errors = Errors(alone.standard_error, old.standard_error, difference.standard_error)
+    return Finding(excess, found.standard_error, groups - 1, old.corrected, True, errors)
 
 
 def score_without(features: Features, places: dict[str, int]) -> Callable[[object], float]:
@@ -113,7 +151,8 @@ def compare_numbers(rule: Rule, new: Result, accepted: Result) -> Finding:
         factor += rule.amount / 100 * (1 if rule.sign == "+" else -1)
     worse = value - factor * old if rule.sign == "+" else factor * old - value
     excess = worse - (0.0 if rule.relative else rule.amount)
-    return Finding(excess, math.hypot(error, factor * old_error), degrees_of(new, accepted), old, False)
+    errors = Errors(error, old_error, math.hypot(error, old_error))
+    return Finding(excess, math.hypot(error, factor * old_error), degrees_of(new, accepted), old, False, errors)
 
 
 def known_number(result: Result, both: list[Result]) -> tuple[float, float]:

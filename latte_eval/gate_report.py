@@ -105,9 +105,15 @@ def rule_record(judgement: Judgement) -> dict[str, Any]:
         "rule": str(judgement.rule), "metric": judgement.rule.metric, "verdict": judgement.verdict,
         "new": judgement.new, "accepted": judgement.accepted, "paired": found.paired if found else None,
         "allowance": judgement.rule.margin(found.accepted) if found else None,
-        "detectable": judgement.detectable, "meaningful": str(judgement.meaningful) if judgement.meaningful else None,
+        "detectable": detectable(judgement), "meaningful": str(judgement.meaningful) if judgement.meaningful else None,
         "looks": [look_record(look) for look in judgement.looks], "notes": list(judgement.sentences),
     }  # fmt: skip
+
+
+def detectable(judgement: Judgement) -> float | None:
+    """The smallest allowance that the budget can confirm, in units of the metric."""
+    tightest = judgement.tightest
+    return tightest.margin(judgement.looks[-1].finding.accepted) if tightest else None
 
 
 def look_record(look: Look) -> dict[str, Any]:

@@ -29,6 +29,8 @@ class Contrast:
         standard_error: of the value; value / standard_error is Student distributed under T = 0.
         degrees: its degrees of freedom, groups - 1.
         accepted: F_accepted without its bias of order 1/N.
+        new_error, accepted_error, difference_error: standard errors of F_new, F_accepted and F_new - F_accepted, from
+            which that of T under any other allowance follows.
     """
 
     value: float
@@ -36,6 +38,9 @@ class Contrast:
     standard_error: float
     degrees: int
     accepted: float
+    new_error: float
+    accepted_error: float
+    difference_error: float
 
 
 def contrast_uncertainty(
@@ -62,8 +67,12 @@ def contrast_uncertainty(
         raise NotEnoughClips(f"comparing two checkpoints takes {FEWEST_GROUPS} source videos a side; one has {groups}")
     real_labels = row_groups(real_groups, group_places(real_groups, groups))
     places = group_places([*new_groups, *accepted_groups], groups)
-    new_value = make_statistic(new.real, new.fake, real_labels, row_groups(new_groups, places))
+    new_value = cache(make_statistic(new.real, new.fake, real_labels, row_groups(new_groups, places)))
     old_value = cache(make_statistic(new.real, accepted.fake, real_labels, row_groups(accepted_groups, places)))
     found = delete_one(lambda j: new_value(j) - (1 + allowance) * old_value(j), groups, Steps(progress, groups))
-    old = delete_one(old_value, groups)
-    return Contrast(found.corrected, found.value, found.standard_error, groups - 1, old.corrected)
+    old, new_alone = delete_one(old_value, groups), delete_one(new_value, groups)
+    difference = delete_one(lambda j: new_value(j) - old_value(j), groups)
+    return Contrast(
+        found.corrected, found.value, found.standard_error, groups - 1, old.corrected,
+        new_alone.standard_error, old.standard_error, difference.standard_error,
+    )  # fmt: skip

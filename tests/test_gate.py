@@ -49,6 +49,20 @@ def test_a_rule_that_is_too_tight_is_refused_with_one_that_is_not(tmp_path: Path
     assert gate(tmp_path / "new", accepted, offered).returncode != 2
 
 
+def test_near_zero_a_rule_in_units_is_offered(tmp_path: Path) -> None:
+    """A percentage of what cannot be told from 0 is never certain, however large; each offer would be refused again."""
+    random = np.random.default_rng(4)
+    old, new = (REAL[random.permutation(CLIPS)] + 0.02 * random.standard_normal(REAL.shape) for _ in range(2))
+    into = tmp_path / "accepted.jsonl"
+    done = latte_eval("gate", "accept", write_run(tmp_path / "old", old.astype(np.float32)), "--into", into,
+                      "--why", "x")  # fmt: skip
+    assert done.returncode == 0
+    done = gate(write_run(tmp_path / "new", new.astype(np.float32)), into, "fvd:+5%")
+    assert done.returncode == 2 and "too near 0 for a percentage" in done.stdout
+    offered = done.stdout.partition("use --fail ")[2].split(",")[0]
+    assert "%" not in offered and gate(tmp_path / "new", into, offered).returncode == 0
+
+
 def test_other_protocol_detector_and_data_are_named(tmp_path: Path, accepted: Path) -> None:
     changes = {"fake_clips": CLIPS, "real_clips": CLIPS, "real_stride": 1}
     detector = {**I3D, "sha256": "e" * 64}

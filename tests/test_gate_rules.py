@@ -14,7 +14,7 @@ from result_makers import make_result
 from latte_eval.errors import StoreError, UsageError
 from latte_eval.extract import Features
 from latte_eval.gate_boundaries import rounds, spending_boundaries, student_boundary
-from latte_eval.gate_contrast import compare_features, compare_numbers
+from latte_eval.gate_contrast import Errors, compare_features, compare_numbers
 from latte_eval.gate_rules import parse_rule, parse_rules
 from latte_eval.result import Result
 
@@ -117,6 +117,39 @@ def test_pairing_narrows_what_is_not_known(metric: str) -> None:
     paired = compare_features(rule, table(NOISE * 1.01 + 1), table(OLD), table(REAL))
     strangers = compare_features(rule, table(other + 1), table(OLD), table(REAL))
     assert paired.standard_error < strangers.standard_error / 2
+
+
+@pytest.mark.parametrize("metric", ["fvd", "kvd", "is"])
+def test_the_offered_percentage_is_the_one_that_holds(metric: str) -> None:
+    """The standard error grows with the allowance: the offer is where the allowance outgrows it."""
+    sign, name = ("-", "probabilities") if metric == "is" else ("+", "features")
+    rows = lambda seed: shares(seed) if metric == "is" else moved(seed)  # noqa: E731
+    sides = table(rows(1), name), table(rows(2), name), table(REAL)
+    rule = parse_rule(f"{metric}:{sign}1%")
+    found = compare_features(rule, *sides)
+    exact, units = found.detectable(rule, 1.6)
+    assert exact is not None and exact.relative and not units.relative
+    there = compare_features(exact, *sides)
+    reach = units.amount / found.errors.difference
+    assert exact.margin(there.accepted) == pytest.approx(reach * there.standard_error, rel=1e-6)
+    assert exact.amount > rule.amount
+
+
+def moved(seed: int) -> np.ndarray:
+    return (np.random.default_rng(seed).standard_normal(NOISE.shape) + 1).astype(np.float32)
+
+
+def shares(seed: int) -> np.ndarray:
+    """Probabilities of four classes, some clips sharper than others."""
+    weights = np.random.default_rng(seed).gamma(0.3, size=(CLIPS, 4)) + 1e-3
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def test_no_percentage_of_what_is_near_zero() -> None:
+    errors = Errors(0.3, 0.3, 0.1)
+    assert errors.smallest_part(0.5, 2.0, 1) is None and errors.smallest_part(-0.1, 2.0, 1) is None
+    part = errors.smallest_part(100.0, 2.0, 1)
+    assert part == pytest.approx(0.2 / 100, rel=0.01)
 
 
 def test_inception_scores_of_clips() -> None:
