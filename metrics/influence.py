@@ -66,7 +66,7 @@ def transports_from_moments(real: np.ndarray, fake: np.ndarray) -> tuple[np.ndar
     root, scale = vectors[:, kept] * np.sqrt(values[kept]), np.sqrt(values[kept])
     squares, turn = np.linalg.eigh(root.T @ Moments.from_features(fake).cov @ root)
     s = np.sqrt(squares.clip(min=0))
-    inverse = np.divide(1, s, where=s > SMALLEST * s[-1], out=np.zeros_like(s))
+    inverse = np.divide(1, s, where=s > SMALLEST * s.max(initial=0), out=np.zeros_like(s))
     back = (vectors[:, kept] / scale) @ turn
     return quadratic_form(real, back, s), quadratic_form(fake, root @ turn, inverse)
 

@@ -167,6 +167,8 @@ def number(value: float) -> str:
 def spec_for(values: Iterable[float | None]) -> str:
     """How floats of one column are written, by the largest of them."""
     largest = max((abs(value) for value in values if value is not None), default=0.0)
+    if largest >= 1e7:
+        return ".3g"
     if largest >= 1000:
         return ",.0f"
     if largest >= 100:

@@ -126,10 +126,10 @@ def sure_sentences(measured: Sequence[ClassDistance]) -> list[str]:
         return ["With fewer than four source videos a class there are no intervals: the order is not sure."]
     alike = sum(high >= measured[0].interval[0] for _, high in bounds) - 1
     apart = sum(low > 0 for low, _ in bounds)
-    order = f"the intervals of {alike} others reach into that of the worst" if alike else "the worst stands apart"
+    others = f"the interval of {alike} other reaches" if alike == 1 else f"the intervals of {alike} others reach"
+    order = f"{others} into that of the worst" if alike else "the worst stands apart"
     return [
-        f"{apart} of {len(bounds)} differ from their real clips beyond chance (the interval starts above 0, as it does "
-        f"for about 1 in 40 by chance); {order}."
+        f"The interval starts above 0 for {apart} of {len(bounds)}, as it does by chance for about 1 in 40; {order}."
     ]
 
 

@@ -18,13 +18,13 @@ from latte_eval.report.charts import FAKE, MUTED, SERIES, draw, legend, number, 
 from latte_eval.report.rows import take
 from latte_eval.result import Result
 
-FRECHET, KERNEL = ("fvd", "fid"), ("kvd", "kid")
+FRECHET = ("fvd", "fid")
 
 # Sizes are N/2, N/4 ... N/32; a part has at least so many clips, more where a score has 10 splits.
 HALVINGS, FEWEST_CLIPS, FEWEST_SCORED = 5, 4, 40
 
-# Parts measured at one size: fewer where they would take more than so many multiplications, but two.
-DRAWS, FEWEST_DRAWS, BUDGET = 5, 2, 5e11
+# Parts measured at one size: fewer, but one, where they would take more than so many multiplications.
+DRAWS, BUDGET = 5, 2.2e11
 
 # KID of a part: subsets instead of the 100 of the full value.
 KID_SUBSETS = 5
@@ -182,8 +182,10 @@ def why(metric: str) -> str:
     """What the number of clips does to a value."""
     if metric in FRECHET:
         return "A Fréchet distance of few clips is too high: compare values of equal numbers of clips only."
-    if metric in KERNEL:
-        return "A kernel distance has no bias: more clips bring less scatter, not a lower value."
+    if metric == "kvd":
+        return "A kernel distance of unrelated clips has no bias: more of them bring less scatter, not a lower value."
+    if metric == "kid":
+        return "Frames of one clip are alike, and pairs of them lift KID where clips are few."
     return "An Inception Score of few clips is off by more than its spread: compare values of equal numbers only."
 
 
@@ -192,7 +194,9 @@ def limit_sentences(found: ClipCounts) -> list[str]:
     if found.corrected:
         low, high = found.corrected["interval"]
         value = number(found.corrected["value"])
-        return [f"With endlessly many clips it would be {value}, between {number(low)} and {number(high)} (95 %)."]
+        doubt = "; that holds 0, so a difference is not certain" if low <= 0 <= high else ""
+        bounds = f"between {number(low)} and {number(high)} (95 %){doubt}"
+        return [f"With endlessly many clips it would be {value}, {bounds}."]
     if found.result.metric not in FRECHET:
         return []
     reason = (found.result.corrected or {}).get("unidentified") or "this result was measured without an interval"
@@ -211,7 +215,8 @@ def clip_counts(
 
     Both sides are dealt into 2, 4 ... 32 parts, whole source videos together, and a few parts are measured at each
     number: cut down on one side only, a distance keeps the bias of the other (Chong and Forsyth 2020, arXiv
-    1911.07023). Parts of one number share no clip. KID of a part is the mean over 5 subsets.
+    1911.07023). Parts of one number share no clip; where a part takes long, one stands for its number. KID of a part is
+    the mean over 5 subsets.
     """
     sides = [fake] if real is None else [fake, real]
     plan = list(planned(result.metric, sides))
@@ -250,7 +255,7 @@ def planned(metric: str, sides: Sequence[Features]) -> Iterator[tuple[int, int]]
     for parts in (2**power for power in range(HALVINGS, 0, -1)):
         if videos >= parts and min(smallest_part(side.groups, parts) for side in sides) >= least:
             affordable = BUDGET / work(sides, parts) if metric in FRECHET else DRAWS
-            yield parts, min(parts, DRAWS, max(FEWEST_DRAWS, int(affordable)))
+            yield parts, min(parts, DRAWS, max(1, int(affordable)))
 
 
 def smallest_part(groups: Sequence[str], parts: int) -> int:

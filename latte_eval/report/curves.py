@@ -28,6 +28,9 @@ DRAWN, LISTED = 300, 40
 # Up to so many points are marked, and their intervals drawn as bars; else as a band.
 MARKED = 40
 
+# Training runs that are drawn, the newest ones.
+RUNS = 60
+
 # A level further off the values than so many times their range is named, not drawn.
 FAR = 1.5
 LABEL_LENGTH, LEVELS_NAMED = 44, 3
@@ -121,13 +124,16 @@ class Curve:
     @property
     def runs(self) -> dict[str | None, list[Point]]:
         """The points of each training run, the run of the newest point first."""
-        names = dict.fromkeys(each.run for each in reversed(self.points))
-        return {name: [each for each in self.points if each.run == name] for name in names}
+        found: dict[str | None, list[Point]] = {each.run: [] for each in reversed(self.points)}
+        for each in self.points:
+            found[each.run].append(each)
+        return found
 
     @property
     def named_runs(self) -> int:
         """Lines that a legend tells apart; 0 where there is one line, or more than there are colours."""
-        return len(self.runs) if 1 < len(self.runs) <= len(SERIES) else 0
+        runs = len(self.runs)
+        return runs if 1 < runs <= len(SERIES) else 0
 
     def chart(self) -> str:
         """A line a run with intervals, and the levels."""
@@ -135,30 +141,18 @@ class Curve:
         return draw(self.name, self.title, " ".join(self.sentences()), self.paint, height=height)
 
     def paint(self, figure: Any) -> None:
-        axes = figure.subplots()
-        for order, (run, points) in enumerate(self.runs.items()):
+        axes, runs = figure.subplots(), self.runs
+        drawn = list(runs)[:RUNS]
+        for order, run in enumerate(drawn):
+            name = run if self.named_runs else None
             place = (FAKE + order) % len(SERIES) if self.named_runs else FAKE
-            self.paint_run(axes, run, thinned(points, max(4, DRAWN // len(self.runs))), place)
+            paint_run(axes, name, thinned(runs[run], max(4, DRAWN // len(drawn))), place, len(runs) > len(SERIES))
         dashes = iter(DASHES)
         for level in self.levels:
             paint_level(axes, level, "-" if level.accepted else (0, next(dashes)))
         paint_ticks(axes, self)
         if self.levels or self.named_runs:
             legend(figure, columns=1)
-
-    def paint_run(self, axes: Any, run: str | None, shown: Sequence[Point], place: int) -> None:
-        """One line. Of more runs than there are colours each is thin, and intervals are left to the table."""
-        xs, crowd = [self.place(each) for each in shown], len(self.runs) > len(SERIES)
-        label = shorten(str(run), LABEL_LENGTH) if self.named_runs else None
-        axes.plot(xs, [each.value for each in shown], color=SERIES[place], label=label, zorder=3,
-                  marker=MARKS[place] if len(shown) <= MARKED and not crowd else None,
-                  **({"linewidth": 0.8, "alpha": 0.7} if crowd else {}))  # fmt: skip
-        if not crowd:
-            paint_intervals(axes, xs, shown, SERIES[place])
-
-    def place(self, point: Point) -> Any:
-        """Where a point stands: a number, or a date."""
-        return datetime.fromtimestamp(point.x, UTC) if self.times else point.x
 
     def table(self) -> Table:
         """The points; of many the best, and the newest."""
@@ -194,7 +188,18 @@ class Curve:
         return [*last_sentences(self), *run_sentence(self), *level_sentences(self), *thinned_sentence(self)]
 
 
-def paint_intervals(axes: Any, xs: Sequence[Any], shown: Sequence[Point], colour: str) -> None:
+def paint_run(axes: Any, name: str | None, shown: Sequence[Point], place: int, crowd: bool) -> None:
+    """One line. Of more runs than there are colours each is thin, and intervals are left to the table."""
+    xs, style = [each.x for each in shown], {"color": SERIES[place], "marker": MARKS[place], "zorder": 3}
+    if len(shown) > MARKED or (crowd and len(shown) > 1):
+        style["marker"] = None
+    style |= {"linewidth": 0.8, "markersize": 3, "alpha": 0.7} if crowd else {}
+    axes.plot(xs, [each.value for each in shown], label=name and shorten(name, LABEL_LENGTH), **style)
+    if not crowd:
+        paint_intervals(axes, xs, shown, SERIES[place])
+
+
+def paint_intervals(axes: Any, xs: Sequence[float], shown: Sequence[Point], colour: str) -> None:
     """Bars of few points, a band of many."""
     known = [(x, each.interval) for x, each in zip(xs, shown, strict=True) if each.interval]
     if len(shown) <= MARKED:
@@ -213,18 +218,23 @@ def paint_level(axes: Any, level: Reference, style: Any) -> None:
 
 def paint_ticks(axes: Any, curve: Curve) -> None:
     """Dates, or iterations in thousands or millions."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    arrow = "lower" if curve.better == "lower" else "higher"
-    axes.set(xlabel=curve.xlabel, ylabel=f"{curve.metric.upper()} ({arrow} is better)")
+    axes.set(xlabel=curve.xlabel, ylabel=f"{curve.metric.upper()} ({curve.better} is better)")
     if curve.times:
-        locator = AutoDateLocator(maxticks=5)
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        xs = [each.x for each in curve.points]
+        axes.set_xticks(*date_ticks(min(xs), max(xs)))
         return
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=curve.whole))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: short_number(x)))
+
+
+def date_ticks(first: float, last: float) -> tuple[list[float], list[str]]:
+    """Evenly spaced times with short texts: as short as the span between them allows."""
+    days = (last - first) / 86400
+    form, count = ("%m-%d %H:%M", 3) if days < 3 else ("%Y-%m-%d", 3) if days < 150 else ("%Y-%m", 4)
+    ticks = [first + (last - first) * i / (count - 1) for i in range(count)] if last > first else [first]
+    return ticks, [format(datetime.fromtimestamp(tick, UTC), form) for tick in ticks]
 
 
 def short_number(value: float) -> str:
@@ -252,13 +262,18 @@ def last_sentences(curve: Curve) -> list[str]:
 
 def run_sentence(curve: Curve) -> list[str]:
     """How many lines there are."""
-    return [f"{len(curve.runs)} training runs are drawn over each other."] if len(curve.runs) > 1 else []
+    runs = len(curve.runs)
+    if runs < 2:
+        return []
+    if runs > RUNS:
+        return [f"The {RUNS} newest of {runs:,} training runs are drawn over each other."]
+    return [f"{runs} training runs are drawn over each other."]
 
 
 def level_sentences(curve: Curve) -> list[str]:
     """The accepted value, and the references that are not drawn."""
-    said = [f"{each.label}: {number(each.value)}." for each in curve.references if each.accepted]
-    hidden = [f"{each.label}, {number(each.value)}" for each in curve.references if each not in curve.levels]
+    said, levels = [f"{each.label}: {number(each.value)}." for each in curve.references if each.accepted], curve.levels
+    hidden = [f"{each.label} ({number(each.value)})" for each in curve.references if each not in levels]
     more = [f"{len(hidden) - LEVELS_NAMED} more"] if len(hidden) > LEVELS_NAMED else []
     return [*said, *([f"Not drawn: {join_words(hidden[:LEVELS_NAMED] + more)}."] if hidden else [])]
 

@@ -81,9 +81,9 @@ class Neighbours:
 
     @property
     def chance_share(self) -> float:
-        """What the share may come to by chance if both sides are alike: two standard errors of the difference more."""
+        """What the share may come to by chance if both sides are alike: three standard errors of a difference more."""
         share, counts = self.real_near_share, (len(self.fake_distances), max(1, len(self.real_distances)))
-        return share + 2 * float(np.sqrt(share * (1 - share) * sum(1 / count for count in counts)))
+        return share + 3 * float(np.sqrt(share * (1 - share) * sum(1 / count for count in counts)))
 
     def chart(self) -> str:
         """How many clips lie within a distance of a real one: generated clips and real ones."""
@@ -176,9 +176,9 @@ def copy_sentence(found: Neighbours) -> list[str]:
 def closest_sentence(found: Neighbours) -> list[str]:
     """The clip that looks most like a copy."""
     first = found.suspicious[0]
-    if first.ratio is None:
+    if first.ratio is None or not np.isfinite(first.ratio):
         return []
-    if first.distances[0] == 0:
+    if first.ratio == 0:
         return [f"Generated clip {first.index} has the very features of real clip {first.real_indices[0]}: a copy."]
     return [f"Most like a copy is generated clip {first.index}: its distance to real clip {first.real_indices[0]} is "
             f"{first.ratio:.2g} times that clip's distance to the nearest other real video."]  # fmt: skip

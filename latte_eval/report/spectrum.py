@@ -149,7 +149,8 @@ class Spectrum:
         if not len(found.values):
             return ["Real and fake have the same mean and the same covariance: the distance is 0."]
         said = [part_sentence(found), chance_sentence(self.chance), leading_sentence(found)]
-        return [*said, direction_sentence(self.directions[0]), *few_sentence(self.fewer, found.directions.shape[1])]
+        dimensions = found.directions.shape[1]
+        return [*said, last_sentence(self.directions[0], self.fewer, dimensions)]
 
 
 def part_sentence(found: Displacement) -> str:
@@ -169,13 +170,23 @@ def chance_sentence(chance: float | None) -> str:
 def leading_sentence(found: Displacement) -> str:
     """How much the leading directions hold."""
     total = len(found.values)
+    if total == 1:
+        return "All of it lies in one direction."
     counts = [count for count in LEADING if count < total]
     shares = [f"the first {f'{n} hold' if n > 1 else 'holds'} {percent(found.share(n))}" for n in counts]
-    return f"Of {total:,} directions {join_words(shares)}." if shares else f"There are {total} directions."
+    return f"Of {total:,} directions {join_words(shares)}."
 
 
-def direction_sentence(first: Direction) -> str:
-    """How the fake side differs along the first direction."""
+def last_sentence(first: Direction, rows: int, dimensions: int) -> str:
+    """How the fake side differs along the first direction; a warning where the covariances have not full rank.
+
+    Of few rows the directions are chosen to fit just these, and standard deviations along them are too small.
+    """
+    if rows <= dimensions:
+        return (
+            f"With {rows:,} rows of {dimensions:,} numbers the spread cannot be known in most directions: much of that "
+            "part comes from too few clips."
+        )
     if first.real_spread == 0:
         return f"Along the first direction real clips are all alike; fake ones lie {number(first.gap)} off."
     off, width = first.gap / first.real_spread, first.fake_spread / first.real_spread
@@ -184,14 +195,6 @@ def direction_sentence(first: Direction) -> str:
         f"Along the first direction the fake side lies {off:.2g} real standard deviations off and spreads {wide} "
         "the real one."
     )
-
-
-def few_sentence(rows: int, dimensions: int) -> list[str]:
-    """A warning where the covariances have not full rank."""
-    if rows > dimensions:
-        return []
-    return [f"With {rows:,} rows of {dimensions:,} numbers the spread cannot be known in most directions: much of that "
-            "part comes from too few clips."]  # fmt: skip
 
 
 def spectrum(fake: Features, real: Features, name: str = "spectrum") -> Spectrum:
