@@ -30,6 +30,9 @@ from latte_eval.sides import OpenedModel, open_model
 from latte_eval.storage import StoredSource
 from latte_eval.store import RunFolder
 
+# What of an accepted sampler a request repeats.
+SETTINGS = ("method", "steps", "guidance_scale", "eta", "clip_x0", "dtype", "seed")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -102,7 +105,7 @@ def open_baseline(rule: Rule, line: Accepted) -> Baseline:
             f"the accepted {rule.metric} has no features of both sides: accept its run folder again "
             "(latte-eval gate accept RUN), or compare numbers with --results"
         )
-    if not line.result.sampler or "method" not in line.result.sampler:
+    if not set(SETTINGS) <= set(line.result.sampler or ()):
         raise StoreError(f"the accepted {rule.metric} is not of a Latte checkpoint: measure and use gate --results")
     return Baseline(rule, line, sides["fake"], sides.get("real"))
 

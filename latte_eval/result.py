@@ -17,6 +17,12 @@ from latte_eval import __version__
 from latte_eval.errors import StoreError
 
 SCHEMA = 1
+# What a part of a result must have to be told from another.
+MEMBERS = {
+    "detector": ("name", "sha256", "comparable", "used"), "fake_source": ("name", "fingerprint"),
+    "real_source": ("name", "fingerprint"), "checkpoint": ("name",),
+}  # fmt: skip
+
 BETTER = {"fvd": "lower", "fid": "lower", "kvd": "lower", "kid": "lower", "is": "higher"}
 
 
@@ -129,7 +135,7 @@ class Result:
             record = json.loads(line)
         except json.JSONDecodeError as error:
             raise StoreError(f"{where} is not a whole JSON line ({error.msg}); it was cut or edited") from error
-        if not isinstance(record, dict) or "schema" not in record:
+        if not isinstance(record, dict) or not isinstance(record.get("schema"), int):
             raise StoreError(f"{where} is not a latte-eval result: it has no schema")
         if record["schema"] > SCHEMA:
             raise StoreError(
@@ -148,7 +154,31 @@ def checked_fields(record: dict[str, Any], where: str) -> dict[str, Any]:
         raise StoreError(f"{where} is not a latte-eval result: missing {missing[:3]}, unknown {unknown[:3]}")
     if isinstance(record["value"], bool) or not isinstance(record["value"], int | float):
         raise StoreError(f"{where} has the value {record['value']!r}, which is not a number")
+    for name, kinds in field_kinds().items():
+        if name in record and not isinstance(record[name], kinds):
+            raise StoreError(f"{where} was edited: {name} is {record[name]!r}")
+    check_members(record, where)
     return record
+
+
+def check_members(record: dict[str, Any], where: str) -> None:
+    """Raise `StoreError` for a metric without direction, or a side or detector that lacks what tells it from others."""
+    if record["metric"] not in BETTER or not record.get("better", True):
+        known = ", ".join(BETTER)
+        raise StoreError(f"{where}: the metric {record['metric']!r} has no direction, lower or higher; known: {known}")
+    for name, needed in MEMBERS.items():
+        lacking = [key for key in needed if record[name] is not None and key not in record[name]]
+        if lacking:
+            raise StoreError(f"{where} was edited: {name} lacks {', '.join(lacking)}")
+
+
+@cache
+def field_kinds() -> dict[str, tuple[type, ...]]:
+    """Types that a field of `Result` may have in JSON."""
+    kinds: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (float, int), "dict": (dict,),
+                                          "list": (list,), "None": (type(None),)}  # fmt: skip
+    named = {each.name: str(each.type).split(" | ") for each in dataclasses.fields(Result)}
+    return {name: sum((kinds[part.partition("[")[0]] for part in parts), ()) for name, parts in named.items()}
 
 
 def read_results(path: str | Path) -> list[Result]:
