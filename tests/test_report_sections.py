@@ -65,12 +65,19 @@ def result() -> Result:
     return measured(FAKE, REAL)
 
 
-def all_text(chart: str) -> str:
+def all_text(chart: str | None) -> str:
+    assert chart is not None
     return " ".join("".join(each.itertext()) for each in ElementTree.fromstring(chart).iter(f"{SVG}text"))
 
 
-def drawn_points(chart: str) -> int:
-    """Marks of a chart in its plot."""
+def texts(chart: str | None) -> set[str]:
+    assert chart is not None
+    return {"".join(each.itertext()) for each in ElementTree.fromstring(chart).iter(f"{SVG}text")}
+
+
+def drawn_points(chart: str | None) -> int:
+    """Marks of a chart."""
+    assert chart is not None
     return len(re.findall(r"<use ", chart))
 
 
@@ -108,6 +115,7 @@ def test_texts_stay_texts_and_are_escaped() -> None:
 def test_every_colour_is_a_variable_and_nothing_comes_from_outside(sides: tuple[Features, Features]) -> None:
     drawn = [each.chart() for each in [*every_section(*sides), curve("fvd", "lower", POINTS, [Reference("r", 20)])]]
     for chart in drawn:
+        assert chart is not None
         assert not re.search(r"#[0-9a-f]{6}", re.sub(r"var\(--[a-z0-9-]+, #[0-9a-f]{6}\)", "", chart))
         assert set(re.findall(r"var\(--([a-z0-9-]+)", chart)) <= set(charts.VARIABLES.values())
         assert re.findall(r"https?://[^\"<]*", chart) == ["http://www.w3.org/2000/svg"]
@@ -115,7 +123,7 @@ def test_every_colour_is_a_variable_and_nothing_comes_from_outside(sides: tuple[
 
 
 def test_ids_of_two_charts_of_one_page_differ() -> None:
-    found = [spectrum(FAKE, REAL, name).chart() for name in ("a", "b")]
+    found = [spectrum(FAKE, REAL, name).chart() or "" for name in ("a", "b")]
     ids = [set(re.findall(r' id="([^"]+)"', chart)) for chart in found]
     assert ids[0] and not ids[0] & ids[1]
     for own, chart in zip(ids, found, strict=True):
@@ -135,7 +143,9 @@ def test_numbers_for_people() -> None:
         "1,234", "123.5", "1.23", "0.0123", "-0.5", "0", "3e+09",
     ]  # fmt: skip
     assert [charts.percent(each) for each in (0, 0.004, 0.0949, 0.5, 1)] == ["0 %", "0.4 %", "9.5 %", "50 %", "100 %"]
-    assert charts.shorten("a  b\nc", 9) == "a b c" and charts.shorten("ApplyEyeMakeup", 9) == "Appl…akeup"[:4] + "…keup"
+    columns = ([0.641, 1.5e-9], [12.0, 0.5], [123.4], [4567.0], [0.00012], [0.0, None], [2e-9])
+    assert [charts.spec_for(each) for each in columns] == [".3f", ".2f", ",.1f", ",.0f", ".6f", ".2f", ".3g"]
+    assert charts.shorten("a  b\nc", 9) == "a b c" and charts.shorten("ApplyEyeMakeup", 9) == "Appl…keup"
     assert charts.join_words(["a"]) == "a" and charts.join_words(["a", "b", "c"]) == "a, b and c"
 
 
@@ -161,7 +171,8 @@ def sides_of_all_kinds() -> list[Any]:
 @pytest.mark.parametrize(("fake", "real"), sides_of_all_kinds())
 def test_every_section_stands_every_kind_of_sides(fake: Features, real: Features) -> None:
     for section in every_section(fake, real):
-        ElementTree.fromstring(section.chart())
+        if section.chart() is not None:
+            ElementTree.fromstring(section.chart())
         assert to_markdown(section.table()).count("|") > 6
         said = section.sentences()
         assert said and all(sentence.endswith(".") for sentence in said)
@@ -268,7 +279,7 @@ def test_kernel_distances_and_scores_are_counted_too() -> None:
 
 def test_few_clips_are_said_to_be_few() -> None:
     found = clip_counts(measured(FAKE.first(5), REAL.first(5)), FAKE.first(5), REAL.first(5))
-    assert len(found.sizes) == 1 and found.sentences()[0].startswith("5 clips are too few")
+    assert len(found.sizes) == 1 and found.chart() is None and found.sentences()[0].startswith("5 clips are too few")
 
 
 # Neighbours.
@@ -378,7 +389,7 @@ def test_a_curve_says_whether_the_last_is_best() -> None:
     assert [each.x for each in found.points] == sorted(each.x for each in POINTS)
     assert found.sentences()[0].endswith("the best of 9 values.")
     assert "accepted 2026: 15.00." in found.sentences()
-    assert {"Latte, 20.00", "accepted 2026, 15.00"} <= set(re.findall(r">([^<]+)</text>", found.chart()))
+    assert {"Latte, 20.00", "accepted 2026, 15.00"} <= texts(found.chart())
     near = curve("is", "higher", [Point("a", 1, 9.0), Point("b", 2, 8.9, 8.5, 9.3)])
     assert "not sure" in near.sentences()[0]
     assert "not sure" not in curve("is", "higher", [Point("a", 1, 9.9), Point("b", 2, 8.9, 8.5, 9.3)]).sentences()[0]
@@ -390,7 +401,7 @@ def test_ten_thousand_points_stay_light_and_keep_their_spikes() -> None:
     shown = thinned(points, DRAWN)
     assert len(shown) <= DRAWN and points[7003] in shown and shown[0] == points[0] and shown[-1] == points[-1]
     found = curve("fvd", "lower", points)
-    assert len(found.chart()) < 60_000 and len(found.table().rows) <= 41
+    assert len(found.chart() or "") < 60_000 and len(found.table().rows) <= 41
     assert "10,000 values" in found.sentences()[-1] and "10,000" in found.table().notes[0]
 
 
@@ -398,14 +409,14 @@ def test_training_runs_are_lines_of_their_own() -> None:
     points = [Point(f"{run} {i}", i, 50.0 - i, run=run) for run in ("a", "b") for i in range(4)]
     found = curve("fvd", "lower", points, [Reference("Latte", 48.0)])
     assert list(found.runs) == ["b", "a"] and [len(each) for each in found.runs.values()] == [4, 4]
-    assert {"a", "b", "Latte, 48.00"} <= set(re.findall(r">([^<]+)</text>", found.chart()))
+    assert {"a", "b", "Latte, 48.00"} <= texts(found.chart())
     one = curve("fvd", "lower", points[:4])
     assert one.named_runs == 0 and "training runs" not in " ".join(one.sentences())
 
 
 def test_ten_thousand_training_runs_stay_light() -> None:
     found = curve("fvd", "lower", [Point(str(i), i, 50.0 + i % 7, run=f"run {i}") for i in range(10_000)])
-    assert len(found.chart()) < 60_000
+    assert 1000 < len(found.chart() or "") < 60_000
     assert "The 60 newest of 10,000 training runs are drawn over each other." in found.sentences()
 
 
@@ -420,19 +431,18 @@ def test_levels_far_off_are_named_and_not_drawn() -> None:
 @pytest.mark.parametrize("count", [1, 2])
 def test_one_value_and_two_of_one_iteration(count: int) -> None:
     same: Curve = curve("kvd", "lower", [Point("a", 5.0, 0.01)] * count)
-    ElementTree.fromstring(same.chart())
-    assert same.sentences()
+    assert same.chart() is None and len(same.table().rows) == count
+    assert ("the only value so far" in same.sentences()[0]) == (count == 1)
 
 
 @pytest.mark.filterwarnings("error")
 def test_dates_of_every_span() -> None:
     hour = 3600.0
-    for span in (0, 0.01, 1, 5, 30, 70, 200, 1000, 2000, 5000, 9000, 21000, 26000, 60000):
+    for span in (0.001, 0.01, 1, 5, 30, 70, 200, 1000, 2000, 5000, 9000, 21000, 26000, 60000):
         points = [Point("a", 480000 * hour + i * span * hour, 1.0) for i in range(2)]
         found = curve("fvd", "lower", points, [], "time", True)
         assert found.table().rows[0]["x"] == "2024-10-04 00:00"
-        text = all_text(found.chart())
-        assert "2024-10" in text or "10-04 00:00" in text
+        assert any(date in all_text(found.chart()) for date in ("2024-10", "10-04 00:00"))
 
 
 def test_ticks_of_iterations_are_short() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-# Inches. At 340 px, the width of a chart on a phone, a text of 9 points is 10 px high.
+# Inches. At 330 px, the width of a chart on a phone, a text of 10 points is 11 px high.
 WIDTH, HEIGHT = 4.2, 2.8
 
 # Colours of a drawing stand for variables of the page's style sheet. Series: Okabe and Ito 2008.
@@ -23,8 +24,8 @@ VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", PAPER: "paper"} | {
 
 STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "latte-eval", "text.parse_math": False, "text.color": INK,
-    "font.family": "sans-serif", "font.size": 9, "axes.labelsize": 9, "xtick.labelsize": 8.5, "ytick.labelsize": 8.5,
-    "legend.fontsize": 8.5, "legend.frameon": False, "legend.handlelength": 1.6, "legend.borderaxespad": 0.2,
+    "font.family": "sans-serif", "font.size": 10, "axes.labelsize": 10, "xtick.labelsize": 9.5, "ytick.labelsize": 9.5,
+    "legend.fontsize": 10, "legend.frameon": False, "legend.handlelength": 1.6, "legend.borderaxespad": 0.2,
     "axes.edgecolor": MUTED, "axes.labelcolor": INK, "axes.linewidth": 0.7, "axes.grid": True, "axes.axisbelow": True,
     "axes.spines.top": False, "axes.spines.right": False, "grid.color": RULE, "grid.linewidth": 0.6,
     "xtick.color": MUTED, "xtick.labelcolor": INK, "ytick.color": MUTED, "ytick.labelcolor": INK,
@@ -161,19 +162,16 @@ def rename_ids(root: ElementTree.Element, name: str) -> None:
 
 def number(value: float) -> str:
     """A value for people: more digits the smaller it is."""
-    return format(value, spec_for([value]))
+    return format(value, spec_for([value]) if abs(value) >= 1 else ".3g")
 
 
 def spec_for(values: Iterable[float | None]) -> str:
-    """How floats of one column are written, by the largest of them."""
+    """How floats of one column are written: as many decimals as give the largest three digits."""
     largest = max((abs(value) for value in values if value is not None), default=0.0)
-    if largest >= 1e7:
+    if largest >= 1e7 or 0 < largest < 1e-5:
         return ".3g"
-    if largest >= 1000:
-        return ",.0f"
-    if largest >= 100:
-        return ",.1f"
-    return ".2f" if largest >= 1 else ".3g"
+    decimals = 2 if largest >= 1 or largest == 0 else 2 - math.floor(math.log10(largest))
+    return ",.0f" if largest >= 1000 else ",.1f" if largest >= 100 else f".{decimals}f"
 
 
 def percent(share: float) -> str:

@@ -69,8 +69,10 @@ class Classes:
         found = self.measured
         return found if len(found) <= WORST + BEST else [*found[:WORST], *found[-BEST:]]
 
-    def chart(self) -> str:
-        """Bars of the worst and of the best classes, with intervals."""
+    def chart(self) -> str | None:
+        """Bars of the worst and of the best classes, with intervals; None where no class has enough clips."""
+        if not self.measured:
+            return None
         height = 0.9 + 0.2 * max(len(self.shown), 2)
         return draw(self.name, "Distance by class", " ".join(self.sentences()), self.paint, height=height)
 

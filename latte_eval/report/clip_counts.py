@@ -91,8 +91,10 @@ class ClipCounts:
     def title(self) -> str:
         return f"{self.result.metric.upper()} against the number of clips"
 
-    def chart(self) -> str:
-        """Means and ranges over the number of clips, and the level for endlessly many where it is known."""
+    def chart(self) -> str | None:
+        """Means and ranges over the number of clips, the level for endlessly many where known; None of one number."""
+        if len(self.sizes) < 2:
+            return None
         return draw(self.name, self.title, " ".join(self.sentences()), self.paint)
 
     def paint(self, figure: Any) -> None:
@@ -133,7 +135,7 @@ class ClipCounts:
             axes.axhspan(low, high, color=SERIES[2], alpha=0.22, linewidth=0)
             axes.axhline(self.corrected["value"], color=SERIES[2], linewidth=1.3, label="endlessly many clips")
         if self.fit:
-            places = np.geomspace(self.fit.clips, 4 * self.sizes[-1].clips, 50)
+            places = np.geomspace(self.fit.clips, 2 * self.sizes[-1].clips, 50)
             axes.plot(places, self.fit.level + self.fit.slope / places, color=MUTED, linestyle=(0, (3, 1.5)),
                       linewidth=1.1, label="fit of a + b / clips", zorder=4)  # fmt: skip
 

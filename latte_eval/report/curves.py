@@ -135,8 +135,10 @@ class Curve:
         runs = len(self.runs)
         return runs if 1 < runs <= len(SERIES) else 0
 
-    def chart(self) -> str:
-        """A line a run with intervals, and the levels."""
+    def chart(self) -> str | None:
+        """A line a run with intervals, and the levels; None where all points stand at one place."""
+        if len({each.x for each in self.points}) < 2:
+            return None
         height = HEIGHT + 0.18 * (len(self.levels) + self.named_runs)
         return draw(self.name, self.title, " ".join(self.sentences()), self.paint, height=height)
 

@@ -92,8 +92,8 @@ class Neighbours:
     def paint(self, figure: Any) -> None:
         axes = figure.subplots()
         for distances, side, style, label in (
-            (self.real_distances, REAL, (0, (5, 2)), "real clips, to another real video"),
-            (self.fake_distances, FAKE, "-", "fake clips, to a real one"),
+            (self.real_distances, REAL, (0, (5, 2)), "real to another real video"),
+            (self.fake_distances, FAKE, "-", "fake to a real clip"),
         ):
             if len(distances):
                 places = np.linspace(0, 1, min(len(distances), DRAWN))

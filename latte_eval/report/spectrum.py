@@ -76,9 +76,11 @@ class Spectrum:
     chance: float | None
     fewer: int
 
-    def chart(self) -> str:
-        """Bars of the leading directions above, the share of the first directions together below."""
-        return draw(self.name, "What the distance is made of", " ".join(self.sentences()), self.paint, height=3.7)
+    def chart(self) -> str | None:
+        """Bars of the leading directions above, the share of the first directions together below; None at 0."""
+        if not len(self.displacement.values):
+            return None
+        return draw(self.name, "What the distance is made of", " ".join(self.sentences()), self.paint, height=3.9)
 
     def paint(self, figure: Any) -> None:
         bars, line = figure.subplots(2, 1, height_ratios=(3, 2))
@@ -100,8 +102,7 @@ class Spectrum:
 
     def paint_line(self, axes: Any) -> None:
         total = np.cumsum(self.displacement.values)
-        if len(total):
-            axes.plot(np.arange(1, len(total) + 1), 100 * total / total[-1], color=SERIES[0])
+        axes.plot(np.arange(1, len(total) + 1), 100 * total / total[-1], color=SERIES[0])
         for share in (50, 90):
             axes.axhline(share, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
         axes.set(xlabel="first directions together", ylabel="share, %", ylim=(0, 103), xscale="log")
@@ -164,7 +165,7 @@ def part_sentence(found: Displacement) -> str:
 def chance_sentence(chance: float | None) -> str:
     if chance is None:
         return "How far means lie apart by chance cannot be told from one source video."
-    return f"Means of two sets of so many clips lie {number(chance)} apart by chance alone, even of one population."
+    return f"Chance alone would put the means of two sets of so many clips {number(chance)} apart."
 
 
 def leading_sentence(found: Displacement) -> str:
