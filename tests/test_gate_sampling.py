@@ -8,13 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from command_line import latte_eval
 from gate_makers import DEMO_ACCEPTED, DEMO_RULE, corrupted
+from result_makers import make_result
 
 from latte_eval.accepted import read_accepted, run_features
+from latte_eval.gate import sampler_differences
 from latte_eval.gate_record import read_verdicts
+from latte_eval.gate_sampling import open_as_accepted
 from latte_eval.protocol import Protocol
+from latte_eval.request import Request
 from latte_eval.result import Result, read_results
+from latte_eval.sampler.config import LatteConfig
+from latte_eval.sampler.latte import Latte
 
 # Noise on the weights, in parts of their own spread: FVD 1.8 and 3.0 at 16 clips, the demo has 0.9.
 A_LITTLE, A_LOT = 0.12, 0.2
@@ -121,6 +128,17 @@ def test_what_cannot_be_as_it_was_is_not_comparable(tmp_path: Path, old: str, ne
     assert done.returncode == 3 and said in found["rules"][0]["notes"][0], done.stderr
     assert [each["verdict"] for each in read_verdicts(tmp_path / "run")] == ["not comparable"]
     assert not (tmp_path / "run" / "results.jsonl").exists()
+
+
+def test_classes_are_drawn_as_often_as_for_the_accepted_run(tmp_path: Path) -> None:
+    """labels=dataset counts them on the real side, which a gate does not have."""
+    config = LatteConfig(input_size=4, patch=2, channels=3, width=64, depth=2, heads=4, frames=4, classes=3)
+    torch.save({"ema": Latte(config).state_dict()}, tmp_path / "three.pt")
+    sampler = {"label_mode": "dataset", "label_frequencies": [2.0, 0.0, 1.0]}
+    result = make_result(sampler=sampler, changes={"labels": "dataset"})
+    opened = open_as_accepted(Request(ckpt=str(tmp_path / "three.pt"), vae="identity"), result)
+    assert (opened.settings.label_mode, opened.settings.label_frequencies) == ("dataset", (2.0, 0.0, 1.0))
+    assert not list(sampler_differences({**opened.sampler_record(), **sampler}, opened.sampler_record()))
 
 
 def test_a_run_folder_that_cannot_be_written_is_told_before_sampling(tmp_path: Path) -> None:
