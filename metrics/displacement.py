@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from latte_eval.metrics.frechet import has_few_rows
 from latte_eval.metrics.moments import Moments, feature_pair
 
 
@@ -55,13 +54,12 @@ def frechet_displacement(real_features: Any, fake_features: Any) -> Displacement
 
     With S1 = R1^T R1, S2 = R2^T R2 and the singular values U s V^T of R1 R2^T, the coupling has the covariance
     K = R1^T U V^T R2 over s > 0, and M = S1 + S2 - K - K^T. What one side has and the other lacks is moved by itself.
-    A side of no more than D rows is its own root R; no D x D matrix is made where both have few rows. Raises what
-    `frechet_distance_between` raises, and equals it to rounding.
+    A side of no more than D rows is its own root R; no D x D matrix is made of it. Equals `frechet_distance_between` to
+    rounding, and raises what that raises.
     """
     real, fake = feature_pair(real_features, fake_features)
     delta = fake.mean(axis=0, dtype=np.float64) - real.mean(axis=0, dtype=np.float64)
-    few = has_few_rows(real, fake)
-    roots = covariance_root(real, few), covariance_root(fake, few)
+    roots = covariance_root(real), covariance_root(fake)
     moved = displacement_root(*roots)
     scale = float(delta @ delta + sum((root**2).sum() for root in roots))
     values, directions = principal_directions(np.vstack([moved, delta]), scale)
@@ -70,9 +68,9 @@ def frechet_displacement(real_features: Any, fake_features: Any) -> Displacement
     return Displacement(float(delta @ delta), float((moved**2).sum()), values, along**2, directions)
 
 
-def covariance_root(rows: np.ndarray, few: bool) -> np.ndarray:  # [N, D] -> [K, D] float64
+def covariance_root(rows: np.ndarray) -> np.ndarray:  # [N, D] -> [K, D] float64, K at most D
     """R with R^T R = cov: the centred rows themselves where they are few, else a root of the covariance."""
-    if few or len(rows) <= rows.shape[1]:
+    if len(rows) <= rows.shape[1]:
         rows = rows.astype(np.float64)
         return (rows - rows.mean(axis=0)) / np.sqrt(len(rows))
     cov = Moments.from_features(rows).cov

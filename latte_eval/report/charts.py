@@ -14,11 +14,11 @@ from xml.etree import ElementTree
 WIDTH, HEIGHT = 4.2, 2.8
 
 # Colours of a drawing stand for variables of the page's style sheet. Series: Okabe and Ito 2008.
-INK, MUTED, RULE, PAPER = "#1b1b1b", "#5f5f5f", "#d3d3d3", "#fefefe"
+INK, MUTED, RULE = "#1b1b1b", "#5f5f5f", "#d3d3d3"
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 MARKS = ("o", "s", "^", "D")
 REAL, FAKE = 0, 1
-VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", PAPER: "paper"} | {
+VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule"} | {
     colour: f"series-{number}" for number, colour in enumerate(SERIES, 1)
 }
 
@@ -89,16 +89,20 @@ def to_inline(svg: str, name: str, title: str, description: str) -> str:
     for element in root.iter():
         share_style(element)
     rename_ids(root, name)
-    box = root.attrib["viewBox"]
+    add_words(root, name, title, description)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def add_words(root: ElementTree.Element, name: str, title: str, description: str) -> None:
+    """What a screen reader says of a chart; no size but that of its column."""
     root.attrib = {
-        "xmlns": SVG, "class": "chart", "viewBox": box, "role": "img", "aria-labelledby": f"{name}-title {name}-desc",
-        "style": "stroke-linejoin: round; stroke-linecap: butt",
+        "xmlns": SVG, "class": "chart", "viewBox": root.attrib["viewBox"], "role": "img",
+        "aria-labelledby": f"{name}-title {name}-desc", "style": "stroke-linejoin: round; stroke-linecap: butt",
     }  # fmt: skip
     for tag, words in (("desc", description), ("title", title)):
         element = ElementTree.Element(tag, id=f"{name}-{tag}")
         element.text = FORBIDDEN.sub("?", words)
         root.insert(0, element)
-    return ElementTree.tostring(root, encoding="unicode")
 
 
 def drop_children(element: ElementTree.Element) -> None:

@@ -164,8 +164,8 @@ def part_sentence(found: Displacement) -> str:
 
 def chance_sentence(chance: float | None) -> str:
     if chance is None:
-        return "How far means lie apart by chance cannot be told from one source video."
-    return f"Chance alone would put the means of two sets of so many clips {number(chance)} apart."
+        return "How much of the first part is chance cannot be told from one source video."
+    return f"Between two sets of so many clips chance alone would give about {number(chance)} of the first part."
 
 
 def leading_sentence(found: Displacement) -> str:
