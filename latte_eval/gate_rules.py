@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from latte_eval.errors import UsageError
 from latte_eval.result import BETTER
@@ -31,7 +32,8 @@ class Rule:
     relative: bool
 
     def __str__(self) -> str:
-        return f"{self.metric}:{self.sign}{self.amount:g}{'%' if self.relative else ''}"
+        # Never with an exponent: a rule that is printed can be typed.
+        return f"{self.metric}:{self.sign}{Decimal(f'{self.amount:g}'):f}{'%' if self.relative else ''}"
 
     def margin(self, accepted: float) -> float:
         """The allowance in units of the metric."""

@@ -269,7 +269,7 @@ class Sampling:
         if count < result.fake:
             notes.append(f"values at {count:,} clips; the accepted run says {result.value:,.2f} at {result.fake:,}")
         if (result.checkpoint or {}).get("sha256") == self.opened.checkpoint.sha256:
-            notes.append("this is the accepted checkpoint itself")
+            notes.append("this is the accepted checkpoint itself: beside another one less can be confirmed")
         return notes
 
 

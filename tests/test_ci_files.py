@@ -149,30 +149,25 @@ def test_the_inputs_above_are_those_of_the_action() -> None:
 
 
 @needs_bash
-def test_the_gate_of_the_action_passes_and_tells(runner: dict[str, str]) -> None:
+def test_the_gate_of_the_action_passes_and_tells_and_reports(runner: dict[str, str]) -> None:
     done = execute(step(ACTION, "Gate")["run"], runner, **INPUTS)
     assert done.returncode == 0, done.stderr
     assert Path(runner["GITHUB_OUTPUT"]).read_text() == "verdict=pass\nclips=16\nexit-code=0\n"
     assert "latte-eval gate: pass" in Path(runner["GITHUB_STEP_SUMMARY"]).read_text()
     assert "::notice title=latte-eval gate::" in done.stdout
-    assert (Path(runner["PWD"]) / "run/gate.xml").is_file() and read_verdicts(Path(runner["PWD"]) / "run")
-
-
-@needs_bash
-def test_the_report_of_the_action_follows(runner: dict[str, str]) -> None:
-    assert execute(step(ACTION, "Gate")["run"], runner, **INPUTS).returncode == 0
+    job = Path(runner["PWD"])
+    assert (job / "run/gate.xml").is_file() and read_verdicts(job / "run")
     done = execute(step(ACTION, "Report")["run"], runner, OUT="run", REPORT="report")
     assert done.returncode == 0, done.stderr
-    assert (Path(runner["PWD"]) / "report/index.html").is_file()
+    assert (job / "report/index.html").is_file()
 
 
 @needs_bash
-@pytest.mark.parametrize(("said", "status"), [("fail", 4), ("warn", 0)])
-def test_an_inconclusive_gate_fails_or_warns(runner: dict[str, str], said: str, status: int) -> None:
+def test_an_inconclusive_gate_may_warn_instead_of_fail(runner: dict[str, str]) -> None:
     """Every feature is moved to where the accepted value and the allowance together are."""
     sampled_demo(Path(runner["PWD"]) / "run", ON_THE_LINE)
-    done = execute(step(ACTION, "Gate")["run"], runner, **{**INPUTS, "INCONCLUSIVE": said})
-    assert done.returncode == status, done.stdout
+    done = execute(step(ACTION, "Gate")["run"], runner, **{**INPUTS, "INCONCLUSIVE": "warn"})
+    assert done.returncode == 0, done.stdout
     assert "exit-code=4\n" in Path(runner["GITHUB_OUTPUT"]).read_text() and "::warning" in done.stdout
 
 

@@ -63,6 +63,11 @@ def test_rules() -> None:
     assert parse_rule(" IS : -0.5 ").margin(20.0) == 0.5
 
 
+@pytest.mark.parametrize("text", ["fvd:+0.000031", "fvd:+2500000", "is:-0.5", "kid:+12.5%"])
+def test_a_rule_that_is_printed_can_be_typed(text: str) -> None:
+    assert str(parse_rule(text)) == text
+
+
 @pytest.mark.parametrize(
     ("texts", "said"),
     [
