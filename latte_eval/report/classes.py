@@ -51,12 +51,10 @@ class Classes:
     Attributes:
         name: of the chart.
         classes: all of them.
-        overall: the kernel distance of all clips together.
     """
 
     name: str
     classes: list[ClassDistance]
-    overall: float
 
     @property
     def measured(self) -> list[ClassDistance]:
@@ -160,8 +158,7 @@ def classes(
     labels = sorted({*fake.labels, *real.labels})
     found = [measure_class(label, fake, real, class_name(label, names)) for label in labels]
     found.sort(key=lambda each: (each.value is None, -(each.value or 0.0), each.label))
-    overall = kernel_uncertainty(clip_rows(real), clip_rows(fake), real.groups, fake.groups).value
-    return Classes(name, found, overall)
+    return Classes(name, found)
 
 
 def class_name(label: int, names: Sequence[str] | None) -> str:
