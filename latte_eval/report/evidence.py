@@ -15,7 +15,7 @@ from latte_eval.report.page import Figure, Section, figure, to_page_table
 from latte_eval.report.pictures import Album, Picture, Row, seeded_choice, shown
 from latte_eval.report.runs import Evaluated
 from latte_eval.report.scatter import scatter
-from latte_eval.report.spectrum import spectrum
+from latte_eval.report.spectrum import Spectrum, spectrum
 
 # Clips of each side that are shown as they come.
 CHOSEN = 8
@@ -137,17 +137,35 @@ def counts_section(evidence: Evidence) -> Section | None:
 
 
 def spectrum_section(evidence: Evidence) -> Section | None:
-    """Of each Fréchet distance, what it is made of."""
-    distances = {
-        metric: (fake, real)
+    """Of each Fréchet distance, what it is made of; of the leading metric, the clips at the ends of it."""
+    found = {
+        metric: spectrum(fake, real, f"chart-spectrum-{metric}")
         for metric, (fake, real) in evidence.sides.items()
         if metric in ("fvd", "fid") and real is not None
     }
+    if not found:
+        return None
     figures = [
-        figure(spectrum(*sides, f"chart-spectrum-{metric}"), metric.upper() if len(distances) > 1 else None)
-        for metric, sides in distances.items()
+        each
+        for metric, parts in found.items()
+        for each in (
+            figure(parts, metric.upper() if len(found) > 1 else None),
+            Figure(None, to_page_table(parts.ends_table())),
+        )
     ]
-    return Section("spectrum", "What the distance is made of", figures=tuple(figures)) if figures else None
+    rows = end_rows(evidence, found[evidence.lead]) if evidence.lead in found else []
+    return Section("spectrum", "What the distance is made of", figures=tuple(figures), rows=tuple(rows))
+
+
+def end_rows(evidence: Evidence, parts: Spectrum) -> list[Row]:
+    """Clips at both ends of the direction that contributes most. None without pictures."""
+    if not parts.directions:
+        return []
+    first = parts.directions[0]
+    ends = {"real": first.real_ends[0], "fake": first.fake_ends[1]}
+    pictures = {side: shown(evidence.pictures(side, [clip.row for clip in clips])) for side, clips in ends.items()}
+    text = "The {} clips that lie furthest to this end of the direction that contributes most."
+    return [Row(f"Direction 1, the {side} end", each, text.format(side)) for side, each in pictures.items() if each]
 
 
 def neighbour_section(evidence: Evidence) -> Section | None:
