@@ -84,6 +84,8 @@ class Visit:
 
     def __init__(self, browser: Any, url: str, viewport: dict[str, int], **options: Any):
         self.context = browser.new_context(viewport=viewport, **options)
+        # A screenshot waits for fonts; on a busy machine the usual 30 s are not enough.
+        self.context.set_default_timeout(180_000)
         self.page = self.context.new_page()
         self.asked: list[str] = []
         self.complaints: list[str] = []
