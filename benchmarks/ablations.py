@@ -18,6 +18,8 @@ from pathlib import Path
 
 import click
 
+from latte_eval.curve import COLOURS, MARKS
+
 BEGIN, END = "<!-- begin ablations -->", "<!-- end ablations -->"
 
 # Options of the training script that make each run; `base` is the demo model.
@@ -176,6 +178,32 @@ def page(plan: Plan, values: dict[tuple[str, int], list[float]]) -> str:
     return "\n".join(lines)
 
 
+def draw_page(plan: Plan, values: dict[tuple[str, int], list[float]], path: Path) -> None:
+    """A panel a question: mean over seeds against iteration, with the standard deviation as bars."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    matplotlib.rcParams["svg.hashsalt"] = "latte-eval"
+    figure = Figure(figsize=(11, 5.5), layout="constrained")
+    panels = list(figure.subplots(2, 4, sharex=True, sharey=True).flat)
+    for axes, ablation in zip(panels, ABLATIONS, strict=False):
+        for order, run in enumerate(ablation.runs):
+            columns = list(zip(*(values[run, seed] for seed in range(plan.seeds)), strict=True))
+            means = [statistics.mean(column) for column in columns]
+            spread = [statistics.stdev(column) if len(column) > 1 else 0.0 for column in columns]
+            # Side by side, so that bars do not hide each other.
+            places = [step * (1 + 0.02 * order) for step in plan.kept]
+            axes.errorbar(places, means, spread, color=COLOURS[order], marker=MARKS[order], label=run, capsize=2)
+        axes.set_title(ablation.title)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    for axes in panels[len(ABLATIONS) :]:
+        axes.remove()
+    figure.supxlabel("iteration")
+    figure.supylabel("FVD (lower is better)")
+    figure.savefig(path, metadata={"Date": None})
+
+
 def put_between(path: Path, begin: str, end: str, text: str) -> None:
     """Put the text between two marks of a page."""
     before, _, rest = path.read_text().partition(begin)
@@ -205,7 +233,9 @@ def main(
         draw(plan, ablation)
     text = page(plan, values)
     if write is not None:
-        put_between(write, BEGIN, END, text)
+        picture = write.with_suffix(".svg")
+        draw_page(plan, values, picture)
+        put_between(write, BEGIN, END, f"![FVD against iteration for every question]({picture.name})\n\n{text}")
     click.echo(text)
 
 

@@ -70,3 +70,10 @@ def test_commands_name_runs_and_intervals():
     assert "runs/interval-2-seed1" in command and "--param=real_stride=2" in command
     assert not any("real_stride" in part for part in ablations.curve_command(PLAN, ["base"], [0], "x"))
     assert PLAN.kept == [100, 200, 400]
+
+
+def test_the_figure_has_a_panel_a_question(tmp_path):
+    ablations.draw_page(PLAN, made_up("base", 1.0), tmp_path / "page.svg")
+    text = (tmp_path / "page.svg").read_text()
+    assert text.count("<!-- rotary -->") == 1 and text.count("<!-- base -->") == 7
+    assert all(f"<!-- {each.title} -->" in text for each in ABLATIONS)
