@@ -26,7 +26,7 @@ from latte_eval.errors import StoreError, UsageError
 from latte_eval.extract import Features, recorded_feature_key
 from latte_eval.measure import METRICS
 from latte_eval.registry import check_name
-from latte_eval.result import Result
+from latte_eval.result import Result, json_line
 from latte_eval.store import append_lines, read_shard_file, write_whole
 
 SCHEMA = 1
@@ -73,7 +73,7 @@ class Accepted:
 def read_accepted(path: Path) -> list[Accepted]:
     """All lines, oldest first. Raises `StoreError` that names the line which cannot be read."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError as error:
         raise StoreError(f"{path} does not exist; make it: latte-eval gate accept RUN --into {path}") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -169,7 +169,7 @@ def to_line(accepted: Accepted) -> str:
     """One line of JSON."""
     record = {"schema": SCHEMA, "accepted": accepted.about, "features": accepted.features,
               "result": json.loads(accepted.result.to_json())}  # fmt: skip
-    return json.dumps(record, allow_nan=False, ensure_ascii=False)
+    return json_line(record)
 
 
 def person() -> str:
@@ -219,7 +219,7 @@ def read_shards(folder: Path) -> Features | None:
     rows: dict[int, tuple[dict[str, np.ndarray], str, int | None]] = {}
     rejected: dict[str, Rejected] = {}
     for shard in shards:
-        arrays, notes = read_shard_file(shard)
+        arrays, notes = checked_shard(shard)
         rejected |= {path: Rejected(path, reason) for path, reason in notes["rejected"]}
         classes = notes.get("labels") or [None] * len(notes["groups"])
         for row, index in enumerate(arrays.pop("indices")):
@@ -233,6 +233,19 @@ def read_shards(folder: Path) -> Features | None:
     known = [label for i in order if (label := rows[i][2]) is not None]
     labels = known if len(known) == len(order) else None
     return Features(stacked, order, [rows[i][1] for i in order], list(rejected.values()), labels)
+
+
+def checked_shard(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """A shard of features with a row, a group and, where there are classes, a label for each clip.
+
+    Raises `StoreError` for another file.
+    """
+    arrays, notes = read_shard_file(path)
+    count = len(arrays.get("indices", ()))
+    lists = [*arrays.values(), notes.get("groups"), notes.get("labels") or [None] * count]
+    if "indices" not in arrays or "rejected" not in notes or any(each is None or len(each) != count for each in lists):
+        raise StoreError(f"{path} is no whole shard of features; delete it and run the same command again")
+    return arrays, notes
 
 
 def store_features(result: Result, run: Path, into: Path) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from latte_eval.extract import Features, shard_ranges
 from latte_eval.gate import Verdict
 from latte_eval.gate_report import SCHEMA, to_record
 from latte_eval.reporter import Reporter
-from latte_eval.result import Result
+from latte_eval.result import Result, json_line
 from latte_eval.store import RunFolder, append_lines
 
 VERDICTS = "gate.jsonl"
@@ -27,7 +27,7 @@ VERDICTS = "gate.jsonl"
 def append_verdict(run: Path, verdict: Verdict) -> None:
     """Append a verdict and when it was given (UTC) to RUN/gate.jsonl. Raises `StoreError`."""
     record = {**to_record(verdict), "when": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
-    append_lines(run / VERDICTS, [json.dumps(record, allow_nan=False, ensure_ascii=False)])
+    append_lines(run / VERDICTS, [json_line(record)])
 
 
 def record_beside(results: Path, verdict: Verdict, reporter: Reporter) -> None:
@@ -51,7 +51,7 @@ def read_verdicts(run: Path) -> list[dict[str, Any]]:
     """
     path = run / VERDICTS
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:

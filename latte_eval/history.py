@@ -67,7 +67,7 @@ def files_of(path: Path) -> list[Path]:
 def read_file(path: Path) -> list[Entry]:
     """Every line of an accepted file or of a results file. Raises `StoreError` that names a line."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"cannot read {path}: {error}") from error
     found = [parse_line(text, path, n) for n, text in enumerate(lines, 1) if text.strip()]

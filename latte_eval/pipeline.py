@@ -156,7 +156,7 @@ def make_result(
         protocol_fields=evaluation.protocol.to_dict(),
         fake=len(fake_features),
         real=len(real_features) if real_record and real_features else 0,
-        fake_source=source_record(evaluation.fake.source, fake_features, seed),
+        fake_source=source_record(evaluation.fake.source, fake_features, seed) | made_by(evaluation.request),
         real_source=real_record,
         checkpoint=evaluation.fake.checkpoint,
         detector=detector_record(detector),
@@ -174,6 +174,11 @@ def source_record(source: ClipSource, features: Features, seed: int) -> dict[str
     rejected = {each.path: each.reason for each in [*source.rejected, *features.rejected]}
     return {"name": source.name, "fingerprint": source.fingerprint, "rejected": len(rejected),
             "videos": len(set(features.groups)), "seed": seed}  # fmt: skip
+
+
+def made_by(request: Request) -> dict[str, Any]:
+    """What was typed for a generator, whose own name may be another."""
+    return {"generator": request.generator} if request.generator else {}
 
 
 def detector_record(detector: Detector) -> dict[str, Any]:

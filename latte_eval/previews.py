@@ -6,6 +6,7 @@ A preview is a strip: the frames of a clip side by side in one WebP picture, 29 
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,21 +71,52 @@ class Previews:
 
     def read(self, indices: Sequence[int]) -> dict[int, bytes]:
         """Strips of these clips, as far as they are there. Raises `StoreError` for a damaged file."""
-        wanted = set(indices)
+        wanted = {f"{index:06d}": index for index in indices}
         found: dict[int, bytes] = {}
-        for path in sorted(self.folder.glob("[0-9]*-*.safetensors")):
-            start, stop = (int(part) for part in path.stem.split("-"))
-            if wanted & set(range(start, stop)):
+        for path in sorted(self.folder.glob("*.safetensors")):
+            if any(start <= index < stop for start, stop in shard_range(path) for index in indices):
                 arrays, _ = read_shard_file(path)
-                found |= {int(name): array.tobytes() for name, array in arrays.items() if int(name) in wanted}
+                found |= {wanted[name]: array.tobytes() for name, array in arrays.items() if name in wanted}
         return found
 
 
+def shard_range(path: Path) -> list[tuple[int, int]]:
+    """The clips of a file called `000064-000096.safetensors`; none of a file with another name."""
+    named = re.fullmatch(r"(\d+)-(\d+)", path.stem)
+    return [(int(named[1]), int(named[2]))] if named else []
+
+
 def check_strip(data: bytes, where: str) -> tuple[int, int]:
-    """Width and height of a strip in pixels. Raises `StoreError` for what is no picture."""
+    """Width and height of a strip in pixels. Raises `StoreError` for what is no WebP picture of a preview's size.
+
+    The size is read from the header: a decoder would make room for what a damaged file claims.
+    """
+    size = webp_size(data)
+    if size is None:
+        raise StoreError(f"the preview of {where} is no WebP picture")
+    if size[0] > FRAMES * SIDE or size[1] > SIDE:
+        raise StoreError(f"the preview of {where} has {size[0]:,} x {size[1]:,} pixels, more than any preview has "
+                         f"({FRAMES * SIDE:,} x {SIDE})")  # fmt: skip
     try:
         with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
+            image.load()
             return image.size
     except (OSError, ValueError) as error:
-        raise StoreError(f"{where} holds a preview that is no picture ({error}); delete the folder and run again"
-                         ) from error  # fmt: skip
+        raise StoreError(f"the preview of {where} is damaged ({type(error).__name__})") from error
+
+
+def webp_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height from the header of a WebP picture, none from anything else.
+
+    Source: RFC 9649, sections 2.5 to 2.7, and RFC 6386, section 9.1.
+    """
+    if len(data) < 30 or data[:4] != b"RIFF" or data[8:12] != b"WEBP":
+        return None
+    if data[12:16] == b"VP8X":
+        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+    if data[12:16] == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if data[12:16] == b"VP8 ":
+        return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+    return None

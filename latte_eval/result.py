@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import platform
+import re
 import subprocess
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,6 +16,9 @@ from typing import Any
 
 from latte_eval import __version__
 from latte_eval.errors import StoreError
+
+# A byte of a file name that is not UTF-8, as Python holds it.
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 SCHEMA = 1
 # What a part of a result must have to be told from another.
@@ -126,7 +130,7 @@ class Result:
 
     def to_json(self) -> str:
         """One line of JSON, floats at full precision."""
-        return json.dumps(dataclasses.asdict(self), allow_nan=False, ensure_ascii=False)
+        return json_line(dataclasses.asdict(self))
 
     @classmethod
     def from_json(cls, line: str, where: str = "result") -> Result:
@@ -143,6 +147,12 @@ class Result:
                 "upgrade latte-eval"
             )
         return cls(**checked_fields(record, where))
+
+
+def json_line(record: dict[str, Any]) -> str:
+    """One line of JSON. Letters stand as they are, but for names of files that are not UTF-8."""
+    text = json.dumps(record, allow_nan=False, ensure_ascii=False)
+    return text if text.isascii() or not SURROGATE.search(text) else json.dumps(record, allow_nan=False)
 
 
 def checked_fields(record: dict[str, Any], where: str) -> dict[str, Any]:
@@ -185,7 +195,7 @@ def read_results(path: str | Path) -> list[Result]:
     """All results of a JSONL file. Raises `StoreError` with the line number of what cannot be read."""
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"cannot read results from {path}: {error}") from error
     return [Result.from_json(line, f"{path} line {n}") for n, line in enumerate(lines, 1) if line.strip()]

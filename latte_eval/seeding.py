@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def identity_to_seed(*identity: object) -> int:
-    """A 64-bit seed from the parts of an identity, such as ("clip", seed, index)."""
+    """A 64-bit seed from the parts of an identity, such as ("clip", seed, index); names need not be UTF-8."""
     text = "\x1f".join(str(part) for part in identity)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "little")
 
 
 def numpy_generator(*identity: object) -> np.random.Generator:

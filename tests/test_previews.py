@@ -14,8 +14,8 @@ from latte_eval.benchmarks.shapes.sources import ShapesSource
 from latte_eval.errors import StoreError
 from latte_eval.extract import extract
 from latte_eval.metrics.detectors import open_detector
-from latte_eval.previews import FRAMES, SIDE, Previews, check_strip, clip_to_strip, strip_frames
-from latte_eval.store import RunFolder
+from latte_eval.previews import FRAMES, SIDE, Previews, check_strip, clip_to_strip, strip_frames, webp_size
+from latte_eval.store import PREVIEWS, RunFolder
 
 
 def opened(data: bytes) -> np.ndarray:
@@ -35,7 +35,8 @@ def test_large_frames_become_small_and_stay_alike() -> None:
     strip = opened(clip_to_strip(ramp))
     assert strip.shape == (96, 4 * SIDE, 3)
     expected = np.linspace(0, 255, 256).astype(np.uint8).reshape(SIDE, 2).mean(1)
-    assert np.abs(strip[:, :SIDE].mean(axis=(0, 2)) - expected).max() < 8  # blocks of WebP reach over the borders of frames
+    # Blocks of WebP reach over the borders of frames.
+    assert np.abs(strip[:, :SIDE].mean(axis=(0, 2)) - expected).max() < 8
 
 
 def test_long_clips_show_every_so_many_frames() -> None:
@@ -62,6 +63,41 @@ def test_damaged_previews_are_named(tmp_path: Path) -> None:
     path.write_bytes(b"not a shard")
     with pytest.raises(StoreError, match="000000-000032.safetensors is damaged"):
         Previews(tmp_path).read([3])
-    with pytest.raises(StoreError, match="no picture"):
-        check_strip(b"GIF89a", "there")
     assert Previews(tmp_path / "absent").read([3]) == {}
+
+
+def webp(size: tuple[int, int], **how: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (9, 9, 9)).save(buffer, "WEBP", **how)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def test_sizes_are_read_from_the_header() -> None:
+    strip = torch.randint(0, 256, (3, 3, 100, 60), dtype=torch.uint8)
+    assert webp_size(clip_to_strip(strip)) == (180, 100)
+    assert webp_size(webp((77, 33), lossless=True)) == (77, 33)
+    assert webp_size(webp((77, 33), xmp=b"<x/>")) == (77, 33)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"GIF89a", "no WebP picture"),
+        (b"", "no WebP picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "no WebP picture"),
+        (b"RIFF\x64\0\0\0WEBPABCD" + bytes(100), "no WebP picture"),
+        (webp((32, 8))[:-8], "is damaged"),
+        (webp((16383, 16383), lossless=True), "16,383 x 16,383 pixels, more than any preview"),
+        (webp((FRAMES * SIDE, SIDE + 1)), "more than any preview"),
+    ],
+)
+def test_what_is_no_strip_is_not_shown(data: bytes, said: str) -> None:
+    with pytest.raises(StoreError, match=said):
+        check_strip(data, "there")
+
+
+def test_files_with_other_names_are_left_alone(tmp_path: Path) -> None:
+    run, strip = RunFolder(tmp_path), webp((32, 8))
+    run.write_shard("key", 0, 8, {"000003": np.frombuffer(strip, np.uint8), "x": np.zeros(3)}, {}, PREVIEWS)
+    (tmp_path / "previews/key/0-x.safetensors").write_bytes(b"not mine")
+    assert Previews(tmp_path / "previews/key").read([3, 5]) == {3: strip}

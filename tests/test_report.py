@@ -33,10 +33,12 @@ class Elements(HTMLParser):
         self.ids: list[str] = []
         self.links: list[str] = []
         self.alts: list[str | None] = []
+        self.attributes: list[tuple[str, str | None]] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = dict(attrs)
+        self.attributes += attrs
         self.tags.append(tag)
         self.ids += [found["id"]] if found.get("id") else []
         self.links += [str(found[key]) for key in ("href", "src") if found.get(key)]
@@ -59,10 +61,17 @@ def fill_run(folder: Path, result: Result, count: int = 24, classes: int = 3, vi
             "rejected": [[f"{video}.mp4", "cut short"]] if side == "real" else [],
         }
         key = recorded_key(source["fingerprint"], result.detector)
-        run.write_shard(key, 0, count, {"indices": np.arange(count), "features": rows}, notes)
+        run.write_shard(key, 0, count, {"indices": np.arange(count), **outputs(result, rows)}, notes)
         clips = torch.from_numpy(random.integers(0, 255, (count, 4, 3, 8, 8), dtype=np.uint8))
         strips = {i: clip_to_strip(clip) for i, clip in enumerate(clips)}
         run.write_shard(preview_key(source["fingerprint"]), 0, count, strips_to_arrays(strips), {}, PREVIEWS)
+
+
+def outputs(result: Result, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """What the detector of a result gives."""
+    powers = np.exp(rows)
+    shares = powers / powers.sum(axis=1, keepdims=True)
+    return {"probabilities": shares} if result.metric == "is" else {"features": rows}
 
 
 def small_result(**changes: object) -> Result:

@@ -34,7 +34,8 @@ STYLE: Any = {
 }  # fmt: skip
 
 SVG = "http://www.w3.org/2000/svg"
-FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# What XML and HTML cannot hold, and marks that turn the direction of the text around them.
+FORBIDDEN = re.compile("[^\t\n\r\u0020-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u202a-\u202e\u2066-\u2069]")
 LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 
 
@@ -77,9 +78,16 @@ def legend(figure: Any, columns: int = 2) -> None:
     figure.legend(loc="outside upper left", ncols=columns, columnspacing=1.4)
 
 
+def legend_text(name: str | None) -> str:
+    """A name as a legend takes it: matplotlib leaves out what begins with `_`, and what has no name."""
+    if not name:
+        return "run without a name"
+    return f"run {name}" if name.startswith("_") else name
+
+
 def to_inline(svg: str, name: str, title: str, description: str) -> str:
     """An SVG file of matplotlib as an element of a page."""
-    root = ElementTree.fromstring(FORBIDDEN.sub("?", svg))
+    root = ElementTree.fromstring(printable(svg))
     for element in list(root.iter()):
         element.tag = element.tag.rpartition("}")[2]
         element.attrib = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
@@ -101,7 +109,7 @@ def add_words(root: ElementTree.Element, name: str, title: str, description: str
     }  # fmt: skip
     for tag, words in (("desc", description), ("title", title)):
         element = ElementTree.Element(tag, id=f"{name}-{tag}")
-        element.text = FORBIDDEN.sub("?", words)
+        element.text = printable(words)
         root.insert(0, element)
 
 
@@ -164,6 +172,11 @@ def rename_ids(root: ElementTree.Element, name: str) -> None:
                 element.attrib[key] = re.sub(r"url\(#([^)]+)\)", lambda m: f"url(#{names[m.group(1)]})", value)
 
 
+def printable(text: str) -> str:
+    """A text with a mark for each letter that no page can show."""
+    return FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def number(value: float) -> str:
     """A value for people: more digits the smaller it is."""
     return format(value, spec_for([value]) if abs(value) >= 1 else ".3g")
@@ -185,7 +198,7 @@ def percent(share: float) -> str:
 
 def shorten(text: str, length: int) -> str:
     """On one line, and cut in the middle where it is longer: the ends of names tell more than their middles."""
-    text = " ".join(text.split())
+    text = " ".join(printable(text).split())
     return text if len(text) <= length else f"{text[: length // 2]}…{text[len(text) - (length - 1) // 2 :]}"
 
 

@@ -17,6 +17,7 @@ from latte_eval.report.charts import (
     draw,
     join_words,
     legend,
+    legend_text,
     number,
     shorten,
     spec_for,
@@ -146,7 +147,7 @@ class Curve:
         axes, runs = figure.subplots(), self.runs
         drawn = list(runs)[:RUNS]
         for order, run in enumerate(drawn):
-            name = run if self.named_runs else None
+            name = shorten(legend_text(run), LABEL_LENGTH) if self.named_runs else None
             place = (FAKE + order) % len(SERIES) if self.named_runs else FAKE
             paint_run(axes, name, thinned(runs[run], max(4, DRAWN // len(drawn))), place, len(runs) > len(SERIES))
         dashes = iter(DASHES)
@@ -196,7 +197,7 @@ def paint_run(axes: Any, name: str | None, shown: Sequence[Point], place: int, c
     if len(shown) > MARKED or (crowd and len(shown) > 1):
         style["marker"] = None
     style |= {"linewidth": 0.8, "markersize": 3, "alpha": 0.7} if crowd else {}
-    axes.plot(xs, [each.value for each in shown], label=name and shorten(name, LABEL_LENGTH), **style)
+    axes.plot(xs, [each.value for each in shown], label=name, **style)
     if not crowd:
         paint_intervals(axes, xs, shown, SERIES[place])
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
+
+from latte_eval.errors import FeatureError, NotComparable, NotEnoughClips, StoreError
 from latte_eval.extract import Features
 from latte_eval.measure import METRICS
+from latte_eval.previews import check_strip
 from latte_eval.protocol import Protocol
 from latte_eval.report.classes import classes
 from latte_eval.report.clip_counts import clip_counts
@@ -34,6 +38,7 @@ class Evidence:
         sides: metric -> (fake features, real features or None), where the run holds them.
         lead: the metric whose features tell clips apart; None without one.
         class_names: in label order; empty where there are none.
+        damage: what of the run cannot be shown, and why, each with what it is about.
     """
 
     evaluated: Evaluated
@@ -41,6 +46,7 @@ class Evidence:
     lead: str | None
     class_names: Sequence[str]
     album: Album
+    damage: dict[str, str] = field(default_factory=dict)
 
     @property
     def both(self) -> tuple[Features, Features] | None:
@@ -66,20 +72,72 @@ class Evidence:
         captions = [clip_caption(features, row, side, self.class_names) for row in rows]
         videos = [f", of {features.groups[row]}" if side == "real" else "" for row in rows]
         alts = [f"{text}{video}, {self.frames} frames" for text, video in zip(captions, videos, strict=True)]
-        return self.album.pictures(self.evaluated.previews(side), indices, self.frames, side, captions, alts)
+        strips = self.strips(side, indices)
+        clips = zip(indices, captions, alts, strict=True)
+        return [self.picture(strips[i], side, i, caption, alt) if i in strips else None for i, caption, alt in clips]
+
+    def strips(self, side: str, indices: Sequence[int]) -> dict[int, bytes]:
+        """Previews of these clips, as far as they were kept and are whole."""
+        previews = self.evaluated.previews(side)
+        try:
+            return previews.read(indices) if previews else {}
+        except StoreError as error:
+            self.note(f"{side} pictures", f"pictures of {side} clips: {error}")
+            return {}
+
+    def picture(self, strip: bytes, side: str, index: int, caption: str, alt: str) -> Picture | None:
+        """One clip; None of a preview that is none."""
+        try:
+            size = check_strip(strip, f"{side} clip {index}")
+        except StoreError as error:
+            self.note(f"{side} pictures", f"some pictures of {side} clips; {error}")
+            return None
+        return self.album.add(strip, size, self.frames, side, caption, alt)
+
+    def note(self, about: str, text: str) -> None:
+        """Remember what is damaged: of many pictures the first."""
+        if about not in self.damage.values():
+            self.damage[text] = about
 
 
 def gather(evaluated: Evaluated, album: Album) -> Evidence:
-    """What the run holds of one evaluation. Raises `StoreError` for damaged files."""
-    sides = {}
+    """What the run holds of one evaluation; what is damaged is left out, and named."""
+    sides, damage = {}, dict.fromkeys(evaluated.damage, "verdict")
     for metric in evaluated.results:
-        fake = evaluated.features(metric, "fake")
-        real = evaluated.features(metric, "real") if METRICS[metric].needs_real else None
-        if fake is not None and (real is not None or not METRICS[metric].needs_real):
-            sides[metric] = fake, real
+        try:
+            found = metric_sides(evaluated, metric)
+        except StoreError as error:
+            damage[f"features of {metric.upper()}: {error}"] = "features"
+            continue
+        if found:
+            sides[metric] = found
     lead = evaluated.clip_metric
     benchmark = evaluated.first.protocol_fields["benchmark"]
-    return Evidence(evaluated, sides, lead if lead in sides else None, class_names(benchmark), album)
+    return Evidence(evaluated, sides, lead if lead in sides else None, class_names(benchmark), album, damage)
+
+
+def metric_sides(evaluated: Evaluated, metric: str) -> tuple[Features, Features | None] | None:
+    """Features of both sides; None where the run does not hold them. Raises `StoreError` for damaged ones."""
+    needs_real, output = METRICS[metric].needs_real, METRICS[metric].output
+    fake = evaluated.features(metric, "fake")
+    real = evaluated.features(metric, "real") if needs_real else None
+    if fake is None or (needs_real and real is None):
+        return None
+    shapes = [checked_shape(side, output, name) for side, name in ((fake, "fake"), (real, "real")) if side is not None]
+    if len(set(shapes)) > 1:
+        raise StoreError(f"fake clips have features of shape {shapes[0]}, real ones of {shapes[1]}")
+    return fake, real
+
+
+def checked_shape(features: Features, output: str, side: str) -> tuple[int, ...]:
+    """Dimensions of a clip's features. Raises `StoreError` for what no metric can be made of."""
+    array = features.outputs.get(output)
+    if array is None or array.ndim not in (2, 3) or not array.size:
+        raise StoreError(f"those of the {side} side are no {output} of clips; delete the folder and measure again")
+    bad = int((~np.isfinite(array.reshape(len(array), -1)).all(axis=1)).sum())
+    if bad:
+        raise StoreError(f"{bad} of {len(array)} clips of the {side} side have NaN or infinity; measure again")
+    return array.shape[1:]
 
 
 def class_names(benchmark: str) -> Sequence[str]:
@@ -102,7 +160,10 @@ def clip_caption(features: Features, row: int, side: str, names: Sequence[str]) 
 def evidence_sections(evidence: Evidence, advance: Advance) -> Iterator[Section]:
     """Every part that this run can give, in the order of a page. Says what is absent, and why."""
     for make in (clips_section, counts_section, spectrum_section, neighbour_section, class_section, scatter_section):
-        section = make(evidence)
+        try:
+            section = make(evidence)
+        except (FeatureError, NotComparable, NotEnoughClips) as error:
+            evidence.damage[str(error)], section = "features", None
         advance(1)
         if section:
             yield section
@@ -116,13 +177,17 @@ def clips_section(evidence: Evidence) -> Section:
     rows, seed = [], evidence.evaluated.first.fake_source.get("seed", 0)
     for side, features in evidence.shown.items():
         pictures = shown(evidence.pictures(side, seeded_choice(CHOSEN, len(features), side, seed)))
-        text = "" if pictures else f"This run keeps no pictures of the {side} clips: {NO_PICTURES}."
+        why = DAMAGED if f"{side} pictures" in evidence.damage.values() else NO_PICTURES
+        text = "" if pictures else f"There are no pictures of the {side} clips: {why}."
         rows.append(Row(f"{side.capitalize()} clips", pictures, text))
     said = f"At most {CHOSEN} clips of each side, chosen by a hash of the seed and not by how they look."
-    absent = f"{evidence.evaluated.folder} does not hold the features of these clips, so there are only the numbers."
+    damaged = "features" in evidence.damage.values()
+    lacks = "holds features that cannot be read" if damaged else "does not hold the features of these clips"
+    absent = f"{evidence.evaluated.folder} {lacks}, so there are only the numbers."
     return Section("clips", "Clips", (said if rows else absent,), rows=tuple(rows))
 
 
+DAMAGED = "they cannot be read"
 NO_PICTURES = "the features came from a file of statistics or an accepted result, or from a run of an older version"
 
 

@@ -15,13 +15,17 @@ from latte_eval.report.page import Figure, Section, to_page_table
 # Rows of a table, the newest; all results are in the file beside the pages.
 ROWS = 50
 
-Key = tuple[str, str, str]  # metric, protocol, detector
+Links = dict[tuple[str, ...], str]  # Entry.identity -> file of a page
 
 
 def over_time_sections(
-    entries: Sequence[Entry], accepted: Sequence[Entry], links: dict[str, str] | None = None
+    entries: Sequence[Entry], accepted: Sequence[Entry], links: Links | None = None
 ) -> list[Section]:
-    """A part for each metric, protocol and detector, with a curve where there are two values or more."""
+    """A part for each metric, protocol and detector, with a curve where there are two values or more.
+
+    Args:
+        links: the page of a result by its identity.
+    """
     keys = list(dict.fromkeys(entry.key for entry in entries))
     return [
         over_time_section(
@@ -35,13 +39,13 @@ def over_time_sections(
 
 
 def over_time_section(
-    entries: Sequence[Entry], accepted: Sequence[Entry], name: str, links: dict[str, str] | None
+    entries: Sequence[Entry], accepted: Sequence[Entry], name: str, links: Links | None
 ) -> Section:
     """Values of one metric under one protocol, oldest first."""
     metric, protocol, detector = entries[0].key
     distinct = {(full_name(entry.result), entry.result.value) for entry in entries}
     table = newest_rows(history_tables(entries)[0])
-    pages = [(links or {}).get(str(row["checkpoint"])) for row in table.rows]
+    pages = [(links or {}).get(entry.identity) for entry in entries[::-1][: len(table.rows)]]
     figures = [Figure(None, to_page_table(table, pages))]
     said = [f"{len(entries):,} result{'s' if len(entries) > 1 else ''} under {protocol} with {detector}."]
     if len(distinct) > 1:

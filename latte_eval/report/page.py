@@ -12,6 +12,7 @@ import jinja2
 
 from latte_eval import __version__
 from latte_eval.baselines.table import Table, is_numeric, to_texts
+from latte_eval.report.charts import printable
 from latte_eval.report.headlines import OWN_MARK, Headline
 from latte_eval.report.pictures import Row
 
@@ -131,4 +132,4 @@ def page_to_html(page: Page) -> str:
     """The page as it is written."""
     environment = templates()
     style = environment.get_template("style.css").render()
-    return environment.get_template("page.html").render(page=page, style=style, version=__version__)
+    return printable(environment.get_template("page.html").render(page=page, style=style, version=__version__))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from latte_eval.previews import Previews, check_strip, strip_frames
+from latte_eval.previews import strip_frames
 from latte_eval.seeding import numpy_generator
 from latte_eval.store import write_whole
 
@@ -53,26 +53,14 @@ class Album:
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def add(self, strip: bytes, frames: int, side: str, caption: str, alt: str) -> Picture:
-        """A picture of one strip. Raises `StoreError` for what is no picture, or cannot be written."""
-        width, height = check_strip(strip, caption)
+    def add(self, strip: bytes, size: tuple[int, int], frames: int, side: str, caption: str, alt: str) -> Picture:
+        """A picture of one strip of so many pixels. Raises `StoreError` where it cannot be written."""
         shown = strip_frames(frames)
-        shown = shown if width % shown == 0 else 1
+        shown = shown if size[0] % shown == 0 else 1
         src = f"pictures/{hashlib.sha256(strip).hexdigest()[:16]}.webp"
         if not (self.folder / src).is_file():
             write_whole(self.folder / src, strip)
-        return Picture(side, src, shown, width // shown, height, caption, alt)
-
-    def pictures(
-        self, previews: Previews | None, indices: Sequence[int], frames: int, side: str,
-        captions: Sequence[str], alts: Sequence[str],
-    ) -> list[Picture | None]:  # fmt: skip
-        """Pictures of these clips; None for each whose preview was not kept."""
-        strips = previews.read(indices) if previews else {}
-        return [
-            self.add(strips[i], frames, side, caption, alt) if i in strips else None
-            for i, caption, alt in zip(indices, captions, alts, strict=True)
-        ]
+        return Picture(side, src, shown, size[0] // shown, size[1], caption, alt)
 
 
 def shown(pictures: Iterable[Picture | None]) -> tuple[Picture, ...]:

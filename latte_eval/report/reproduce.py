@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from latte_eval.protocol import Protocol
 from latte_eval.request import Request
 from latte_eval.result import Result
+from latte_eval.sampler.text_to_video import SCHEDULERS
 
 # Options of the sampler as a result records them, and as they are typed.
 SAMPLER = {
@@ -19,6 +21,14 @@ SAMPLER = {
     "dtype": "--dtype",
 }
 PLAIN = {"eta": 0.0, "dtype": "fp32"}
+
+SEEDED_VAE = "vae-seeded"
+
+# What stands for a file whose name is not recorded.
+PROMPTS = "PROMPTS.txt"
+
+# What the name of a real side ends with whose features came from a file.
+STATISTICS = re.compile(r" \([^()/]+\.safetensors\)$")
 
 
 def reproduce_command(results: Sequence[Result]) -> str:
@@ -51,9 +61,11 @@ def is_demo(result: Result) -> bool:
 
 
 def subject_words(result: Result) -> list[str]:
-    """`--ckpt X`, or the folder."""
+    """`--ckpt X`, `--generator X`, or the folder."""
     if result.checkpoint:
         return ["--ckpt", str(result.checkpoint["name"])]
+    if "generator" in result.fake_source:
+        return ["--generator", str(result.fake_source["generator"])]
     return ["--fake", str(result.fake_source["name"])]
 
 
@@ -61,16 +73,26 @@ def real_words(results: Sequence[Result]) -> list[str]:
     """`--benchmark B --real DIR`; the embedded benchmark has no folder."""
     benchmark = results[0].protocol_fields["benchmark"]
     words = [] if benchmark == "none" else ["--benchmark", benchmark]
-    names = [result.real_source["name"] for result in results if result.real_source]
-    return words + (["--real", str(names[0])] if names and benchmark != "shapes" else [])
+    names = [real_folder(str(result.real_source["name"])) for result in results if result.real_source]
+    return words + (["--real", names[0]] if names and benchmark != "shapes" else [])
+
+
+def real_folder(name: str) -> str:
+    """The folder of real videos, also where its features came from a file, as in `/data/UCF-101 (s.safetensors)`."""
+    return STATISTICS.sub("", name)
 
 
 def detector_words(results: Sequence[Result], demo: bool) -> list[str]:
-    """`--detector NAME` for each that is not the default."""
+    """`--detector NAME` for each that is not the default, or for all where some would serve another metric too."""
     metrics = tuple(dict.fromkeys(result.metric for result in results))
-    usual = Request(metrics=metrics, ckpt="demo" if demo else "x")
-    names = {r.detector["name"] for r in results if r.detector["name"] != usual.detector_for(r.metric)}
-    return [word for name in sorted(names) for word in ("--detector", name)]
+    used = {result.metric: result.detector["name"] for result in results}
+    ckpt = "demo" if demo else "x"
+    usual = Request(metrics=metrics, ckpt=ckpt)
+    unusual = sorted({name for metric, name in used.items() if name != usual.detector_for(metric)})
+    asked = Request(metrics=metrics, ckpt=ckpt, detectors=tuple(unusual))
+    same = all(asked.detector_for(metric) == name for metric, name in used.items())
+    names = unusual if same else sorted(set(used.values()))
+    return [word for name in names for word in ("--detector", name)]
 
 
 def protocol_words(result: Result) -> list[str]:
@@ -82,10 +104,16 @@ def protocol_words(result: Result) -> list[str]:
     base = Request(ckpt="x", benchmark=benchmark, protocol=stem[1] if stem else None).resolved_protocol()
     changed = [name for name in base.differing_fields(wanted) if name not in ("stem", "benchmark")]
     words = list(stem)
-    if {"real_clips", "fake_clips"} <= set(changed) and wanted.real_clips == wanted.fake_clips:
+    if {"real_clips", "fake_clips"} <= set(changed) and counts_were_met(result, wanted):
         words += ["--clips", str(wanted.fake_clips)]
         changed = [name for name in changed if name not in ("real_clips", "fake_clips")]
     return words + [word for name in changed for word in ("--param", f"{name}={value_text(getattr(wanted, name))}")]
+
+
+def counts_were_met(result: Result, wanted: Protocol) -> bool:
+    """Whether both sides have the same count and had so many clips: `--clips` asks for exactly that."""
+    count = wanted.fake_clips
+    return wanted.real_clips == count == result.fake and (not result.real_source or result.real == count)
 
 
 def value_text(value: Any) -> str:
@@ -98,18 +126,41 @@ def value_text(value: Any) -> str:
 def sampler_words(result: Result) -> list[str]:
     """Everything of the sampler that changes a clip."""
     sampler = result.sampler or {}
-    if "prompts_sha256" in sampler:
-        return ["--prompts", "FILE", "--steps", str(sampler["steps"]), "--seed", str(sampler["seed"])]
+    words = prompt_words(sampler) if "prompts_sha256" in sampler else latte_words(sampler)
+    seed = sampler.get("seed", result.fake_source.get("seed"))
+    return words + (["--seed", str(seed)] if seed else [])
+
+
+def prompt_words(sampler: dict[str, Any]) -> list[str]:
+    """Of a text-to-video pipeline; a scheduler of another name is the pipeline's own."""
+    names = {scheduler: name for name, scheduler in SCHEDULERS.items()}
+    known = {**sampler, "method": names.get(str(sampler.get("method")))}
+    return ["--prompts", PROMPTS, *setting_words(known)]
+
+
+def latte_words(sampler: dict[str, Any]) -> list[str]:
+    """Of a Latte checkpoint."""
+    words = setting_words(sampler)
+    if sampler.get("guidance_interval"):
+        words += ["--guidance-interval", ",".join(map(plain_number, sampler["guidance_interval"]))]
+    if "clip_x0" in sampler:
+        words.append("--clip-x0" if sampler["clip_x0"] else "--no-clip-x0")
+    return words + (["--vae", SEEDED_VAE] if sampler.get("codec") == SEEDED_VAE else [])
+
+
+def setting_words(sampler: dict[str, Any]) -> list[str]:
+    """Settings that are not the plain ones."""
     known = {name: sampler.get(name) for name in SAMPLER}
-    words = [
+    return [
         word
         for name, value in known.items()
         if value is not None and value != PLAIN.get(name)
-        for word in (SAMPLER[name], f"{value:g}" if isinstance(value, float) else str(value))
+        for word in (SAMPLER[name], plain_number(value))
     ]
-    if sampler.get("guidance_interval"):
-        words += ["--guidance-interval", ",".join(f"{bound:g}" for bound in sampler["guidance_interval"])]
-    if "clip_x0" in sampler:
-        words.append("--clip-x0" if sampler["clip_x0"] else "--no-clip-x0")
-    seed = sampler.get("seed", result.fake_source.get("seed"))
-    return words + (["--seed", str(seed)] if seed else [])
+
+
+def plain_number(value: Any) -> str:
+    """A number as short as it may be without becoming another; anything else as text."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)

@@ -11,14 +11,12 @@ from latte_eval.accepted import run_features
 from latte_eval.compare import full_name, subject
 from latte_eval.errors import StoreError, UsageError
 from latte_eval.extract import Features
-from latte_eval.gate_record import read_verdicts
+from latte_eval.gate_record import VERDICTS, read_verdicts
 from latte_eval.history import Entry, read_file
 from latte_eval.measure import METRICS
 from latte_eval.previews import Previews
+from latte_eval.report.records import check_result, check_verdict
 from latte_eval.result import Result
-
-# Evaluations that get a page of their own, the newest ones; the others stand in the tables.
-PAGES = 12
 
 
 @dataclass(frozen=True)
@@ -29,11 +27,13 @@ class Evaluated:
         folder: the run folder.
         results: by metric, in order of measurement.
         verdict: what a gate said last about this checkpoint in this run; None without a gate.
+        damage: what of the run cannot be read, though the results can.
     """
 
     folder: Path
     results: dict[str, Result]
     verdict: dict[str, Any] | None = None
+    damage: tuple[str, ...] = ()
 
     @property
     def first(self) -> Result:
@@ -100,6 +100,8 @@ def read_runs(paths: Sequence[Path]) -> Found:
     entries = [entry for file in files for entry in read_file(file)]
     if not entries:
         raise StoreError(f"{', '.join(map(str, files))} holds no result yet")
+    for entry in entries:
+        check_result(entry.result, str(entry.file))
     accepted = {entry.identity: entry for entry in entries if entry.about}
     once = {entry.identity: accepted.get(entry.identity, entry) for entry in entries}
     by_time = sorted(once.values(), key=lambda entry: entry.result.started)
@@ -135,17 +137,40 @@ def unfinished_runs(path: Path) -> list[str]:
 
 def evaluations(entries: Sequence[Entry]) -> list[Evaluated]:
     """Results of the same clips under the same protocol as one, newest first; each with its gate's verdict."""
-    found: dict[tuple[str, ...], dict[str, Result]] = {}
+    found: dict[tuple[str, ...], list[dict[str, Result]]] = {}
     for entry in entries:
         result = entry.result
         key = (str(entry.file.parent), result.fake_source["fingerprint"], result.protocol_sha256, full_name(result))
-        found.setdefault(key, {})[result.metric] = result
-    verdicts = {folder: read_verdicts(Path(folder)) for folder in {key[0] for key in found}}
+        together = found.setdefault(key, [])
+        same = next((each for each in together if belongs(result, each)), None)
+        if same is None:
+            together.append(same := {})
+        same[result.metric] = result
+    verdicts = {folder: run_verdicts(Path(folder)) for folder in {key[0] for key in found}}
     evaluated = [
-        Evaluated(Path(key[0]), by_metric, last_verdict(verdicts[key[0]], by_metric))
-        for key, by_metric in found.items()
+        Evaluated(Path(key[0]), by_metric, last_verdict(verdicts[key[0]][0], by_metric), verdicts[key[0]][1])
+        for key, together in found.items()
+        for by_metric in together
     ]
     return sorted(evaluated, key=lambda each: each.started, reverse=True)
+
+
+def belongs(result: Result, results: dict[str, Result]) -> bool:
+    """Whether a result stands on one page with others: the same real clips, and no metric by two detectors."""
+    same = results.get(result.metric, result)
+    real = {each.real_source["fingerprint"] for each in (result, *results.values()) if each.real_source}
+    return same.detector["sha256"] == result.detector["sha256"] and len(real) < 2
+
+
+def run_verdicts(run: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """What gates said in a run, and why that cannot be read: numbers are shown without it."""
+    try:
+        verdicts = read_verdicts(run)
+        for verdict in verdicts:
+            check_verdict(verdict, str(run / VERDICTS))
+    except StoreError as error:
+        return [], (f"the verdict of the gate: {error}",)
+    return verdicts, ()
 
 
 def last_verdict(verdicts: Sequence[dict[str, Any]], results: dict[str, Result]) -> dict[str, Any] | None:

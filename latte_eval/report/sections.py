@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from latte_eval.baselines.table import Cell, Heading, Table
 from latte_eval.extract import Features
 from latte_eval.protocol import Protocol
 from latte_eval.report.headlines import baseline_table
 from latte_eval.report.page import Figure, Section, to_page_table
-from latte_eval.report.reproduce import reproduce_command
+from latte_eval.report.reproduce import PROMPTS, reproduce_command
 from latte_eval.report.runs import Evaluated
 from latte_eval.report.words import detector_in_words, protocol_in_words, sampler_in_words, sides_in_words
 from latte_eval.result import Result
@@ -80,9 +81,23 @@ def again_section(evaluated: Evaluated, features: Sequence[Features]) -> Section
     results = list(evaluated.results.values())
     sha = (evaluated.first.checkpoint or {}).get("sha256")
     said = [f"The checkpoint is the file with the sha256 {sha}."] if sha else []
+    sampler = evaluated.first.sampler or {}
+    said += [*codec_sentence(sampler), *prompts_sentence(sampler)]
     said += left_out(features)
     record = "\n".join(json.dumps(dataclasses.asdict(r), indent=2, ensure_ascii=False) for r in results)
     return Section("again", "Measure it again", tuple(said), command=reproduce_command(results), record=record)
+
+
+def prompts_sentence(sampler: dict[str, Any]) -> list[str]:
+    """What the file of prompts must hold."""
+    sha = sampler.get("prompts_sha256")
+    return [f"{PROMPTS} holds the prompts, one a line; joined by newlines their sha256 is {sha}."] if sha else []
+
+
+def codec_sentence(sampler: dict[str, Any]) -> list[str]:
+    """Which VAE, where it was one with weights."""
+    sha = sampler.get("codec_sha256")
+    return [f"The VAE is {sampler.get('codec')}, with weights of the sha256 {sha}."] if sha else []
 
 
 def left_out(features: Sequence[Features]) -> list[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
+import itertools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from latte_eval.errors import StoreError, UsageError
 from latte_eval.history import Entry
 from latte_eval.report.evidence import STEPS, Advance, evidence_sections, gather
 from latte_eval.report.headlines import headline
-from latte_eval.report.over_time import over_time_sections
+from latte_eval.report.over_time import Links, over_time_sections
 from latte_eval.report.page import Figure, Page, Section, page_to_html, to_page_table
 from latte_eval.report.pictures import Album
 from latte_eval.report.runs import Evaluated, Found, read_runs
@@ -25,6 +28,7 @@ from latte_eval.reporter import Reporter
 from latte_eval.store import write_whole
 
 INDEX = "index.html"
+NOT_SHOWN = "Not shown:"
 OURS = re.compile(r'<meta name="generator" content="latte-eval ')
 
 
@@ -51,21 +55,42 @@ def write_report(
     accepted = read_accepted(against) if against else []
     check_folder(out)
     agreed = [Entry(each.result, each.about, against or Path()) for each in accepted]
+    with only_writer(out):
+        made, notices = write_pages(found, agreed, out, pages, reporter)
+    return Written(out / INDEX, len(made), len(found.entries), notices)
+
+
+@contextlib.contextmanager
+def only_writer(out: Path) -> Iterator[None]:
+    """Two reports into one folder come one after the other: each removes what it did not write itself."""
+    folder = os.open(out, os.O_RDONLY)
+    try:
+        # Some network file systems cannot lock a folder; one report at a time needs no lock.
+        with contextlib.suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def write_pages(
+    found: Found, accepted: Sequence[Entry], out: Path, pages: int, reporter: Reporter
+) -> tuple[list[Page], tuple[str, ...]]:
+    """Write all files; the pages, and what a reader must know of what is not there."""
     chosen, notices = found.evaluations[:pages], left_out(found, pages)
     album = Album(out)
     with reporter.bar("report", len(chosen) * STEPS, "sections") as advance:
-        made = [evaluation_page(each, found, agreed, album, advance) for each in named(chosen)]
-    made = (
-        [first_page(made[0], notices)]
-        if len(found.evaluations) == 1
-        else [index_page(found, made, agreed, notices), *made]
-    )
+        made = [evaluation_page(each, found, accepted, album, advance) for each in named(chosen)]
+    if len(found.evaluations) == 1:
+        made = [first_page(made[0], notices)]
+    else:
+        made = [index_page(found, made, accepted, notices, page_links(chosen, made)), *made]
     for page in made:
         write_whole(out / page.file, page_to_html(page).encode())
     lines = "".join(entry.result.to_json() + "\n" for entry in found.entries)
     write_whole(out / "all-results.jsonl", lines.encode())
     remove_old(out, made)
-    return Written(out / INDEX, len(made), len(found.entries), tuple(notices))
+    return made, tuple(dict.fromkeys([*notices, *(notice for page in made for notice in page.notices)]))
 
 
 def check_folder(out: Path) -> None:
@@ -101,17 +126,22 @@ class Named:
 
 def named(evaluations: Sequence[Evaluated]) -> list[Named]:
     """File names that a web server and every file system take, each once."""
-    stems = [slug(each.name) for each in evaluations]
-    return [
-        Named(each, f"{stem}{f'-{stems[:i].count(stem) + 1}' if stem in stems[:i] else ''}.html")
-        for i, (each, stem) in enumerate(zip(evaluations, stems, strict=True))
-    ]
+    taken: set[str] = set()
+    return [Named(each, f"{free_stem(slug(each.name), taken)}.html") for each in evaluations]
+
+
+def free_stem(stem: str, taken: set[str]) -> str:
+    """The stem, with the first number that makes it differ from those taken; it is taken then."""
+    numbered = (f"{stem}-{number}" for number in itertools.count(2))
+    free = next(name for name in itertools.chain([stem], numbered) if name not in taken)
+    taken.add(free)
+    return free
 
 
 def slug(name: str) -> str:
     """The last two parts of a name in small letters, digits and dashes; never `index`."""
     text = re.sub(r"[^a-z0-9]+", "-", "-".join(Path(name).parts[-2:]).lower()).strip("-")[-60:].strip("-")
-    return f"page-{text}" if text in ("", "index") else text
+    return {"": "page", "index": "page-index"}.get(text, text)
 
 
 def evaluation_page(named: Named, found: Found, accepted: Sequence[Entry], album: Album, advance: Advance) -> Page:
@@ -132,6 +162,7 @@ def evaluation_page(named: Named, found: Found, accepted: Sequence[Entry], album
         sections=tuple(section for section in sections if section),
         headlines=tuple(headline(result) for result in evaluated.results.values()),
         verdict=verdict_view(evaluated.verdict),
+        notices=tuple(f"{NOT_SHOWN} {text}" for text in evidence.damage),
         home=INDEX,
     )
 
@@ -146,13 +177,23 @@ def subtitle(evaluated: Evaluated) -> str:
 
 def first_page(page: Page, notices: Sequence[str]) -> Page:
     """The only page, as the first one."""
-    return dataclasses.replace(page, file=INDEX, home=None, notices=tuple(notices))
+    return dataclasses.replace(page, file=INDEX, home=None, notices=(*notices, *page.notices))
 
 
-def index_page(found: Found, pages: Sequence[Page], accepted: Sequence[Entry], notices: Sequence[str]) -> Page:
+def page_links(evaluations: Sequence[Evaluated], pages: Sequence[Page]) -> Links:
+    """The page of every result that stands on top of one."""
+    return {
+        Entry(result, {}, Path()).identity: page.file
+        for each, page in zip(evaluations, pages, strict=True)
+        for result in each.results.values()
+    }
+
+
+def index_page(
+    found: Found, pages: Sequence[Page], accepted: Sequence[Entry], notices: Sequence[str], links: Links
+) -> Page:
     """The newest number on top, then every metric, protocol and detector apart."""
     newest, entries = pages[0], found.entries
-    links = {page.title: page.file for page in reversed(pages)}
     groups = len({entry.key for entry in entries})
     apart = [f"{groups} combinations of metric, protocol and detector are kept apart: their values do not compare."]
     return Page(
@@ -188,7 +229,9 @@ def pages_section(pages: Sequence[Page]) -> Section:
 
 
 def remove_old(out: Path, pages: Sequence[Page]) -> None:
-    """Remove pages and pictures that an earlier report wrote and this one did not."""
+    """Remove pages and pictures that an earlier report wrote and this one did not, and what a killed one left."""
+    for path in [*out.glob(".*.partial"), *(out / "pictures").glob(".*.partial")]:
+        path.unlink()
     files = {page.file for page in pages}
     for path in out.glob("*.html"):
         if path.name not in files and OURS.search(path.read_text(encoding="utf-8", errors="replace")):
