@@ -36,6 +36,7 @@ def test_large_frames_become_small_and_stay_alike() -> None:
     assert strip.shape == (96, 4 * SIDE, 3)
     expected = np.linspace(0, 255, 256).astype(np.uint8).reshape(SIDE, 2).mean(1)
     # Blocks of WebP reach over the borders of frames.
+    # Blocks of WebP reach over the borders of frames.
     assert np.abs(strip[:, :SIDE].mean(axis=(0, 2)) - expected).max() < 8
 
 
