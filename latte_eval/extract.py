@@ -171,6 +171,21 @@ def in_batches(indices: Sequence[int], size: int) -> Iterator[list[int]]:
         yield list(indices[start : start + size])
 
 
+def keep(run: RunFolder, key: str, features: Features) -> None:
+    """Store features that came from elsewhere as shards of the run, as if they had been computed here.
+
+    What the folder holds already stays. Raises `StoreError`.
+    """
+    for start, stop in shard_ranges(features.indices[-1] + 1):
+        if run.has_shard(key, start, stop):
+            continue
+        rows = [row for row, index in enumerate(features.indices) if start <= index < stop]
+        arrays = {name: array[rows] for name, array in features.outputs.items()}
+        notes = {"groups": [features.groups[row] for row in rows], "rejected": []}
+        indices = np.array([features.indices[row] for row in rows], np.int64)
+        run.write_shard(key, start, stop, {"indices": indices, **arrays}, notes)
+
+
 def load(run: RunFolder, key: str, count: int) -> Features:
     """Read the shards of candidates 0..count-1 back, in candidate order."""
     shards = [run.read_shard(key, start, stop) for start, stop in shard_ranges(count)]

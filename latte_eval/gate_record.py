@@ -10,11 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from latte_eval.accepted import recorded_key
 from latte_eval.errors import StoreError
-from latte_eval.extract import Features, shard_ranges
+from latte_eval.extract import Features, keep
 from latte_eval.gate import Verdict
 from latte_eval.gate_report import SCHEMA, to_record
 from latte_eval.reporter import Reporter
@@ -82,12 +80,4 @@ def keep_real(run: RunFolder, accepted: Result, real: Features | None) -> None:
     """
     if real is None or accepted.real_source is None:
         return
-    key = recorded_key(accepted.real_source["fingerprint"], accepted.detector)
-    for start, stop in shard_ranges(real.indices[-1] + 1):
-        if run.has_shard(key, start, stop):
-            continue
-        rows = [row for row, index in enumerate(real.indices) if start <= index < stop]
-        arrays = {name: array[rows] for name, array in real.outputs.items()}
-        notes = {"groups": [real.groups[row] for row in rows], "rejected": []}
-        indices = np.array([real.indices[row] for row in rows], np.int64)
-        run.write_shard(key, start, stop, {"indices": indices, **arrays}, notes)
+    keep(run, recorded_key(accepted.real_source["fingerprint"], accepted.detector), real)

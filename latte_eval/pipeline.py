@@ -11,7 +11,7 @@ from typing import Any
 
 from latte_eval.clips import ClipSource
 from latte_eval.distributed import process_group, rank
-from latte_eval.extract import Features, extract
+from latte_eval.extract import Features, extract, feature_key, keep
 from latte_eval.measure import METRICS, Measurement
 from latte_eval.metrics.detectors import Detector, open_detector
 from latte_eval.protocol import Protocol
@@ -111,8 +111,16 @@ def side_features(evaluation: Evaluation, side: Side, reporter: Reporter) -> dic
     metrics = [m for m in evaluation.request.metrics if side is evaluation.fake or METRICS[m].needs_real]
     detectors = unique_detectors([evaluation.detectors[metric] for metric in metrics])
     if isinstance(side.source, StatsSource):
-        return {detector.name: side.source.features(detector) for detector in detectors}
+        return {detector.name: stored_features(side.source, detector, evaluation.run) for detector in detectors}
     return read_side(side, detectors, evaluation.run, evaluation.request.clips_at_once, reporter)
+
+
+def stored_features(source: StatsSource, detector: Detector, run: RunFolder) -> Features:
+    """Features from a file of statistics, which the run keeps like its own: a report needs both sides."""
+    features = source.features(detector)
+    if rank() == 0:
+        keep(run, feature_key(source, detector), features)
+    return features
 
 
 def read_side(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from result_makers import SEEDED, make_result, replaced, write_results
 
 from latte_eval.accepted import recorded_key
 from latte_eval.previews import clip_to_strip, preview_key, strips_to_arrays
-from latte_eval.report.reproduce import reproduce_arguments
 from latte_eval.report.words import protocol_in_words
 from latte_eval.result import Result
 from latte_eval.store import PREVIEWS, RunFolder
@@ -323,39 +321,6 @@ def test_ten_thousand_results(tmp_path: Path) -> None:
     assert "3 pages, 10,000 results" in done.stdout
     assert len(pages_of(tmp_path / "report")["index.html"]) < 500_000
     assert "9,998 older evaluations have no page of their own" in done.stderr
-
-
-@pytest.mark.parametrize(
-    "result",
-    [
-        make_result(),
-        make_result("taichi-hd", "clean"),
-        make_result("faceforensics", "stylegan-v", {"real_clips": 100, "fake_clips": 100}, detector=SEEDED),
-        make_result(changes={"real_stride": 2, "real_storage": (), "size": None}),
-    ],
-)
-def test_the_command_measures_the_same(result: Result) -> None:
-    from latte_eval.cli import group
-    from latte_eval.cli.score import to_request
-
-    words = reproduce_arguments([result])
-    command = group.get_command(None, words[0])  # type: ignore[arg-type]
-    assert command is not None
-    options = command.make_context(words[0], words[1:], resilient_parsing=False).params
-    for name in ("as_json", "quiet"):
-        options.pop(name)
-    request = to_request(("fvd",), **options)
-    assert request.resolved_protocol().id == result.protocol
-    assert request.detector_for("fvd") == result.detector["name"]
-    assert result.sampler and (request.sampler, request.steps) == (result.sampler["method"], result.sampler["steps"])
-
-
-def test_the_command_of_several_metrics_and_of_a_folder() -> None:
-    result = make_result(checkpoint=None, sampler=None, seeds=None)
-    named = replaced(result, fake_source={**result.fake_source, "name": "my clips"})
-    words = reproduce_arguments([named, replaced(named, metric="fid", detector={**SEEDED, "name": "inception"})])
-    assert words[:3] == ["evaluate", "--metrics", "fvd,fid"] and words[words.index("--fake") + 1] == "my clips"
-    assert "'my clips'" in shlex.join(words) and "--sampler" not in words
 
 
 def test_a_protocol_in_words() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +12,7 @@ from latte_eval.extract import Features
 from latte_eval.measure import METRICS
 from latte_eval.previews import check_strip
 from latte_eval.protocol import Protocol
+from latte_eval.report.charts import number
 from latte_eval.report.classes import classes
 from latte_eval.report.clip_counts import clip_counts
 from latte_eval.report.neighbours import Match, Neighbours, neighbours
@@ -23,6 +24,9 @@ from latte_eval.report.spectrum import Spectrum, spectrum
 
 # Clips of each side that are shown as they come.
 CHOSEN = 8
+
+# A distance computed in another order differs by less than this share of it.
+SAME_VALUE = 1e-3
 
 # Of the best, the worst and those most like a copy.
 MATCHES = 3
@@ -38,6 +42,7 @@ class Evidence:
         sides: metric -> (fake features, real features or None), where the run holds them.
         lead: the metric whose features tell clips apart; None without one.
         class_names: in label order; empty where there are none.
+        lone: features of fake clips whose real side the run does not hold.
         damage: what of the run cannot be shown, and why, each with what it is about.
     """
 
@@ -46,6 +51,7 @@ class Evidence:
     lead: str | None
     class_names: Sequence[str]
     album: Album
+    lone: Features | None = None
     damage: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -56,10 +62,11 @@ class Evidence:
 
     @property
     def shown(self) -> dict[str, Features]:
-        """Features of the sides whose clips can be shown: of the fake side alone, where no metric has a real one."""
+        """Features of the sides whose clips can be shown: of the fake side alone, where there is no real one."""
         if self.both:
             return dict(zip(("fake", "real"), self.both, strict=True))
-        return {"fake": next(iter(self.sides.values()))[0]} if self.sides else {}
+        alone = next((fake for fake, _ in self.sides.values()), self.lone)
+        return {"fake": alone} if alone else {}
 
     @property
     def frames(self) -> int:
@@ -102,31 +109,35 @@ class Evidence:
 
 def gather(evaluated: Evaluated, album: Album) -> Evidence:
     """What the run holds of one evaluation; what is damaged is left out, and named."""
-    sides, damage = {}, dict.fromkeys(evaluated.damage, "verdict")
+    sides: dict[str, tuple[Features, Features | None]] = {}
+    lone, damage = None, dict.fromkeys(evaluated.damage, "verdict")
     for metric in evaluated.results:
         try:
-            found = metric_sides(evaluated, metric)
+            fake, real = metric_sides(evaluated, metric)
         except StoreError as error:
             damage[f"features of {metric.upper()}: {error}"] = "features"
             continue
-        if found:
-            sides[metric] = found
-    lead = evaluated.clip_metric
+        if fake and (real or not METRICS[metric].needs_real):
+            sides[metric] = fake, real
+        lone = lone or fake
     benchmark = evaluated.first.protocol_fields["benchmark"]
-    return Evidence(evaluated, sides, lead if lead in sides else None, class_names(benchmark), album, damage)
+    return Evidence(evaluated, sides, lead_metric(sides), class_names(benchmark), album, lone, damage)
 
 
-def metric_sides(evaluated: Evaluated, metric: str) -> tuple[Features, Features | None] | None:
-    """Features of both sides; None where the run does not hold them. Raises `StoreError` for damaged ones."""
-    needs_real, output = METRICS[metric].needs_real, METRICS[metric].output
-    fake = evaluated.features(metric, "fake")
-    real = evaluated.features(metric, "real") if needs_real else None
-    if fake is None or (needs_real and real is None):
-        return None
-    shapes = [checked_shape(side, output, name) for side, name in ((fake, "fake"), (real, "real")) if side is not None]
+def lead_metric(metrics: Iterable[str]) -> str | None:
+    """The metric whose features say most about single clips: a distance of clips, else of frames."""
+    distances = [name for name in metrics if METRICS[name].needs_real]
+    return min(distances, key=lambda name: METRICS[name].families[0] != "i3d", default=None)
+
+
+def metric_sides(evaluated: Evaluated, metric: str) -> tuple[Features | None, Features | None]:
+    """Features of both sides; None of a side that the run does not hold. Raises `StoreError` for damaged ones."""
+    sides = ("fake", "real") if METRICS[metric].needs_real else ("fake",)
+    found = {side: evaluated.features(metric, side) for side in sides}
+    shapes = [checked_shape(each, METRICS[metric].output, side) for side, each in found.items() if each is not None]
     if len(set(shapes)) > 1:
         raise StoreError(f"fake clips have features of shape {shapes[0]}, real ones of {shapes[1]}")
-    return fake, real
+    return found["fake"], found.get("real")
 
 
 def checked_shape(features: Features, output: str, side: str) -> tuple[int, ...]:
@@ -153,7 +164,7 @@ def class_names(benchmark: str) -> Sequence[str]:
 def clip_caption(features: Features, row: int, side: str, names: Sequence[str]) -> str:
     """`fake 12, ApplyEyeMakeup`"""
     label = features.labels[row] if features.labels else None
-    known = label is not None and label < len(names)
+    known = label is not None and 0 <= label < len(names)
     return f"{side} {features.indices[row]}" + (f", {names[label]}" if known and label is not None else "")
 
 
@@ -181,10 +192,18 @@ def clips_section(evidence: Evidence) -> Section:
         text = "" if pictures else f"There are no pictures of the {side} clips: {why}."
         rows.append(Row(f"{side.capitalize()} clips", pictures, text))
     said = f"At most {CHOSEN} clips of each side, chosen by a hash of the seed and not by how they look."
-    damaged = "features" in evidence.damage.values()
-    lacks = "holds features that cannot be read" if damaged else "does not hold the features of these clips"
-    absent = f"{evidence.evaluated.folder} {lacks}, so there are only the numbers."
-    return Section("clips", "Clips", (said if rows else absent,), rows=tuple(rows))
+    sentences = [*([said] if rows else []), *([] if evidence.sides else [absent_sentence(evidence)])]
+    return Section("clips", "Clips", tuple(sentences), rows=tuple(rows))
+
+
+def absent_sentence(evidence: Evidence) -> str:
+    """Why there is nothing about what the numbers are made of."""
+    folder = evidence.evaluated.folder
+    if "features" in evidence.damage.values():
+        return f"{folder} holds features that cannot be read, so there are only the numbers."
+    if evidence.lone:
+        return f"{folder} does not hold the features of the real clips, so there are only fake clips and the numbers."
+    return f"{folder} does not hold the features of these clips, so there are only the numbers."
 
 
 DAMAGED = "they cannot be read"
@@ -210,6 +229,7 @@ def spectrum_section(evidence: Evidence) -> Section | None:
     }
     if not found:
         return None
+    note_strangers(evidence, found)
     figures = [
         each
         for metric, parts in found.items()
@@ -220,6 +240,15 @@ def spectrum_section(evidence: Evidence) -> Section | None:
     ]
     rows = end_rows(evidence, found[evidence.lead]) if evidence.lead in found else []
     return Section("spectrum", "What the distance is made of", figures=tuple(figures), rows=tuple(rows))
+
+
+def note_strangers(evidence: Evidence, found: Mapping[str, Spectrum]) -> None:
+    """Say it where features do not give the value that the result has."""
+    for metric, parts in found.items():
+        value, given = evidence.evaluated.results[metric].value, parts.displacement.value
+        if abs(given - value) > SAME_VALUE * max(1.0, abs(value)):
+            text = f"the features in {evidence.evaluated.folder} give {metric.upper()} {number(given)}, and not "
+            evidence.damage[f"{text}{number(value)}: they are not those that it was measured on"] = "features"
 
 
 def end_rows(evidence: Evidence, parts: Spectrum) -> list[Row]:

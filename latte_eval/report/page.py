@@ -79,6 +79,7 @@ class Page:
 
     Attributes:
         file: name in the report folder.
+        summary: what was compared and how, on the first screen.
         home: the page with all evaluations, where this is not it.
         notices: what a reader must know before the numbers, such as runs that were left out.
     """
@@ -86,6 +87,7 @@ class Page:
     file: str
     title: str
     subtitle: str
+    summary: str
     sections: tuple[Section, ...]
     headlines: tuple[Headline, ...] = ()
     verdict: VerdictView | None = None

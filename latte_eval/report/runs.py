@@ -13,7 +13,6 @@ from latte_eval.errors import StoreError, UsageError
 from latte_eval.extract import Features
 from latte_eval.gate_record import VERDICTS, read_verdicts
 from latte_eval.history import Entry, read_file
-from latte_eval.measure import METRICS
 from latte_eval.previews import Previews
 from latte_eval.report.records import check_result, check_verdict
 from latte_eval.result import Result
@@ -57,13 +56,6 @@ class Evaluated:
         """Small pictures of one side; None where no metric has that side."""
         sources = [source for r in self.results.values() if (source := getattr(r, f"{side}_source"))]
         return Previews.of(self.folder, sources[0]["fingerprint"]) if sources else None
-
-    @property
-    def clip_metric(self) -> str | None:
-        """The metric whose features say most about single clips: a distance of clips, else of frames."""
-        distances = [name for name in self.results if METRICS[name].needs_real]
-        order = sorted(distances, key=lambda name: METRICS[name].families[0] != "i3d")
-        return order[0] if order else None
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,15 @@ def protocol_in_words(protocol: Protocol) -> list[str]:
     return [sentence for sentence in (real_clips(p), real_frames(p), fake_clips(p), fake_labels(p), ALWAYS) if sentence]
 
 
+def protocol_in_brief(protocol: Protocol) -> str:
+    """The choices that matter most and the id, in which the hash is, on one line."""
+    p = protocol
+    size = "frames of their own size" if p.size is None else f"{p.size} pixels"
+    stride = "consecutive" if p.real_stride == 1 else f"every {ordinal(p.real_stride)}"
+    of = "" if p.benchmark == "none" else f" of {p.benchmark}"
+    return f"{SPLITS[p.real_split]}{of}, {p.frames} frames ({stride}), {size}; {p.id}"
+
+
 ALWAYS = "In every protocol: real videos too short for a clip are left out, and covariances divide by N."
 
 

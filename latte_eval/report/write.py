@@ -16,6 +16,7 @@ from latte_eval.accepted import read_accepted
 from latte_eval.baselines.table import Cell, Heading, Table
 from latte_eval.errors import StoreError, UsageError
 from latte_eval.history import Entry
+from latte_eval.protocol import Protocol
 from latte_eval.report.evidence import STEPS, Advance, evidence_sections, gather
 from latte_eval.report.headlines import headline
 from latte_eval.report.over_time import Links, over_time_sections
@@ -24,11 +25,12 @@ from latte_eval.report.pictures import Album
 from latte_eval.report.runs import Evaluated, Found, read_runs
 from latte_eval.report.sections import again_section, baseline_section, cost_section, protocol_section
 from latte_eval.report.verdicts import verdict_view
+from latte_eval.report.words import protocol_in_brief, sides_in_words
 from latte_eval.reporter import Reporter
 from latte_eval.store import write_whole
 
 INDEX = "index.html"
-NOT_SHOWN = "Not shown:"
+ATTENTION = "Attention:"
 OURS = re.compile(r'<meta name="generator" content="latte-eval ')
 
 
@@ -159,20 +161,28 @@ def evaluation_page(named: Named, found: Found, accepted: Sequence[Entry], album
         file=named.file,
         title=evaluated.name,
         subtitle=subtitle(evaluated),
+        summary=summary(evaluated),
         sections=tuple(section for section in sections if section),
         headlines=tuple(headline(result) for result in evaluated.results.values()),
         verdict=verdict_view(evaluated.verdict),
-        notices=tuple(f"{NOT_SHOWN} {text}" for text in evidence.damage),
+        notices=tuple(f"{ATTENTION} {text}" for text in evidence.damage),
         home=INDEX,
     )
 
 
 def subtitle(evaluated: Evaluated) -> str:
-    """`ucf101, protocol latte, 2026-11-20 19:00 UTC`"""
+    """`ucf101, protocol latte, 2026-11-20 19:00:00 UTC`"""
     fields = evaluated.first.protocol_fields
     when = evaluated.started.replace("T", " ").removesuffix("Z")
     benchmark = "" if fields["benchmark"] == "none" else f"{fields['benchmark']}, "
     return f"{benchmark}protocol {fields['stem']}, {when} UTC"
+
+
+def summary(evaluated: Evaluated) -> str:
+    """What was compared and under which protocol, in two lines."""
+    results = evaluated.results.values()
+    first = max(results, key=lambda result: result.real)
+    return f"{sides_in_words(first)}. Protocol: {protocol_in_brief(Protocol.from_dict(first.protocol_fields))}."
 
 
 def first_page(page: Page, notices: Sequence[str]) -> Page:
@@ -200,6 +210,7 @@ def index_page(
         file=INDEX,
         title=f"{len(found.evaluations):,} evaluations",
         subtitle=f"newest: {newest.title}, {newest.subtitle}",
+        summary=newest.summary,
         sections=(pages_section(pages), *over_time_sections(entries, accepted, links)),
         headlines=newest.headlines,
         verdict=newest.verdict,

@@ -1,0 +1,146 @@
+"""The command on a page measures the same again."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import latte_eval
+from result_makers import SEEDED, make_result, replaced
+
+from latte_eval.accepted import read_shards, recorded_key
+from latte_eval.extract import Features
+from latte_eval.metrics.detectors import open_detector
+from latte_eval.pipeline import detector_record, stored_features
+from latte_eval.protocol import named_protocol
+from latte_eval.report.reproduce import plain_number, real_folder, reproduce_arguments, reproduce_command
+from latte_eval.report.runs import read_runs
+from latte_eval.request import Request
+from latte_eval.result import Result, read_results
+from latte_eval.stats import StatsSource, write_stats
+from latte_eval.store import RunFolder
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        make_result(),
+        make_result("taichi-hd", "clean"),
+        make_result("faceforensics", "stylegan-v", {"real_clips": 100, "fake_clips": 100}, detector=SEEDED),
+        make_result(changes={"real_stride": 2, "real_storage": (), "size": None}),
+    ],
+)
+def test_the_command_measures_the_same(result: Result) -> None:
+    from latte_eval.cli import group
+    from latte_eval.cli.score import to_request
+
+    words = reproduce_arguments([result])
+    command = group.get_command(None, words[0])  # type: ignore[arg-type]
+    assert command is not None
+    options = command.make_context(words[0], words[1:], resilient_parsing=False).params
+    for name in ("as_json", "quiet"):
+        options.pop(name)
+    request = to_request(("fvd",), **options)
+    assert request.resolved_protocol().id == result.protocol
+    assert request.detector_for("fvd") == result.detector["name"]
+    assert result.sampler and (request.sampler, request.steps) == (result.sampler["method"], result.sampler["steps"])
+
+
+def test_the_command_of_several_metrics_and_of_a_folder() -> None:
+    result = make_result(checkpoint=None, sampler=None, seeds=None)
+    named = replaced(result, fake_source={**result.fake_source, "name": "my clips"})
+    words = reproduce_arguments([named, replaced(named, metric="fid", detector={**SEEDED, "name": "inception"})])
+    assert words[:3] == ["evaluate", "--metrics", "fvd,fid"] and words[words.index("--fake") + 1] == "my clips"
+    assert "'my clips'" in shlex.join(words) and "--sampler" not in words
+
+
+def detectors_of(words: list[str]) -> tuple[str, ...]:
+    return tuple(word for before, word in zip(words, words[1:], strict=False) if before == "--detector")
+
+
+@pytest.mark.parametrize("fid", ["inception", "inception-seeded"])
+@pytest.mark.parametrize("score", ["c3d", "c3d-seeded", "inception", "inception-seeded"])
+def test_every_metric_gets_its_detector_again(fid: str, score: str) -> None:
+    if score.startswith("inception") and score != fid:
+        return  # no command gives these two together
+    used = {"fid": fid, "is": score}
+    results = [make_result(metric=metric, detector={**SEEDED, "name": name}) for metric, name in used.items()]
+    asked = Request(metrics=("fid", "is"), ckpt="x", detectors=detectors_of(reproduce_arguments(results)))
+    assert {metric: asked.detector_for(metric) for metric in used} == used
+
+
+def test_counts_that_were_not_met_are_upper_bounds() -> None:
+    both = {"real_clips": 20, "fake_clips": 20}
+    assert "--clips" in reproduce_arguments([make_result(changes=both, fake=20, real=20)])
+    words = reproduce_arguments([make_result(changes=both, fake=20, real=12)])
+    assert {"real_clips=20", "fake_clips=20"} <= set(words) and "--clips" not in words
+
+
+def test_a_pipeline_is_asked_with_prompts() -> None:
+    sampler = {"method": "DDIMScheduler", "steps": 50, "guidance_scale": 7.5, "clip_x0": False, "dtype": "fp16",
+               "seed": 3, "codec": "AutoencoderKL", "codec_sha256": None, "prompts_sha256": "ab"}  # fmt: skip
+    words = shlex.join(reproduce_arguments([make_result(sampler=sampler)]))
+    assert "--prompts PROMPTS.txt --sampler ddim --steps 50 --guidance-scale 7.5 --dtype fp16 --seed 3" in words
+    own = reproduce_arguments([make_result(sampler={**sampler, "method": "EulerDiscreteScheduler", "steps": None})])
+    assert "--sampler" not in own and "--steps" not in own and "None" not in own
+
+
+def test_numbers_keep_their_digits() -> None:
+    texts = [plain_number(value) for value in (7.0, 7.5, 1.23456789, 4, "ddim")]
+    assert texts == ["7", "7.5", "1.23456789", "4", "ddim"]
+
+
+def test_features_from_a_file_are_those_of_its_folder() -> None:
+    assert real_folder("/data/UCF-101 (ucf101.safetensors)") == "/data/UCF-101"
+    assert real_folder("/data/clips (old)") == "/data/clips (old)"
+
+
+GENERATOR = """
+import numpy as np
+
+class Noise:
+    name, fingerprint = "another name", "1"
+
+    def __len__(self):
+        return 4
+
+    def generate(self, indices, seeds):
+        draws = [np.random.default_rng(seed).integers(0, 256, (16, 16, 16, 3), dtype=np.uint8) for seed in seeds]
+        return np.stack(draws)
+"""
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["is", "--ckpt", "demo", "--detector", "inception-seeded", "--clips", "3", "--steps", "2", "--seed", "2"],
+        ["fvd", "--generator", "odd_noise:Noise", "--benchmark", "shapes", "--clips", "4", "--detector", "seeded"],
+    ],
+)
+def test_typed_again_it_is_the_same_value(typed: list[str], tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "odd_noise.py").write_text(GENERATOR)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert latte_eval(*typed, "--out", "first", "--quiet").returncode == 0
+    first = read_runs([Path("first")]).evaluations[0].first
+    command = shlex.split(reproduce_command([first]))
+    done = latte_eval(*command[1:], "--out", "again", "--quiet")
+    assert done.returncode == 0, done.stderr
+    again = read_results("again/results.jsonl")[0]
+    kept = ("protocol", "detector", "value", "fake", "real", "seeds")
+    assert [getattr(again, name) for name in kept] == [getattr(first, name) for name in kept]
+
+
+def test_a_run_keeps_the_real_features_that_came_from_a_file(tmp_path: Path) -> None:
+    run, detector = RunFolder(tmp_path / "run"), open_detector("i3d-seeded", "cpu")
+    rows = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+    features = Features({"features": rows}, [*range(2, 42)], [f"v{i}" for i in range(40)], [])
+    protocol, source = named_protocol("clean"), {"name": "/data/clips", "fingerprint": "f" * 64}
+    write_stats(tmp_path / "s.safetensors", {detector.name: features}, [detector], protocol, source)
+    stored_features(StatsSource.open(tmp_path / "s.safetensors"), detector, run)
+    found = read_shards(run.path / "features" / recorded_key("f" * 64, detector_record(detector)))
+    assert found and np.array_equal(found.outputs["features"], rows)
+    assert (found.indices, found.groups) == (features.indices, features.groups)
