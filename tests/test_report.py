@@ -165,6 +165,15 @@ def test_runs_of_several_protocols_are_kept_apart(run: Path, tmp_path: Path) -> 
     assert Elements(index).tags.count("svg") == 0  # one value each: nothing to draw
 
 
+def test_parts_of_other_protocols_have_other_titles(tmp_path: Path) -> None:
+    other = {"fake_clips": 20, "real_clips": 24, "frames": 4}
+    second = make_result(changes=other, fake=20, detector=SEEDED, started="2026-11-21T00:00:00Z")
+    write_results(tmp_path / "results.jsonl", small_result(), second)
+    assert latte_eval("report", tmp_path, "-o", tmp_path / "report", "--quiet").returncode == 0
+    titles = re.findall(r'<a href="#time-\d">([^<]+)</a>', pages_of(tmp_path / "report")["index.html"])
+    assert len(titles) == len(set(titles)) == 2 and all("i3d-seeded" in title for title in titles)
+
+
 def test_a_curve_over_checkpoints(tmp_path: Path) -> None:
     results = [
         small_result(

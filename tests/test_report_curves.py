@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_report_sections import POINTS, all_text, texts
+from test_report_sections import POINTS, all_text, drawn_points, texts
 
 from latte_eval.report.curves import DRAWN, Curve, Point, Reference, curve, thinned
 
@@ -72,3 +72,10 @@ def test_dates_of_every_span() -> None:
 def test_ticks_of_iterations_are_short() -> None:
     text = all_text(curve("fvd", "lower", [Point("a", 0, 2.0), Point("b", 400_000, 1.0)]).chart())
     assert "400k" in text and "400,000" not in text
+
+
+def test_results_of_unknown_runs_are_marks_and_no_line() -> None:
+    unknown = [Point(f"{i}.pt", i // 2, float(i)) for i in range(80)]
+    known = [Point(f"{i}.pt", i // 2, float(i), run="seed0") for i in range(80)]
+    assert drawn_points(curve("fvd", "lower", unknown).chart()) >= 80
+    assert drawn_points(curve("fvd", "lower", known).chart()) < 80

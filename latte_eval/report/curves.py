@@ -196,6 +196,8 @@ def paint_run(axes: Any, name: str | None, shown: Sequence[Point], place: int, c
     xs, style = [each.x for each in shown], {"color": SERIES[place], "marker": MARKS[place], "zorder": 3}
     if len(shown) > MARKED or (crowd and len(shown) > 1):
         style["marker"] = None
+    if shown[0].run is None and len(set(xs)) < len(xs):
+        style |= {"linestyle": "none", "marker": MARKS[place], "markersize": 3}  # nobody knows which belong together
     style |= {"linewidth": 0.8, "markersize": 3, "alpha": 0.7} if crowd else {}
     axes.plot(xs, [each.value for each in shown], label=name, **style)
     if not crowd:

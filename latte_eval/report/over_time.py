@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -15,6 +16,7 @@ from latte_eval.report.page import Figure, Section, to_page_table
 # Rows of a table, the newest; all results are in the file beside the pages.
 ROWS = 50
 
+Key = tuple[str, str, str]  # metric, protocol, detector
 Links = dict[tuple[str, ...], str]  # Entry.identity -> file of a page
 
 
@@ -27,7 +29,7 @@ def over_time_sections(
         links: the page of a result by its identity.
     """
     keys = list(dict.fromkeys(entry.key for entry in entries))
-    return [
+    made = [
         over_time_section(
             [entry for entry in entries if entry.key == key],
             [entry for entry in accepted if entry.key == key],
@@ -36,6 +38,17 @@ def over_time_sections(
         )
         for number, key in enumerate(keys, 1)
     ]
+    titles = [section.title for section in made]
+    return [
+        section if titles.count(section.title) == 1 else dataclasses.replace(section, title=longer(section.title, key))
+        for section, key in zip(made, keys, strict=True)
+    ]
+
+
+def longer(title: str, key: Key) -> str:
+    """A title with the start of the hash and the detector: other parts have the same metric and benchmark."""
+    _, protocol, detector = key
+    return f"{title.removesuffix(')')}, {protocol.rpartition('-')[2]}, {detector})"
 
 
 def over_time_section(

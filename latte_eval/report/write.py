@@ -17,6 +17,7 @@ from latte_eval.baselines.table import Cell, Heading, Table
 from latte_eval.errors import StoreError, UsageError
 from latte_eval.history import Entry
 from latte_eval.protocol import Protocol
+from latte_eval.report.charts import printable
 from latte_eval.report.evidence import STEPS, Advance, evidence_sections, gather
 from latte_eval.report.headlines import headline
 from latte_eval.report.over_time import Links, over_time_sections
@@ -92,7 +93,8 @@ def write_pages(
     lines = "".join(entry.result.to_json() + "\n" for entry in found.entries)
     write_whole(out / "all-results.jsonl", lines.encode())
     remove_old(out, made)
-    return made, tuple(dict.fromkeys([*notices, *(notice for page in made for notice in page.notices)]))
+    said = dict.fromkeys([*notices, *(notice for page in made for notice in page.notices)])
+    return made, tuple(" ".join(printable(notice).split()) for notice in said)
 
 
 def check_folder(out: Path) -> None:
