@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 # Clips that a checkpoint gives where nobody says how many: the count of the published tables.
 MOST_CLIPS = 2048
+
+# What the weights may not tell of a model, as options and as arguments of `Checkpoint.build`.
+MODEL_CHOICES = ("heads", "variant", "temporal_position")
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,17 @@ class Side:
 
 @dataclass(frozen=True)
 class OpenedModel:
-    """A checkpoint that is ready to be sampled."""
+    """A checkpoint that is ready to be sampled.
+
+    Attributes:
+        given: choices of the model that were typed because the file does not tell: heads, variant, temporal_position.
+    """
 
     checkpoint: Checkpoint
     model: Latte
     codec: Codec
     settings: SamplerSettings
+    given: dict[str, Any] = field(default_factory=dict)
 
     @property
     def frames(self) -> int:
@@ -77,7 +85,7 @@ class OpenedModel:
         # Checkpoints of a training run lie in one folder: its name tells runs apart whose files are called alike.
         run = c.path.parent.name if c.name == c.path.name else None
         return {"name": c.name, "run": run, "sha256": c.sha256, "weights": c.weights, "iteration": c.iteration,
-                "frames": self.model.config.frames, "size": self.frame_size}  # fmt: skip
+                "frames": self.model.config.frames, "size": self.frame_size, **self.given}  # fmt: skip
 
     def sampler_record(self) -> dict[str, Any]:
         """What a result says about how it was sampled."""
@@ -264,15 +272,15 @@ def open_model(request: Request, label_mode: str = "uniform", frames: int | None
     assert request.ckpt is not None
     settings = sampler_settings(request, label_mode)
     checkpoint = load_checkpoint(request.ckpt)
-    model = checkpoint.build(
-        heads=request.heads, variant=request.variant, temporal_position=request.temporal_position, frames=frames
-    )
+    choices = {name: getattr(request, name) for name in MODEL_CHOICES}
+    model = checkpoint.build(**choices, frames=frames)
     settings.check_model(model.config)
     if request.resolved_benchmark not in (None, "shapes"):
         from latte_eval.benchmarks.catalogue import find_benchmark
 
         find_benchmark(request.resolved_benchmark).check_classes(model.config.classes)
-    return OpenedModel(checkpoint, model, choose_codec(request, model.config.channels), settings)
+    given = {name: value for name, value in choices.items() if value is not None}
+    return OpenedModel(checkpoint, model, choose_codec(request, model.config.channels), settings, given)
 
 
 def choose_codec(request: Request, channels: int) -> Codec:

@@ -88,6 +88,14 @@ def test_a_pipeline_is_asked_with_prompts() -> None:
     assert "--sampler" not in own and "--steps" not in own and "None" not in own
 
 
+def test_what_a_checkpoint_does_not_tell_is_typed_again() -> None:
+    result = make_result()
+    assert result.checkpoint
+    given = replaced(result, checkpoint={**result.checkpoint, "heads": 8, "temporal_position": "rotary"})
+    assert "--ckpt ucf101.pt --heads 8 --temporal-position rotary" in reproduce_command([given])
+    assert "--heads" not in reproduce_command([result])
+
+
 def test_numbers_keep_their_digits() -> None:
     texts = [plain_number(value) for value in (7.0, 7.5, 1.23456789, 4, "ddim")]
     assert texts == ["7", "7.5", "1.23456789", "4", "ddim"]

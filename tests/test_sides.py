@@ -86,3 +86,11 @@ def test_no_more_videos_are_examined_than_are_needed(tmp_path: Path) -> None:
         assert some.source.examined == 64 and whole.source.examined == 100
         assert torch.equal(some.source.clips([0, 1, 2, 3]).pixels, whole.source.clips([0, 1, 2, 3]).pixels)
         assert some.expected == 4 and some.source.fingerprint == whole.source.fingerprint
+
+
+def test_choices_that_were_typed_are_recorded(checkpoint: Path) -> None:
+    typed = Request(ckpt=str(checkpoint), benchmark="shapes", vae="identity", heads=8, temporal_position="rotary")
+    record = open_model(typed).checkpoint_record()
+    assert {"heads": 8, "temporal_position": "rotary"}.items() <= record.items() and "variant" not in record
+    plain = open_model(Request(ckpt=str(checkpoint), benchmark="shapes", vae="identity")).checkpoint_record()
+    assert not {"heads", "variant", "temporal_position"} & set(plain)

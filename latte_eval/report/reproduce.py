@@ -11,6 +11,7 @@ from latte_eval.protocol import Protocol
 from latte_eval.request import Request
 from latte_eval.result import Result
 from latte_eval.sampler.text_to_video import SCHEDULERS
+from latte_eval.sides import MODEL_CHOICES
 
 # Options of the sampler as a result records them, and as they are typed.
 SAMPLER = {
@@ -61,9 +62,11 @@ def is_demo(result: Result) -> bool:
 
 
 def subject_words(result: Result) -> list[str]:
-    """`--ckpt X`, `--generator X`, or the folder."""
+    """`--ckpt X` and what its file does not tell, `--generator X`, or the folder."""
     if result.checkpoint:
-        return ["--ckpt", str(result.checkpoint["name"])]
+        given = {name: result.checkpoint.get(name) for name in MODEL_CHOICES}
+        typed = [(f"--{name.replace('_', '-')}", str(value)) for name, value in given.items() if value is not None]
+        return ["--ckpt", str(result.checkpoint["name"]), *(word for pair in typed for word in pair)]
     if "generator" in result.fake_source:
         return ["--generator", str(result.fake_source["generator"])]
     return ["--fake", str(result.fake_source["name"])]
