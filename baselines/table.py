@@ -78,6 +78,11 @@ def cell_to_text(cell: Cell, spec: str = ".2f", missing: str = "-") -> str:
     return f"{cell:,}" if isinstance(cell, int) and spec else str(cell)
 
 
+def number(value: float) -> str:
+    """Two decimals where that is enough, three significant digits below 1."""
+    return f"{value:,.2f}" if abs(value) >= 1 or value == 0 else f"{value:.3g}"
+
+
 def to_texts(table: Table, missing: str = "-") -> list[list[str]]:
     """All body cells as text, row by row, in the order of the headings."""
     return [

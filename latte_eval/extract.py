@@ -181,7 +181,8 @@ def keep(run: RunFolder, key: str, features: Features) -> None:
             continue
         rows = [row for row, index in enumerate(features.indices) if start <= index < stop]
         arrays = {name: array[rows] for name, array in features.outputs.items()}
-        notes = {"groups": [features.groups[row] for row in rows], "rejected": []}
+        labels = None if features.labels is None else [features.labels[row] for row in rows]
+        notes = {"groups": [features.groups[row] for row in rows], "rejected": [], "labels": labels}
         indices = np.array([features.indices[row] for row in rows], np.int64)
         run.write_shard(key, start, stop, {"indices": indices, **arrays}, notes)
 

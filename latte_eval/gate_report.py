@@ -7,6 +7,7 @@ import math
 from typing import Any
 from xml.etree import ElementTree
 
+from latte_eval.baselines.table import number
 from latte_eval.gate import Judgement, Look, Verdict
 
 SCHEMA = 1  # of the record
@@ -190,8 +191,3 @@ def annotation(judgement: Judgement, verdict: Verdict) -> str:
     for character, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
         text = text.replace(character, code)
     return f"::{level} title=latte-eval gate::{text}"
-
-
-def number(value: float) -> str:
-    """Two decimals where that is enough, three significant digits below 1."""
-    return f"{value:,.2f}" if abs(value) >= 1 or value == 0 else f"{value:.3g}"

@@ -44,10 +44,7 @@ class RunFolder:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            probe = self.path / f".writable-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
+            make_writable(self.path)
         except OSError as error:
             raise StoreError(f"cannot write to --out {self.path}: {error.strerror}") from error
 
@@ -76,6 +73,14 @@ class RunFolder:
     def append_results(self, results: Sequence[Result]) -> None:
         """Append results to results.jsonl."""
         append_results(self.path / "results.jsonl", results)
+
+
+def make_writable(folder: Path) -> None:
+    """Make a folder if it is absent, and write to it once. Raises `OSError` where that cannot be done."""
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / f".writable-{os.getpid()}"
+    probe.touch()
+    probe.unlink()
 
 
 def read_shard_file(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

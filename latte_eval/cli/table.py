@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from latte_eval.baselines.table import number
 from latte_eval.result import Result
 
 
@@ -86,8 +87,3 @@ def interval_text(interval: Sequence[float] | None) -> str:
 
 def bounds(interval: Sequence[float] | None) -> str:
     return f"{number(interval[0])} to {number(interval[1])}" if interval else ""
-
-
-def number(value: float) -> str:
-    """Two decimals where that is enough, three significant digits below 1."""
-    return f"{value:,.2f}" if abs(value) >= 1 or value == 0 else f"{value:.3g}"

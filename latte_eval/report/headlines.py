@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from latte_eval.baselines.published import published_values, reports
-from latte_eval.baselines.table import Cell, Heading, Table
+from latte_eval.baselines.table import Cell, Heading, Table, number
 from latte_eval.benchmarks.catalogue import BENCHMARKS, find_benchmark
 from latte_eval.compare import reasons_not_comparable, subject
-from latte_eval.gate_report import number
 from latte_eval.measure import METRICS
 from latte_eval.result import Result
 

@@ -91,8 +91,8 @@ def to_curve(entries: Sequence[Entry], accepted: Sequence[Entry], name: str) -> 
     points = [to_point(entry, place) for entry, place in zip(entries, places, strict=True)]
     result = entries[-1].result
     references = [accepted_level(entry) for entry in accepted[-1:]]
-    if published_rows(result) and not why_not(result):
-        rows = published_rows(result)
+    rows = published_rows(result)
+    if rows and not why_not(result):
         references += [Reference(f"{row}, published", float(rows[row])) for row in OWN_METHODS if row in rows]
     return curve(result.metric, result.better, points, references, "time" if times else "iteration", times, name)
 

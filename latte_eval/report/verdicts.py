@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from latte_eval.gate_report import number
+from latte_eval.baselines.table import number
 from latte_eval.report.page import VerdictView
 
 WORDS = {

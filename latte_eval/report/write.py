@@ -28,7 +28,7 @@ from latte_eval.report.sections import again_section, baseline_section, cost_sec
 from latte_eval.report.verdicts import verdict_view
 from latte_eval.report.words import protocol_in_brief, sides_in_words
 from latte_eval.reporter import Reporter
-from latte_eval.store import write_whole
+from latte_eval.store import make_writable, write_whole
 
 INDEX = "index.html"
 ATTENTION = "Attention:"
@@ -105,10 +105,7 @@ def check_folder(out: Path) -> None:
     if (out / "features").is_dir() or (out / "results.jsonl").exists():
         raise UsageError(f"{out} is a run folder: give another folder with -o, such as -o report/")
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / f".writable-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        make_writable(out)
     except OSError as error:
         raise StoreError(f"cannot write to {out}: {error.strerror}; give another folder with -o") from error
 
@@ -152,7 +149,7 @@ def evaluation_page(named: Named, found: Found, accepted: Sequence[Entry], album
     """Everything about one evaluation."""
     evaluated = named.evaluated
     evidence = gather(evaluated, album)
-    keys = {(r.metric, r.protocol, r.detector["name"]) for r in evaluated.results.values()}
+    keys = {entry.key for entry in entries_of(evaluated)}
     entries = [entry for entry in found.entries if entry.key in keys]
     sections: list[Section | None] = [baseline_section(evaluated), protocol_section(evaluated)]
     sections += evidence_sections(evidence, advance)
@@ -194,11 +191,13 @@ def first_page(page: Page, notices: Sequence[str]) -> Page:
 
 def page_links(evaluations: Sequence[Evaluated], pages: Sequence[Page]) -> Links:
     """The page of every result that stands on top of one."""
-    return {
-        Entry(result, {}, Path()).identity: page.file
-        for each, page in zip(evaluations, pages, strict=True)
-        for result in each.results.values()
-    }
+    pairs = zip(evaluations, pages, strict=True)
+    return {entry.identity: page.file for each, page in pairs for entry in entries_of(each)}
+
+
+def entries_of(evaluated: Evaluated) -> list[Entry]:
+    """The results of one evaluation as history has them."""
+    return [Entry(result, {}, evaluated.folder) for result in evaluated.results.values()]
 
 
 def index_page(
