@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from latte_eval.baselines.published import Column, PublishedTable
-from latte_eval.protocol import check_choice
+from latte_eval.core.protocol import check_choice
 
 Cell = str | int | float | Decimal | tuple[float, float] | None
 ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}

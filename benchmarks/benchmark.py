@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from latte_eval.benchmarks.tree import VIDEO_SUFFIXES, Tree, open_tree
-from latte_eval.errors import ClipError, UsageError
-from latte_eval.protocol import Protocol, named_protocol
-from latte_eval.registry import Registry, check_name
+from latte_eval.core.errors import ClipError, UsageError
+from latte_eval.core.protocol import Protocol, named_protocol
+from latte_eval.core.registry import Registry, check_name
 
 # How many names are looked at to tell one dataset from another.
 SAMPLE = 200
@@ -21,10 +21,10 @@ SINGLE = ("train", "test", "validation")
 BENCHMARKS = Registry(
     "benchmark",
     {
-        "faceforensics": "latte_eval.benchmarks.faceforensics:FACEFORENSICS",
-        "skytimelapse": "latte_eval.benchmarks.skytimelapse:SKYTIMELAPSE",
-        "ucf101": "latte_eval.benchmarks.ucf101:UCF101",
-        "taichi-hd": "latte_eval.benchmarks.taichi_hd:TAICHI_HD",
+        "faceforensics": "latte_eval.benchmarks.datasets.faceforensics:FACEFORENSICS",
+        "skytimelapse": "latte_eval.benchmarks.datasets.skytimelapse:SKYTIMELAPSE",
+        "ucf101": "latte_eval.benchmarks.datasets.ucf101:UCF101",
+        "taichi-hd": "latte_eval.benchmarks.datasets.taichi_hd:TAICHI_HD",
     },
 )
 

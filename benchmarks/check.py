@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from latte_eval.benchmarks.catalogue import Benchmark, Copy, Found, read_split_lists, video_name
+from latte_eval.benchmarks.benchmark import Benchmark, Copy, Found, read_split_lists, video_name
 from latte_eval.benchmarks.readers.entries import Entry, class_of, find_entries
 from latte_eval.benchmarks.readers.frames import Size, common_size, read_frames
 from latte_eval.benchmarks.readers.places import Place, open_place
 from latte_eval.benchmarks.readers.video import count_frames, open_video, read_video
-from latte_eval.clips import Rejected
-from latte_eval.errors import ClipError
-from latte_eval.protocol import Protocol
+from latte_eval.core.clips import Rejected
+from latte_eval.core.errors import ClipError
+from latte_eval.core.protocol import Protocol
 
 Progress = Callable[[int], None]
 Item = TypeVar("Item")

@@ -19,17 +19,17 @@ import av
 import numpy as np
 from PIL import Image
 
-from latte_eval.benchmarks.catalogue import Benchmark, video_name
+from latte_eval.benchmarks.benchmark import Benchmark, video_name
 from latte_eval.benchmarks.check import decoded, probe, side_by_side
 from latte_eval.benchmarks.readers.entries import Entry, find_entries
 from latte_eval.benchmarks.readers.frames import Size
 from latte_eval.benchmarks.readers.places import Place, open_place
 from latte_eval.benchmarks.readers.prepare import has_target_size, prepare_frame
-from latte_eval.clips import Rejected
-from latte_eval.errors import ClipError, StoreError, UsageError
-from latte_eval.protocol import Protocol, check_choice
-from latte_eval.storage import CHROMA_420, JPEG_QUALITY
-from latte_eval.store import write_whole
+from latte_eval.core.clips import Rejected
+from latte_eval.core.errors import ClipError, StoreError, UsageError
+from latte_eval.core.protocol import Protocol, check_choice
+from latte_eval.files.lossy import CHROMA_420, JPEG_QUALITY
+from latte_eval.files.run_folder import write_whole
 
 Frames = Iterable[np.ndarray]
 Writer = Callable[[Path, Frames], None]

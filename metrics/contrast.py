@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from latte_eval.errors import NotEnoughClips
+from latte_eval.core.errors import NotEnoughClips
 from latte_eval.metrics.deletion import frechet_statistic
 from latte_eval.metrics.estimate import Sides, Steps
 from latte_eval.metrics.groups import group_places, row_groups

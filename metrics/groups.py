@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from latte_eval.errors import FeatureError
-from latte_eval.seeding import identity_to_seed
+from latte_eval.core.errors import FeatureError
+from latte_eval.core.seeding import identity_to_seed
 
 
 def group_places(names: Sequence[str], groups: int, *identity: object) -> dict[str, int]:

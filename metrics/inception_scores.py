@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from latte_eval.errors import FeatureError, NotEnoughClips
+from latte_eval.core.errors import FeatureError, NotEnoughClips
 from latte_eval.metrics.moments import feature_table
 
 # universome/stylegan-v@3fecd69 isv2048_ucf.

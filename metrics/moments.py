@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from latte_eval.errors import FeatureError, NotComparable, NotEnoughClips
+from latte_eval.core.errors import FeatureError, NotComparable, NotEnoughClips
 
 BLOCK_ROWS = 4096
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from latte_eval.errors import FeatureError
+from latte_eval.core.errors import FeatureError
 from latte_eval.metrics.groups import check_names
 from latte_eval.metrics.moments import check_lengths, feature_table
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from latte_eval.extract import Features
+from latte_eval.evaluation.extract import Features
 
 Progress = Callable[[int, int], None]  # done, total
 

@@ -11,7 +11,7 @@ import numpy as np
 from media_makers import write_video
 from PIL import Image
 
-from latte_eval.benchmarks.ucf101 import CLASSES
+from latte_eval.benchmarks.datasets.ucf101 import CLASSES
 
 SKY_CLIPS = ("08ug3bzhV8Y/08ug3bzhV8Y_1", "3bufRYg7qxY/3bufRYg7qxY_1", "3bufRYg7qxY/3bufRYg7qxY_2")
 FACE_NAMES = ("aS62n5PdTIU_1_8WGsQ0Y7uyU_1", "qEnKi82wWgE_2_rJPM8EdWShs_1", "W4DfuBnFAQU_0_ak2uO5hmVJ0_0")

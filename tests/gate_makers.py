@@ -10,8 +10,8 @@ import torch
 from command_line import latte_eval
 from result_makers import I3D, make_result, write_results
 
-from latte_eval.accepted import read_accepted, recorded_key
-from latte_eval.store import RunFolder
+from latte_eval.files.run_folder import RunFolder
+from latte_eval.gate.accepted import read_accepted, recorded_key
 
 DEMO_ACCEPTED = Path(__file__).parent.parent / "benchmarks" / "shapes" / "accepted.jsonl"
 DEMO_RULE = "fvd:+1"
@@ -60,9 +60,9 @@ def gate(new: Path, against: Path, *rules: str, **files: Any) -> Any:
 
 def corrupted(folder: Path, share: float) -> Path:
     """The demo checkpoint with noise on its weights, in parts of their own spread."""
-    from latte_eval.benchmarks import shapes
+    import latte_eval.sampler
 
-    file = Path(shapes.__file__).parent / "demo.pt"
+    file = Path(latte_eval.sampler.__file__).parent / "embedded" / "demo.pt"
     whole = torch.load(file, weights_only=True)
     generator = torch.Generator().manual_seed(0)
 

@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from latte_eval.benchmarks.catalogue import find_benchmark
-from latte_eval.protocol import Protocol
-from latte_eval.result import Result
+from latte_eval.benchmarks.benchmark import find_benchmark
+from latte_eval.core.protocol import Protocol
+from latte_eval.core.result import Result
 
 I3D = {"name": "i3d", "sha256": "b" * 64, "comparable": True, "used": "native", "agreement": 1e-6}
 SEEDED = {"name": "i3d-seeded", "sha256": "c" * 64, "comparable": False, "used": "native", "agreement": None}

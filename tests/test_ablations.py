@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 import pytest
 
-from latte_eval.benchmarks import ablations
-from latte_eval.benchmarks.ablations import ABLATIONS, RUNS, Ablation, Plan, page, put_between, verdict
-from latte_eval.benchmarks.shapes.train import main as train_command
+from latte_eval.benchmarks.studies import ablations
+from latte_eval.benchmarks.studies.ablations import ABLATIONS, RUNS, Ablation, Plan, page, put_between, verdict
+from latte_eval.benchmarks.studies.train import main as train_command
 
 PLAN = Plan(Path("runs"), steps=400, seeds=3, clips=8, batch_size=4)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from latte_eval.benchmarks.speed.unfused_i3d import scripted
-from latte_eval.errors import WeightsError
+from latte_eval.core.errors import WeightsError
 from latte_eval.metrics.detectors import I3D, archive, i3d, open_detector, verify
 from latte_eval.metrics.detectors.archive import load_tensors, native_or_archive, open_archive
 from latte_eval.metrics.detectors.i3d import seeded_state

@@ -9,7 +9,7 @@ import pytest
 
 from latte_eval.baselines.published import TABLES, published_table, published_values, reports
 from latte_eval.baselines.table import RENDERERS, Heading, Table, published_to_table, render
-from latte_eval.errors import UsageError
+from latte_eval.core.errors import UsageError
 
 # Typed a second time, as the paper prints them; "-" is an entry that it leaves out.
 PRINTED = {

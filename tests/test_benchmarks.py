@@ -19,10 +19,10 @@ from dataset_makers import (
 )
 
 from latte_eval.benchmarks import tree
-from latte_eval.benchmarks.catalogue import BENCHMARKS, find_benchmark, share_of_names
+from latte_eval.benchmarks.benchmark import BENCHMARKS, find_benchmark, share_of_names
 from latte_eval.benchmarks.readers import FolderSource, entries
-from latte_eval.errors import ClipError, UsageError
-from latte_eval.protocol import Protocol
+from latte_eval.core.errors import ClipError, UsageError
+from latte_eval.core.protocol import Protocol
 
 TWO = ("Archery", "YoYo")
 
@@ -228,5 +228,6 @@ def test_looking_at_names_knows_the_same_files_as_the_readers() -> None:
 
 
 def test_the_catalogue_needs_no_torch() -> None:
-    code = "import sys, latte_eval.tables, latte_eval.cli.data, latte_eval.cli.tables; sys.exit('torch' in sys.modules)"
+    modules = "latte_eval.compare.tables, latte_eval.cli.data, latte_eval.cli.tables"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

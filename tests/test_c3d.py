@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latte_eval.errors import ClipError, WeightsError
+from latte_eval.core.errors import ClipError, WeightsError
 from latte_eval.metrics.detectors import C3D, open_detector
 from latte_eval.metrics.detectors import c3d as c3d_module
 from latte_eval.metrics.detectors.c3d import CPU_BATCH, SCALE, crop_mean, max_pool, resize_aligned

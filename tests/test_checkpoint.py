@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from small_latte import small_latte
 
-from latte_eval.errors import CheckpointError
+from latte_eval.core.errors import CheckpointError
 from latte_eval.sampler import Latte, load_checkpoint
 from latte_eval.sampler.checkpoint import EMBEDDED
 
@@ -204,7 +204,8 @@ def test_a_name_that_is_nearly_right_is_suggested(tmp_path, monkeypatch):
 def test_hub_names_go_through_the_hub(tmp_path, monkeypatch):
     torch.save({"ema": EMA}, tmp_path / "ucf101.pt")
     asked = []
-    monkeypatch.setattr("latte_eval.download.fetch_hub_file", lambda url: asked.append(url) or tmp_path / "ucf101.pt")
+    fetched = tmp_path / "ucf101.pt"
+    monkeypatch.setattr("latte_eval.files.download.fetch_hub_file", lambda url: asked.append(url) or fetched)
     checkpoint = load_checkpoint("hf://owner/repo/ucf101.pt@abc")
     assert asked == ["hf://owner/repo/ucf101.pt@abc"]
     assert (checkpoint.name, checkpoint.path) == ("hf://owner/repo/ucf101.pt@abc", tmp_path / "ucf101.pt")

@@ -16,7 +16,7 @@ import yaml
 from command_line import latte_eval
 from gate_makers import DEMO_ACCEPTED, DEMO_RULE, sampled_demo
 
-from latte_eval.gate_record import read_verdicts
+from latte_eval.gate.record import read_verdicts
 
 ROOT = Path(__file__).parent.parent
 ACTION, REUSABLE, CI = ROOT / "action.yml", ROOT / ".github/workflows/gate.yml", ROOT / ".github/workflows/ci.yml"

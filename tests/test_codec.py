@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from latte_eval.errors import UsageError, WeightsError
-from latte_eval.sampler.codec import SCALE, SD_VAE, IdentityCodec, VaeCodec, open_codec, seeded_weight, to_uint8
+from latte_eval.core.errors import UsageError, WeightsError
+from latte_eval.sampler.vae import SCALE, SD_VAE, IdentityCodec, VaeCodec, open_codec, seeded_weight, to_uint8
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from latte_eval.baselines.published import published_table
-from latte_eval.sampler.config import LatteConfig, latte_config
 from latte_eval.sampler.cost import (
     count_flops,
     count_paper_operations,
@@ -16,6 +15,7 @@ from latte_eval.sampler.cost import (
     on_meta,
 )
 from latte_eval.sampler.latte import Latte
+from latte_eval.sampler.latte.config import LatteConfig, latte_config
 
 # Vchitect/Latte@b27c24a, counted with thop 0.1 and torch's flop counter.
 PARAMETERS = {"Latte-S": 32_480_672, "Latte-B": 129_547_040, "Latte-L": 456_815_648, "Latte-XL": 673_681_568}

@@ -8,15 +8,23 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from latte_eval import curve as curve_module
 from latte_eval.cli.curve import curve, plot_paths
-from latte_eval.curve import Measured, Point, curve_to_text, draw_curve, find_points, measure_curve, run_names
-from latte_eval.errors import CheckpointError, NotComparable, StoreError, UsageError
-from latte_eval.reporter import Reporter
-from latte_eval.request import Request
-from latte_eval.result import Result
-from latte_eval.sampler.config import LatteConfig
+from latte_eval.core.errors import CheckpointError, NotComparable, StoreError, UsageError
+from latte_eval.core.progress import Reporter
+from latte_eval.core.result import Result
+from latte_eval.evaluation import curve as curve_module
+from latte_eval.evaluation.curve import (
+    Measured,
+    Point,
+    curve_to_text,
+    draw_curve,
+    find_points,
+    measure_curve,
+    run_names,
+)
+from latte_eval.evaluation.request import Request
 from latte_eval.sampler.latte import Latte
+from latte_eval.sampler.latte.config import LatteConfig
 
 SHAPES = LatteConfig(input_size=16, patch=8, channels=3, width=16, depth=2, heads=4, frames=16, classes=4)
 

@@ -18,11 +18,11 @@ from dataset_makers import (
 )
 from media_makers import cut
 
-from latte_eval.benchmarks.catalogue import find_benchmark
+from latte_eval.benchmarks.benchmark import find_benchmark
 from latte_eval.benchmarks.check import Inspection, Report
-from latte_eval.benchmarks.ucf101 import CLASSES
+from latte_eval.benchmarks.datasets.ucf101 import CLASSES
 from latte_eval.cli import group
-from latte_eval.errors import LatteEvalError
+from latte_eval.core.errors import LatteEvalError
 
 
 def run(*arguments: object) -> Result:

@@ -11,15 +11,15 @@ from dataset_makers import make_faceforensics, make_frames, make_skytimelapse, m
 from media_makers import decode_all, moving_frames, write_lossless
 from PIL import Image
 
-from latte_eval.benchmarks.catalogue import find_benchmark
+from latte_eval.benchmarks.benchmark import find_benchmark
 from latte_eval.benchmarks.check import Inspection
-from latte_eval.benchmarks.prepare import Preparation, Prepared
+from latte_eval.benchmarks.convert import Preparation, Prepared
 from latte_eval.benchmarks.readers import FolderSource
 from latte_eval.benchmarks.readers.prepare import prepare_frame
 from latte_eval.cli import group
-from latte_eval.errors import StoreError, UsageError
-from latte_eval.protocol import Protocol
-from latte_eval.storage import jpeg_round_trip
+from latte_eval.core.errors import StoreError, UsageError
+from latte_eval.core.protocol import Protocol
+from latte_eval.files.lossy import jpeg_round_trip
 
 NAME = "aS62n5PdTIU_1_8WGsQ0Y7uyU_1"
 
@@ -113,7 +113,7 @@ def test_it_continues_where_it_stopped(tmp_path: Path) -> None:
 
 
 def test_a_killed_run_leaves_whole_files_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from latte_eval.benchmarks import prepare as module
+    from latte_eval.benchmarks import convert as module
 
     source = make_taichi(tmp_path / "taichi-256", side=48)
     frames_seen = []

@@ -21,9 +21,9 @@ from media_makers import moving_frames, write_frames, write_lossless
 from latte_eval.benchmarks.readers import FolderSource
 from latte_eval.benchmarks.readers.prepare import prepare_frame
 from latte_eval.benchmarks.readers.windows import TooShort, frame_indices, highest_offset, seeded_offset, window_starts
-from latte_eval.clips import Clips
-from latte_eval.protocol import Protocol, named_protocol
-from latte_eval.storage import apply_storage, jpeg_frame
+from latte_eval.core.clips import Clips
+from latte_eval.core.protocol import Protocol, named_protocol
+from latte_eval.files.lossy import apply_storage, jpeg_frame
 
 CASES = list(itertools.product(("land", "port", "square"), ("stylegan-v", "latte")))
 

@@ -8,7 +8,7 @@ import torch
 from diffusers import DDPMScheduler
 from small_latte import golden_latte, relative, seeded_input, small_latte
 
-from latte_eval.errors import SamplerError, UsageError
+from latte_eval.core.errors import SamplerError, UsageError
 from latte_eval.sampler.diffusion import make_schedule, predict, sample_steps, schedule_at
 
 ARRAYS = ["betas", "alphas_cumprod", "alphas_cumprod_prev", "posterior_variance", "posterior_log_variance_clipped",

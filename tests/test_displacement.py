@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from latte_eval.errors import NotComparable, NotEnoughClips
+from latte_eval.core.errors import NotComparable, NotEnoughClips
 from latte_eval.metrics import frechet_displacement, frechet_distance_between, frechet_terms_from_features
 
 

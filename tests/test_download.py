@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from latte_eval import download as download_module
-from latte_eval.download import (
+from latte_eval.core.errors import WeightsError
+from latte_eval.files import download as download_module
+from latte_eval.files.download import (
     HubFile,
     LocationError,
     download,
@@ -22,7 +23,6 @@ from latte_eval.download import (
     is_offline,
     unreachable_hosts,
 )
-from latte_eval.errors import WeightsError
 from tests.hub import Site, self_signed, serve
 
 DATA = bytes(range(256)) * 12_000  # 3 MB: several chunks
@@ -302,6 +302,6 @@ def test_a_checkpoint_without_network_fails_at_once(hub: Site, monkeypatch: pyte
 
 
 def test_nothing_heavy_is_imported() -> None:
-    code = "import sys, latte_eval.weights, latte_eval.metrics.detectors; print(*sys.modules)"
+    code = "import sys, latte_eval.files.weights, latte_eval.metrics.detectors; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert not {"torch", "huggingface_hub"} & set(found.stdout.split())

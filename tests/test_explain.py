@@ -13,19 +13,20 @@ from media_makers import moving_frames, write_lossless
 from result_makers import I3D, SEEDED, make_result, replaced, write_results
 from torch import Tensor
 
-from latte_eval import explain_measure, pipeline
 from latte_eval.cli import group
-from latte_eval.compare import align, compare_table
-from latte_eval.errors import LatteEvalError, NotComparable, UsageError
-from latte_eval.explain import changeable, difference_table, differences, pair_results
-from latte_eval.explain_measure import effects_table, measure_effects, open_bench, stretched
+from latte_eval.compare.explain import changeable, difference_table, differences, pair_results
+from latte_eval.compare.lineup import align, compare_table
+from latte_eval.core.errors import LatteEvalError, NotComparable, UsageError
+from latte_eval.core.progress import Reporter
+from latte_eval.core.protocol import Protocol
+from latte_eval.core.result import Result
+from latte_eval.evaluation import pipeline
+from latte_eval.evaluation import remeasure as explain_measure
+from latte_eval.evaluation.remeasure import effects_table, measure_effects, open_bench, stretched
+from latte_eval.evaluation.request import Request
+from latte_eval.files.run_folder import RunFolder
 from latte_eval.metrics import Moments
 from latte_eval.metrics.detectors import Detector
-from latte_eval.protocol import Protocol
-from latte_eval.reporter import Reporter
-from latte_eval.request import Request
-from latte_eval.result import Result
-from latte_eval.store import RunFolder
 
 A, B = "a.jsonl", "b.jsonl"
 

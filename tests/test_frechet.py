@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from latte_eval.errors import FeatureError, NotComparable, NotEnoughClips
+from latte_eval.core.errors import FeatureError, NotComparable, NotEnoughClips
 from latte_eval.metrics import (
     Moments,
     frechet_distance,

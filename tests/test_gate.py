@@ -12,7 +12,7 @@ from command_line import latte_eval
 from gate_makers import CLIPS, NOISE, OLD, REAL, gate, make_accepted, source, write_run
 from result_makers import I3D, make_result
 
-from latte_eval.accepted import read_accepted
+from latte_eval.gate.accepted import read_accepted
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from command_line import latte_eval
 from gate_makers import OLD, REAL, gate, make_accepted, write_run
 
-from latte_eval.accepted import read_accepted
+from latte_eval.gate.accepted import read_accepted
 
 
 @pytest.fixture

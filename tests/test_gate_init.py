@@ -13,9 +13,9 @@ import yaml
 from command_line import Done, latte_eval
 from gate_makers import DEMO_ACCEPTED
 
-from latte_eval import gate_init
-from latte_eval.accepted import read_accepted
-from latte_eval.gate_init import demo_baseline, requirement, without_password
+from latte_eval.gate import ci as gate_init
+from latte_eval.gate.accepted import read_accepted
+from latte_eval.gate.ci import demo_baseline, requirement, without_password
 
 WORKFLOW = Path(".github/workflows/latte-eval.yml")
 

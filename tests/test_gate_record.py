@@ -14,13 +14,13 @@ from command_line import latte_eval
 from gate_makers import NOISE, OLD, REAL, gate, make_accepted, write_run
 from result_makers import make_result
 
-from latte_eval.accepted import read_accepted, run_features
-from latte_eval.errors import StoreError
-from latte_eval.extract import Features
-from latte_eval.gate import Verdict, gate_results
-from latte_eval.gate_record import append_verdict, keep_real, read_verdicts
-from latte_eval.gate_rules import parse_rule
-from latte_eval.store import RunFolder
+from latte_eval.core.errors import StoreError
+from latte_eval.evaluation.extract import Features
+from latte_eval.files.run_folder import RunFolder
+from latte_eval.gate.accepted import read_accepted, run_features
+from latte_eval.gate.record import append_verdict, keep_real, read_verdicts
+from latte_eval.gate.rules import parse_rule
+from latte_eval.gate.verdict import Verdict, gate_results
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import pytest
 from gate_makers import CLIPS, NOISE, OLD, REAL
 from result_makers import make_result
 
-from latte_eval.errors import StoreError, UsageError
-from latte_eval.extract import Features
-from latte_eval.gate_boundaries import rounds, spending_boundaries, student_boundary
-from latte_eval.gate_contrast import Errors, compare_features, compare_numbers
-from latte_eval.gate_rules import parse_rule, parse_rules
-from latte_eval.result import Result
+from latte_eval.core.errors import StoreError, UsageError
+from latte_eval.core.result import Result
+from latte_eval.evaluation.extract import Features
+from latte_eval.gate.boundaries import rounds, spending_boundaries, student_boundary
+from latte_eval.gate.contrast import Errors, compare_features, compare_numbers
+from latte_eval.gate.rules import parse_rule, parse_rules
 
 
 # The published study's table for three of its levels, looks at 1/8, 1/4, 1/2 and 1.

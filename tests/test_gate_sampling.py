@@ -13,15 +13,15 @@ from command_line import latte_eval
 from gate_makers import DEMO_ACCEPTED, DEMO_RULE, corrupted
 from result_makers import make_result
 
-from latte_eval.accepted import read_accepted, run_features
-from latte_eval.gate import sampler_differences
-from latte_eval.gate_record import read_verdicts
-from latte_eval.gate_sampling import open_as_accepted
-from latte_eval.protocol import Protocol
-from latte_eval.request import Request
-from latte_eval.result import Result, read_results
-from latte_eval.sampler.config import LatteConfig
+from latte_eval.core.protocol import Protocol
+from latte_eval.core.result import Result, read_results
+from latte_eval.evaluation.request import Request
+from latte_eval.gate.accepted import read_accepted, run_features
+from latte_eval.gate.record import read_verdicts
+from latte_eval.gate.sampling import open_as_accepted
+from latte_eval.gate.verdict import sampler_differences
 from latte_eval.sampler.latte import Latte
+from latte_eval.sampler.latte.config import LatteConfig
 
 # Noise on the weights, in parts of their own spread: FVD 1.8 and 3.0 at 16 clips, the demo has 0.9.
 A_LITTLE, A_LOT = 0.12, 0.2

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from latte_eval.clips import ClipSource, Rejected
-from latte_eval.errors import GeneratorError, NotEnoughClips, UsageError
+from latte_eval.core.clips import ClipSource, Rejected
+from latte_eval.core.errors import GeneratorError, NotEnoughClips, UsageError
 from latte_eval.sampler.generators import clip_seed, open_generator
 
 SHAPE = (4, 6, 6, 3)
@@ -117,7 +117,7 @@ def test_an_iterator_that_ends_too_early(module):
 
 
 FULL_SOURCE = """
-from latte_eval.clips import Clips, Rejected
+from latte_eval.core.clips import Clips, Rejected
 class make:
     name, fingerprint, frames = "full", "f" * 64, 4
     rejected = (Rejected("b", "damaged"),)

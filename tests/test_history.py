@@ -13,9 +13,9 @@ from typing import Any
 from command_line import latte_eval
 from result_makers import make_result, write_results
 
-from latte_eval.accepted import accept
-from latte_eval.history import history_tables, read_entries
-from latte_eval.result import Result
+from latte_eval.core.result import Result
+from latte_eval.gate.accepted import accept
+from latte_eval.gate.history import history_tables, read_entries
 
 
 def step(day: int, **changes: Any) -> Result:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from latte_eval.errors import ClipError, UsageError, WeightsError
+from latte_eval.core.errors import ClipError, UsageError, WeightsError
 from latte_eval.metrics.detectors import I3D, open_detector
 from latte_eval.metrics.detectors import i3d as i3d_module
 from latte_eval.metrics.detectors.i3d import INNER_BATCH, MaxPool, preprocess, same_padding, seeded_state

@@ -15,14 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latte_eval.errors import ClipError, WeightsError
+from latte_eval.core.errors import ClipError, WeightsError
+from latte_eval.files.weights import Weights
 from latte_eval.metrics.detectors import InceptionV3, open_detector
 from latte_eval.metrics.detectors import inception as inception_module
 from latte_eval.metrics.detectors import inception_network as network_module
 from latte_eval.metrics.detectors.inception import CPU_BATCH
 from latte_eval.metrics.detectors.inception_network import build_trunk, resize_tf1
 from latte_eval.metrics.detectors.network import relative_difference
-from latte_eval.weights import Weights
 
 FEATURES_TOLERANCE = 2e-5  # a float64 network differs by 3e-6
 STATS_TOLERANCE = 1e-4

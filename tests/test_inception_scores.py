@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from latte_eval.errors import FeatureError, NotEnoughClips
+from latte_eval.core.errors import FeatureError, NotEnoughClips
 from latte_eval.metrics import inception_score, video_inception_score
 
 

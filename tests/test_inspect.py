@@ -9,10 +9,10 @@ import torch
 from click.testing import CliRunner
 
 from latte_eval.cli.inspect import inspect
-from latte_eval.errors import CheckpointError
-from latte_eval.sampler.config import LatteConfig, latte_config
+from latte_eval.core.errors import CheckpointError
 from latte_eval.sampler.inspection import describe, description_rows
 from latte_eval.sampler.latte import Latte
+from latte_eval.sampler.latte.config import LatteConfig, latte_config
 
 TINY = LatteConfig(input_size=8, patch=4, channels=4, width=16, depth=2, heads=4, frames=16, classes=101)
 

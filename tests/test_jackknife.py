@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from latte_eval.errors import FeatureError
+from latte_eval.core.errors import FeatureError
 from latte_eval.metrics import frechet_distance_from_features, influence_values
 from latte_eval.metrics.deletion import CrossGram, GroupMoments
 from latte_eval.metrics.frechet import has_few_rows

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from latte_eval.errors import FeatureError, NotComparable, NotEnoughClips
+from latte_eval.core.errors import FeatureError, NotComparable, NotEnoughClips
 from latte_eval.metrics import PolynomialKernel, kernel_distance, kernel_distance_subsets
 from latte_eval.metrics import kernel as kernel_module
 from latte_eval.metrics.kernel import KernelSums, block_count

@@ -7,10 +7,10 @@ import pytest
 import torch
 from small_latte import SMALL, golden_latte, golden_state, relative, seeded_input, small_latte
 
-from latte_eval.errors import CheckpointError, SamplerError
+from latte_eval.core.errors import CheckpointError, SamplerError
 from latte_eval.sampler import Latte
-from latte_eval.sampler.attention import Attention
-from latte_eval.sampler.embedding import spatial_table, temporal_table
+from latte_eval.sampler.latte.attention import Attention
+from latte_eval.sampler.latte.embedding import spatial_table, temporal_table
 
 CASES = ["latte_cond", "latte_uncond", "latte_img_cond", "latte_img_uncond"]
 FORWARD = 1e-5  # absolute, on outputs of scale 1: golden/README.md

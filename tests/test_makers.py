@@ -9,14 +9,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from latte_eval.errors import GeneratorError, SamplerError, UsageError
-from latte_eval.extract import SHARD_CLIPS, extract
-from latte_eval.reporter import Reporter
-from latte_eval.request import Request
-from latte_eval.sampler.config import LatteConfig
+from latte_eval.core.errors import GeneratorError, SamplerError, UsageError
+from latte_eval.core.progress import Reporter
+from latte_eval.evaluation.extract import SHARD_CLIPS, extract
+from latte_eval.evaluation.request import Request
+from latte_eval.evaluation.sides import open_model, open_sides
+from latte_eval.files.run_folder import RunFolder
 from latte_eval.sampler.latte import Latte
-from latte_eval.sides import open_model, open_sides
-from latte_eval.store import RunFolder
+from latte_eval.sampler.latte.config import LatteConfig
 
 MODEL = """
 import numpy as np

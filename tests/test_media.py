@@ -15,9 +15,9 @@ import pytest
 from media_makers import decode_all, moving_frames
 
 from latte_eval.benchmarks.readers import FolderSource
-from latte_eval.errors import StoreError
-from latte_eval.media import encode_mp4, from_frames, h264_round_trip, to_frames, write_clip
-from latte_eval.protocol import Protocol
+from latte_eval.core.errors import StoreError
+from latte_eval.core.protocol import Protocol
+from latte_eval.files.h264 import encode_mp4, from_frames, h264_round_trip, to_frames, write_clip
 
 FRAMES = moving_frames(16, 32, 48)
 
@@ -52,7 +52,7 @@ def test_same_frames_same_bytes() -> None:
 def test_same_bytes_whatever_was_in_memory() -> None:
     """x264 left to itself fails this at sizes up to 64 pixels."""
     script = (
-        "import hashlib; from media_makers import moving_frames; from latte_eval.media import encode_mp4;"
+        "import hashlib; from media_makers import moving_frames; from latte_eval.files.h264 import encode_mp4;"
         "sizes = (32, 48), (48, 64), (64, 64);"
         "print([hashlib.sha256(encode_mp4(moving_frames(16, *s) // k)).hexdigest() for s in sizes for k in (1, 2)])"
     )

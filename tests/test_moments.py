@@ -12,7 +12,7 @@ import torch
 from safetensors.numpy import load, save
 
 from latte_eval import metrics
-from latte_eval.errors import FeatureError, NotComparable
+from latte_eval.core.errors import FeatureError, NotComparable
 from latte_eval.metrics import Moments
 from latte_eval.metrics import moments as moments_module
 

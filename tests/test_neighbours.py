@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from latte_eval.errors import FeatureError, NotComparable
+from latte_eval.core.errors import FeatureError, NotComparable
 from latte_eval.metrics import neighbours as module
 from latte_eval.metrics.neighbours import nearest, nearest_within
 

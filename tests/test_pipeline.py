@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 from latte_eval.benchmarks.shapes.sources import NoiseSource, ShapesSource
-from latte_eval.clips import Clips, Rejected
-from latte_eval.errors import NotEnoughClips, StoreError
-from latte_eval.extract import SHARD_CLIPS, extract, feature_key, shard_ranges
+from latte_eval.core.clips import Clips, Rejected
+from latte_eval.core.errors import NotEnoughClips, StoreError
+from latte_eval.core.result import Result, read_results
+from latte_eval.evaluation.extract import SHARD_CLIPS, extract, feature_key, shard_ranges
+from latte_eval.evaluation.pipeline import evaluate
+from latte_eval.evaluation.request import Request
+from latte_eval.files.run_folder import RunFolder
 from latte_eval.metrics.detectors import Detector
-from latte_eval.pipeline import evaluate
-from latte_eval.request import Request
-from latte_eval.result import Result, read_results
-from latte_eval.store import RunFolder
 
 
 def pooled(clips: Tensor) -> dict[str, Tensor]:  # [N, 3, T, H, W] uint8 -> [N, 48] float32
@@ -177,10 +177,10 @@ def test_noise_is_a_function_of_seed_and_index() -> None:
 SCRIPT = """
 import sys
 from pathlib import Path
-import latte_eval.extract
-from latte_eval.pipeline import evaluate
-from latte_eval.request import Request
-latte_eval.extract.SHARD_CLIPS = 2
+import latte_eval.evaluation.extract
+from latte_eval.evaluation.pipeline import evaluate
+from latte_eval.evaluation.request import Request
+latte_eval.evaluation.extract.SHARD_CLIPS = 2
 for result in evaluate(Request(ckpt="demo", clips=6, steps=2, out=Path(sys.argv[1]), interval=False)):
     print(result.to_json())
 """

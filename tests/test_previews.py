@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 from latte_eval.benchmarks.shapes.sources import ShapesSource
-from latte_eval.errors import StoreError
-from latte_eval.extract import extract
+from latte_eval.core.errors import StoreError
+from latte_eval.evaluation.extract import extract
+from latte_eval.files.previews import FRAMES, SIDE, Previews, check_strip, clip_to_strip, strip_frames, webp_size
+from latte_eval.files.run_folder import PREVIEWS, RunFolder
 from latte_eval.metrics.detectors import open_detector
-from latte_eval.previews import FRAMES, SIDE, Previews, check_strip, clip_to_strip, strip_frames, webp_size
-from latte_eval.store import PREVIEWS, RunFolder
 
 
 def opened(data: bytes) -> np.ndarray:

@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from latte_eval.errors import ProtocolError
-from latte_eval.protocol import PROTOCOLS, Protocol, named_protocol
+from latte_eval.core.errors import ProtocolError
+from latte_eval.core.protocol import PROTOCOLS, Protocol, named_protocol
 
 
 def test_every_field_changes_the_hash_and_the_id() -> None:

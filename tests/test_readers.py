@@ -16,8 +16,8 @@ from PIL import Image
 
 from latte_eval.benchmarks.readers import FolderSource
 from latte_eval.benchmarks.readers.video import count_frames, read_video
-from latte_eval.clips import Clips, ClipSource
-from latte_eval.protocol import Protocol
+from latte_eval.core.clips import Clips, ClipSource
+from latte_eval.core.protocol import Protocol
 
 FRAMES = 40
 NATIVE = Protocol(frames=4, size=None)

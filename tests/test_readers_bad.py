@@ -12,8 +12,8 @@ from media_makers import cut, moving_frames, write_frames, write_lossless, write
 from PIL import Image
 
 from latte_eval.benchmarks.readers import FolderSource
-from latte_eval.errors import ClipError, NotEnoughClips, UsageError
-from latte_eval.protocol import Protocol
+from latte_eval.core.errors import ClipError, NotEnoughClips, UsageError
+from latte_eval.core.protocol import Protocol
 
 PROTOCOL = Protocol(frames=4, size=None)
 FAST_START = {"movflags": "+faststart"}

@@ -9,7 +9,7 @@ from media_makers import cut, moving_frames, write_lossless, write_video
 
 from latte_eval.benchmarks.readers.containers import container_kind, missing_bytes
 from latte_eval.benchmarks.readers.video import count_frames
-from latte_eval.errors import ClipError
+from latte_eval.core.errors import ClipError
 
 
 def box(kind: bytes, payload: int, length: int | None = None) -> bytes:

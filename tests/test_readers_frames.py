@@ -13,8 +13,8 @@ from PIL import Image
 from latte_eval.benchmarks.readers import FolderSource
 from latte_eval.benchmarks.readers.entries import natural_key
 from latte_eval.benchmarks.readers.prepare import storage_steps
-from latte_eval.protocol import Protocol
-from latte_eval.storage import jpeg_round_trip
+from latte_eval.core.protocol import Protocol
+from latte_eval.files.lossy import jpeg_round_trip
 
 NATIVE = Protocol(frames=4, size=None)
 

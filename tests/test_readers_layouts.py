@@ -13,8 +13,8 @@ import torch
 from media_makers import moving_frames, write_frames, write_lossless, write_video
 
 from latte_eval.benchmarks.readers import FolderSource
-from latte_eval.errors import ClipError
-from latte_eval.protocol import Protocol
+from latte_eval.core.errors import ClipError
+from latte_eval.core.protocol import Protocol
 
 SORTED = Protocol(frames=4, size=None, real_selection="sorted")
 FRAMES = moving_frames(4)

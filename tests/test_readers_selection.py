@@ -11,7 +11,7 @@ from media_makers import moving_frames, write_frames, write_lossless
 
 from latte_eval.benchmarks.readers import FolderSource
 from latte_eval.benchmarks.readers.source import CHUNK
-from latte_eval.protocol import Protocol
+from latte_eval.core.protocol import Protocol
 
 PROTOCOL = Protocol(frames=2, size=8)
 TINY = moving_frames(6, 8, 8)

@@ -12,8 +12,8 @@ import pytest
 import torch
 from command_line import latte_eval
 
-from latte_eval.sampler.config import LatteConfig
 from latte_eval.sampler.latte import Latte
+from latte_eval.sampler.latte.config import LatteConfig
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -50,7 +50,7 @@ def write_video(path: Path, frames: int = 60) -> None:
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the README's commands expect in the current folder."""
-    from latte_eval.benchmarks.ucf101 import UCF101
+    from latte_eval.benchmarks.datasets.ucf101 import UCF101
 
     root = tmp_path_factory.mktemp("readme")
     for name in UCF101.classes:

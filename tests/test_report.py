@@ -13,11 +13,11 @@ import pytest
 from command_line import latte_eval
 from result_makers import SEEDED, make_result, replaced, write_results
 
-from latte_eval.accepted import recorded_key
-from latte_eval.previews import clip_to_strip, preview_key, strips_to_arrays
+from latte_eval.core.result import Result
+from latte_eval.files.previews import clip_to_strip, preview_key, strips_to_arrays
+from latte_eval.files.run_folder import PREVIEWS, RunFolder
+from latte_eval.gate.accepted import recorded_key
 from latte_eval.report.words import protocol_in_words
-from latte_eval.result import Result
-from latte_eval.store import PREVIEWS, RunFolder
 
 EVIL = '<script>alert("x")</script>'
 
@@ -333,7 +333,7 @@ def test_ten_thousand_results(tmp_path: Path) -> None:
 
 
 def test_a_protocol_in_words() -> None:
-    from latte_eval.benchmarks.catalogue import find_benchmark
+    from latte_eval.benchmarks.benchmark import find_benchmark
 
     said = " ".join(protocol_in_words(find_benchmark("taichi-hd").protocol("latte")))
     for words in (

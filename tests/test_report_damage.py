@@ -16,11 +16,11 @@ from command_line import latte_eval
 from result_makers import replaced, write_results
 from test_report import Elements, fill_run, pages_of, small_result
 
-from latte_eval.accepted import recorded_key
-from latte_eval.previews import preview_key
+from latte_eval.core.result import Result
+from latte_eval.files.previews import preview_key
+from latte_eval.files.run_folder import PREVIEWS, RunFolder
+from latte_eval.gate.accepted import recorded_key
 from latte_eval.report.write import only_writer, write_report
-from latte_eval.result import Result
-from latte_eval.store import PREVIEWS, RunFolder
 
 COUNT = 24
 ODD = {

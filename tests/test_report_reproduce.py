@@ -11,17 +11,17 @@ import pytest
 from command_line import latte_eval
 from result_makers import SEEDED, make_result, replaced
 
-from latte_eval.accepted import read_shards, recorded_key
-from latte_eval.extract import Features
+from latte_eval.core.protocol import named_protocol
+from latte_eval.core.result import Result, read_results
+from latte_eval.evaluation.extract import Features
+from latte_eval.evaluation.pipeline import detector_record, stored_features
+from latte_eval.evaluation.request import Request
+from latte_eval.evaluation.stats import StatsSource, write_stats
+from latte_eval.files.run_folder import RunFolder
+from latte_eval.gate.accepted import read_shards, recorded_key
 from latte_eval.metrics.detectors import open_detector
-from latte_eval.pipeline import detector_record, stored_features
-from latte_eval.protocol import named_protocol
 from latte_eval.report.reproduce import plain_number, real_folder, reproduce_arguments, reproduce_command
 from latte_eval.report.runs import read_runs
-from latte_eval.request import Request
-from latte_eval.result import Result, read_results
-from latte_eval.stats import StatsSource, write_stats
-from latte_eval.store import RunFolder
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from latte_eval.baselines.table import to_markdown
-from latte_eval.extract import Features
-from latte_eval.measure import METRICS
+from latte_eval.core.result import Result
+from latte_eval.evaluation.extract import Features
 from latte_eval.metrics import frechet_distance_between, kernel_distance
 from latte_eval.metrics.groups import group_places, row_groups
+from latte_eval.metrics.rows import METRICS
 from latte_eval.report import charts
 from latte_eval.report.classes import classes
 from latte_eval.report.clip_counts import clip_counts
@@ -21,7 +22,6 @@ from latte_eval.report.curves import Point, Reference, curve
 from latte_eval.report.neighbours import neighbours
 from latte_eval.report.scatter import scatter
 from latte_eval.report.spectrum import spectrum
-from latte_eval.result import Result
 
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = 'a<script>alert(1)</script> & "b" $x^2$ \x0b走る'

@@ -13,9 +13,10 @@ import pytest
 import torch
 from small_latte import SMALL, small_latte
 
-from latte_eval.clips import ClipSource
-from latte_eval.errors import ClipError, SamplerError, StoreError, UsageError
-from latte_eval.media import h264_round_trip
+from latte_eval.core.clips import ClipSource
+from latte_eval.core.errors import ClipError, SamplerError, StoreError, UsageError
+from latte_eval.core.seeding import clip_generator
+from latte_eval.files.h264 import h264_round_trip
 from latte_eval.sampler import (
     Checkpoint,
     IdentityCodec,
@@ -27,10 +28,9 @@ from latte_eval.sampler import (
     sample_steps,
     write_samples,
 )
-from latte_eval.sampler.codec import to_uint8
-from latte_eval.sampler.config import LatteConfig
-from latte_eval.sampler.source import CPU_CLIPS, choose
-from latte_eval.seeding import clip_generator
+from latte_eval.sampler.latte.config import LatteConfig
+from latte_eval.sampler.sources import CPU_CLIPS, choose
+from latte_eval.sampler.vae import to_uint8
 
 FAST = SamplerSettings(method="ddim", steps=4, clip_x0=True)
 

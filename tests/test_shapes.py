@@ -9,7 +9,7 @@ import torch
 from latte_eval.benchmarks.shapes import CLASSES, FRAMES, SIZE, draw_clip, draw_clips
 from latte_eval.benchmarks.shapes.draw import BACKGROUND
 from latte_eval.benchmarks.shapes.sources import ShapesSource
-from latte_eval.seeding import clip_generator, identity_to_seed, numpy_generator
+from latte_eval.core.seeding import clip_generator, identity_to_seed, numpy_generator
 
 
 def covered(clip: np.ndarray) -> np.ndarray:  # [T, 3, H, W] uint8 -> [T, H, W] bool

@@ -11,13 +11,13 @@ from PIL import Image
 
 from latte_eval.benchmarks.readers import FolderSource
 from latte_eval.cli.bars import AT_ONCE_SECONDS, LONG_SECONDS, Pace
-from latte_eval.clips import Clips
-from latte_eval.errors import UsageError
-from latte_eval.reporter import Reporter
-from latte_eval.request import Request
-from latte_eval.sampler.config import LatteConfig
+from latte_eval.core.clips import Clips
+from latte_eval.core.errors import UsageError
+from latte_eval.core.progress import Reporter
+from latte_eval.evaluation.request import Request
+from latte_eval.evaluation.sides import Side, open_model, open_sides
 from latte_eval.sampler.latte import Latte
-from latte_eval.sides import Side, open_model, open_sides
+from latte_eval.sampler.latte.config import LatteConfig
 
 
 class Labelled:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from latte_eval.errors import SamplerError, UsageError
+from latte_eval.core.errors import SamplerError, UsageError
 from latte_eval.sampler.diffusion import SAMPLERS, make_schedule, sample_steps
 from latte_eval.sampler.guidance import Guidance, guided_denoiser, noise_level, parse_interval
 from latte_eval.sampler.latte import Latte, LatteConfig

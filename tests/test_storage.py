@@ -12,11 +12,11 @@ import torch
 from media_makers import decode_all, moving_frames
 from PIL import Image
 
-from latte_eval.clips import Clips, ClipSource
-from latte_eval.errors import ProtocolError
-from latte_eval.media import from_frames, write_clip
-from latte_eval.protocol import STORAGE_STEPS
-from latte_eval.storage import STEPS, StoredSource, apply_storage, store_frames
+from latte_eval.core.clips import Clips, ClipSource
+from latte_eval.core.errors import ProtocolError
+from latte_eval.core.protocol import STORAGE_STEPS
+from latte_eval.files.h264 import from_frames, write_clip
+from latte_eval.files.lossy import STEPS, StoredSource, apply_storage, store_frames
 
 
 def make_clips(count: int = 3, frames: int = 4) -> Clips:

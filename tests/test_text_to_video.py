@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from latte_eval.clips import ClipSource
-from latte_eval.errors import CheckpointError, NotEnoughClips, SamplerError, UsageError
+from latte_eval.core.clips import ClipSource
+from latte_eval.core.errors import CheckpointError, NotEnoughClips, SamplerError, UsageError
 from latte_eval.sampler.text_to_video import (
     PromptSource,
     TextSettings,
@@ -188,7 +188,7 @@ def test_a_real_pipeline(tiny_pipeline, prompts_file):
     # The pipeline as a person would call it, prompt by prompt.
     from diffusers import LattePipeline
 
-    from latte_eval.seeding import clip_generator
+    from latte_eval.core.seeding import clip_generator
 
     plain = LattePipeline.from_pretrained(tiny_pipeline)
     frames = plain(

@@ -10,10 +10,10 @@ import torch
 from click.testing import CliRunner
 
 from latte_eval.benchmarks.shapes import draw_clips
-from latte_eval.benchmarks.shapes import train as training
-from latte_eval.benchmarks.shapes.choices import Choices, with_images
 from latte_eval.benchmarks.shapes.sources import ShapesSource
-from latte_eval.errors import CheckpointError
+from latte_eval.benchmarks.studies import train as training
+from latte_eval.benchmarks.studies.choices import Choices, with_images
+from latte_eval.core.errors import CheckpointError
 from latte_eval.sampler.checkpoint import load_checkpoint
 
 CHOICES = {

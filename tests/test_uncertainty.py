@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from latte_eval.errors import FeatureError, NotEnoughClips
+from latte_eval.core.errors import FeatureError, NotEnoughClips
 from latte_eval.metrics import (
     Corrected,
     contrast_uncertainty,

@@ -8,11 +8,11 @@ import pytest
 import torch
 from slow_latte import SlowLatte
 
-from latte_eval.errors import CheckpointError, SamplerError
-from latte_eval.sampler.config import latte_config, published_name
+from latte_eval.core.errors import CheckpointError, SamplerError
 from latte_eval.sampler.dit import dit_to_latte, start_from_dit
 from latte_eval.sampler.latte import Latte, LatteConfig
-from latte_eval.sampler.recognise import untraced_choices
+from latte_eval.sampler.latte.config import latte_config, published_name
+from latte_eval.sampler.latte.recognise import untraced_choices
 
 TINY = {"input_size": 4, "patch": 2, "channels": 2, "width": 16, "depth": 4, "heads": 4, "frames": 4, "classes": 3}
 CHOICES = {
@@ -188,7 +188,7 @@ def test_every_output_hears_every_input(choice):
 
 
 def test_rotary_scores_depend_on_differences_alone():
-    from latte_eval.sampler.attention import rotate
+    from latte_eval.sampler.latte.attention import rotate
 
     torch.manual_seed(0)
     q, k = torch.randn(2, 8, dtype=torch.float64)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from latte_eval.benchmarks.speed.unfused_i3d import scripted
+from latte_eval.files.weights import file_sha256
 from latte_eval.metrics.detectors import i3d, verify
 from latte_eval.metrics.detectors.i3d import seeded_state
 from latte_eval.metrics.detectors.verify import Check, random_features, random_pair, zeros_ones
-from latte_eval.weights import file_sha256
 
 
 @pytest.fixture

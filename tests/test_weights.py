@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from latte_eval import weights as weights_module
-from latte_eval.errors import UsageError, WeightsError
-from latte_eval.weights import (
+from latte_eval.core.errors import UsageError, WeightsError
+from latte_eval.files import weights as weights_module
+from latte_eval.files.weights import (
     I3D_ARCHIVE,
     WEIGHTS,
     Weights,
@@ -42,7 +42,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.setattr("latte_eval.download.RETRY_WAITS", (0.01,))
+    monkeypatch.setattr("latte_eval.files.download.RETRY_WAITS", (0.01,))
     with serve() as site:
         yield site
 

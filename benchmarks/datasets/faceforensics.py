@@ -1,6 +1,6 @@
 """FaceForensics: talking faces cropped from YouTube, 256x256."""
 
-from latte_eval.benchmarks.catalogue import Benchmark, Copy, Layout
+from latte_eval.benchmarks.benchmark import Benchmark, Copy, Layout
 
 FACEFORENSICS = Benchmark(
     name="faceforensics",

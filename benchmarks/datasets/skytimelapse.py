@@ -1,6 +1,6 @@
 """SkyTimelapse: moving skies, sliced from YouTube time-lapses by MDGAN, 640x360 as released."""
 
-from latte_eval.benchmarks.catalogue import Benchmark, Copy, Layout
+from latte_eval.benchmarks.benchmark import Benchmark, Copy, Layout
 
 SKYTIMELAPSE = Benchmark(
     name="skytimelapse",

@@ -1,6 +1,6 @@
 """Taichi-HD: tai chi performers cropped from YouTube for the First Order Motion Model, 256x256."""
 
-from latte_eval.benchmarks.catalogue import Benchmark, Copy, Layout
+from latte_eval.benchmarks.benchmark import Benchmark, Copy, Layout
 
 TAICHI_HD = Benchmark(
     name="taichi-hd",

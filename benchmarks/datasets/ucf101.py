@@ -1,6 +1,6 @@
 """UCF101: 13,320 user videos of 101 human actions, 320x240 at 25 frames a second."""
 
-from latte_eval.benchmarks.catalogue import Benchmark, Copy, Layout
+from latte_eval.benchmarks.benchmark import Benchmark, Copy, Layout
 
 # In the order of sorted folder names, which is the label that a checkpoint knows a class by.
 CLASS_NAMES = """

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from latte_eval.benchmarks.readers.places import File, join, printable
-from latte_eval.seeding import identity_to_seed
+from latte_eval.core.seeding import identity_to_seed
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".avi", ".mkv", ".webm", ".mov", ".gif", ".mpg", ".mpeg")
 FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")

@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from latte_eval.benchmarks.readers.entries import Entry
 from latte_eval.benchmarks.readers.places import UNREADABLE, Place
-from latte_eval.errors import ClipError
+from latte_eval.core.errors import ClipError
 
 # What Pillow raises for a damaged image, or the zip archive beneath it.
 DAMAGE = (*UNREADABLE, SyntaxError, Image.DecompressionBombError)

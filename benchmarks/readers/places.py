@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from latte_eval.clips import Rejected
-from latte_eval.errors import ClipError, StoreError, UsageError
+from latte_eval.core.clips import Rejected
+from latte_eval.core.errors import ClipError, StoreError, UsageError
 
 # A member beyond either limit is a bomb or a mistake; video and image files hardly compress.
 MOST_BYTES = 8 * 2**30

@@ -12,9 +12,9 @@ from latte_eval.benchmarks.readers.frames import read_frames
 from latte_eval.benchmarks.readers.places import Place
 from latte_eval.benchmarks.readers.prepare import prepare_frame
 from latte_eval.benchmarks.readers.video import Damaged, count_frames, read_video
-from latte_eval.errors import ClipError
-from latte_eval.protocol import Protocol
-from latte_eval.storage import store_frames
+from latte_eval.core.errors import ClipError
+from latte_eval.core.protocol import Protocol
+from latte_eval.files.lossy import store_frames
 
 # So many frames of a video are decoded at least once, whichever of them a clip needs: a damaged file is damaged.
 CHECKED_FRAMES = 1000

@@ -19,10 +19,10 @@ from latte_eval.benchmarks.readers.places import open_place
 from latte_eval.benchmarks.readers.prepare import has_target_size, storage_steps
 from latte_eval.benchmarks.readers.reading import Window, read_windows, video_length
 from latte_eval.benchmarks.readers.windows import TooShort, frame_indices, side_stride, window_starts
-from latte_eval.clips import Clips, Rejected
-from latte_eval.errors import ClipError, LatteEvalError, NotEnoughClips
-from latte_eval.media import from_frames
-from latte_eval.protocol import Protocol
+from latte_eval.core.clips import Clips, Rejected
+from latte_eval.core.errors import ClipError, LatteEvalError, NotEnoughClips
+from latte_eval.core.protocol import Protocol
+from latte_eval.files.h264 import from_frames
 
 # Counts up when a change in this package changes a pixel or a choice.
 STEP_VERSION = 1

@@ -22,7 +22,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from latte_eval.benchmarks.readers.containers import container_kind, missing_bytes
-from latte_eval.errors import ClipError
+from latte_eval.core.errors import ClipError
 
 # AVI headers may count a frame that was never written; beyond this share frames are lost.
 LOST_SHARE = 0.05

@@ -6,9 +6,9 @@ chance, the offset, is a function of the seed and of the video's own path.
 
 from __future__ import annotations
 
-from latte_eval.errors import ClipError
-from latte_eval.protocol import Protocol
-from latte_eval.seeding import numpy_generator
+from latte_eval.core.errors import ClipError
+from latte_eval.core.protocol import Protocol
+from latte_eval.core.seeding import numpy_generator
 
 
 class TooShort(ClipError):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from latte_eval.seeding import numpy_generator
+from latte_eval.core.seeding import numpy_generator
 
 CLASSES = ("disc", "square", "triangle", "ring")
 SIZE, FRAMES = 16, 16

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from latte_eval.benchmarks.shapes.draw import FRAMES, SIZE, draw_clips
-from latte_eval.clips import Clips, Rejected
-from latte_eval.seeding import numpy_generator
+from latte_eval.core.clips import Clips, Rejected
+from latte_eval.core.seeding import numpy_generator
 
 # Counts up when the drawing changes.
 DRAWING_VERSION = 1

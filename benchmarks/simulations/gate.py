@@ -18,11 +18,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from latte_eval.extract import Features
-from latte_eval.gate import Judgement, Look, conclude
-from latte_eval.gate_boundaries import rounds, spending_boundaries, student_boundary
-from latte_eval.gate_contrast import compare_features
-from latte_eval.gate_rules import parse_rule
+from latte_eval.evaluation.extract import Features
+from latte_eval.gate.boundaries import rounds, spending_boundaries, student_boundary
+from latte_eval.gate.contrast import compare_features
+from latte_eval.gate.rules import parse_rule
+from latte_eval.gate.verdict import Judgement, Look, conclude
 
 TOTAL_VARIANCE = 500.0
 ACCEPTED = 40.0

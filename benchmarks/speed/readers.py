@@ -25,8 +25,8 @@ from PIL import Image
 from torch import Tensor
 
 from latte_eval.benchmarks.readers import FolderSource
+from latte_eval.core.protocol import named_protocol
 from latte_eval.metrics.detectors import open_detector
-from latte_eval.protocol import named_protocol
 
 # One window a video at offset 0: the frames that both roads can name without each other.
 PROTOCOL = named_protocol("latte").replace(real_stride=1, real_offset="zero", real_selection="sorted", real_clips=None)

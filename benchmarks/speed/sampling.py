@@ -19,10 +19,10 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from latte_eval.metrics.detectors import open_detector
-from latte_eval.sampler.codec import VaeCodec
-from latte_eval.sampler.config import latte_config
 from latte_eval.sampler.cost import measure_cost, on_meta
-from latte_eval.sampler.latte import Latte
+from latte_eval.sampler.latte.config import latte_config
+from latte_eval.sampler.latte.network import Latte
+from latte_eval.sampler.vae import VaeCodec
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

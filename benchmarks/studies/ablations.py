@@ -1,8 +1,8 @@
 """The ablations of the Latte paper (figures 6 and 8), re-done small on the `shapes` benchmark.
 
-    python -m latte_eval.benchmarks.ablations --out RUNS --write docs/ablations.md
+    python -m latte_eval.benchmarks.studies.ablations --out RUNS --write docs/ablations.md
 
-Every choice is trained for a few thousand steps with several seeds by `benchmarks/shapes/train.py` and measured by
+Every choice is trained for a few thousand steps with several seeds by `benchmarks/studies/train.py` and measured by
 `latte-eval curve`. Typed again, the command continues: finished runs and measured checkpoints are kept.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from latte_eval.curve import COLOURS, MARKS
+from latte_eval.evaluation.curve import COLOURS, MARKS
 
 BEGIN, END = "<!-- begin ablations -->", "<!-- end ablations -->"
 
@@ -93,7 +93,7 @@ def train_run(plan: Plan, run: str, seed: int) -> None:
     folder = plan.folder(run, seed)
     if (folder / f"{plan.steps:07d}.pt").is_file():
         return
-    command = [sys.executable, "-m", "latte_eval.benchmarks.shapes.train", "--out", str(folder), "--seed", str(seed),
+    command = [sys.executable, "-m", "latte_eval.benchmarks.studies.train", "--out", str(folder), "--seed", str(seed),
                "--steps", str(plan.steps), "--batch-size", str(plan.batch_size),
                "--keep", ",".join(map(str, plan.kept[:-1])),
                "--compile" if plan.compiled else "--no-compile"]  # fmt: skip

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from latte_eval.benchmarks.shapes.draw import CLASSES, FRAMES, SIZE
-from latte_eval.sampler.config import CONDITIONINGS, TEMPORAL_POSITIONS, VARIANTS, LatteConfig
 from latte_eval.sampler.dit import start_from_dit
-from latte_eval.sampler.latte import Latte
+from latte_eval.sampler.latte.config import CONDITIONINGS, TEMPORAL_POSITIONS, VARIANTS, LatteConfig
+from latte_eval.sampler.latte.network import Latte
 from latte_eval.sampler.tensorfile import read_tensor_file
 
 DEMO = LatteConfig(

@@ -1,6 +1,6 @@
 """Samplers side by side on the `shapes` benchmark: steps, FVD with its interval, processor seconds a clip.
 
-    python -m latte_eval.benchmarks.solver_table --write docs/samplers.md
+    python -m latte_eval.benchmarks.studies.solver_table --write docs/samplers.md
 
 Values come from `latte-eval fvd` on the shipped checkpoint; times from sampling eight clips alone, in one process, the
 best of three.
@@ -19,7 +19,7 @@ from typing import Any
 import click
 import torch
 
-from latte_eval.benchmarks.ablations import put_between
+from latte_eval.benchmarks.studies.ablations import put_between
 from latte_eval.sampler import SampledSource, SamplerSettings, load_checkpoint, open_codec
 
 BEGIN, END = "<!-- begin solvers -->", "<!-- end solvers -->"
@@ -32,7 +32,7 @@ TIMED_CLIPS, REPEATS = 8, 3
 
 def demo_path() -> str:
     """The shipped checkpoint, as a file."""
-    return str(importlib.resources.files("latte_eval.benchmarks.shapes") / "demo.pt")
+    return str(importlib.resources.files("latte_eval.sampler") / "embedded" / "demo.pt")
 
 
 def measure(sampler: str, steps: int, clips: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from latte_eval.sampler.latte import Latte
+from latte_eval.sampler.latte.network import Latte
 
 PATCH_SCALE = 0.3
 

@@ -1,6 +1,6 @@
 """Train a small Latte on the `shapes` benchmark; this is how the shipped demo checkpoints are made.
 
-    python -m latte_eval.benchmarks.shapes.train --out DIR
+    python -m latte_eval.benchmarks.studies.train --out DIR
 
 The objective is Latte's: mean squared error of the noise, plus the variational bound for the learned-range
 variance alone (Nichol and Dhariwal 2021), AdamW, and an exponential moving average of the weights. One thing
@@ -26,11 +26,11 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
-from latte_eval.benchmarks.shapes.choices import Choices, choice_options, joint_forward, start_from_file, with_images
 from latte_eval.benchmarks.shapes.draw import CLASSES, draw_clips
-from latte_eval.benchmarks.shapes.start import initialise
+from latte_eval.benchmarks.studies.choices import Choices, choice_options, joint_forward, start_from_file, with_images
+from latte_eval.benchmarks.studies.start import initialise
 from latte_eval.sampler.diffusion import TRAINING_STEPS, make_schedule
-from latte_eval.sampler.latte import Latte
+from latte_eval.sampler.latte.network import Latte
 
 TRAINING_CLIPS = 16_384
 CLASS_DROPOUT = 0.1

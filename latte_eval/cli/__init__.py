@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from latte_eval import __version__
-from latte_eval.errors import LatteEvalError
+from latte_eval.core.errors import LatteEvalError
 
 # Command -> where it lives, and its line in `latte-eval -h`. Nothing here may import torch.
 COMMANDS: dict[str, tuple[str, str]] = {

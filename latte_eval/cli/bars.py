@@ -12,8 +12,8 @@ from typing import TypeVar
 import click
 from tqdm import tqdm
 
-from latte_eval.distributed import rank
-from latte_eval.reporter import Reporter
+from latte_eval.core.processes import rank
+from latte_eval.core.progress import Reporter
 
 LONG_SECONDS = 60
 AT_ONCE_SECONDS = 0.1

@@ -34,7 +34,7 @@ def curve(ckpts: tuple[str, ...], metric: str, plot: Path, as_json: bool, quiet:
     where it was stopped and measures only what is new.
     """
     from latte_eval.cli.score import to_request
-    from latte_eval.curve import curve_to_text, draw_curve, find_points, measure_curve
+    from latte_eval.evaluation.curve import curve_to_text, draw_curve, find_points, measure_curve
 
     paths, reporter = plot_paths(plot), TerminalReporter(quiet)
     request, measured = to_request((metric,), **options), []
@@ -51,7 +51,7 @@ def curve(ckpts: tuple[str, ...], metric: str, plot: Path, as_json: bool, quiet:
 
 def plot_paths(plot: Path) -> list[Path]:
     """Both kinds for a stem, one for a file name. Raises `UsageError` for a kind that is neither."""
-    from latte_eval.errors import UsageError
+    from latte_eval.core.errors import UsageError
 
     if plot.suffix in (".png", ".svg"):
         return [plot]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from latte_eval.benchmarks.catalogue import BENCHMARKS, Benchmark, find_benchmark
+from latte_eval.benchmarks.benchmark import BENCHMARKS, Benchmark, find_benchmark
 from latte_eval.cli.bars import TerminalReporter, quiet_option
 from latte_eval.cli.options import FOLDER
 
@@ -159,7 +159,7 @@ def prepare(
 ) -> None:
     """Crop and resize the videos of SOURCE into TARGET. Run again to continue; SOURCE is only read."""
     benchmark = find_benchmark(name)
-    from latte_eval.benchmarks.prepare import Preparation
+    from latte_eval.benchmarks.convert import Preparation
 
     preparation = Preparation.open(benchmark, source, target, store, size, crop)
     with TerminalReporter(quiet).bar(f"prepare {benchmark.name}", len(preparation)) as advance:

@@ -20,7 +20,7 @@ def doctor(verify: bool, as_json: bool) -> None:
 
     Exit status 1 if something is broken; missing weights are not.
     """
-    from latte_eval.doctor import examine, verify_findings
+    from latte_eval.evaluation.doctor import examine, verify_findings
 
     broken, section = False, ""
     for finding in chain(examine(), verify_findings() if verify else ()):

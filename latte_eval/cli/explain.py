@@ -11,11 +11,11 @@ from latte_eval.baselines.table import render
 from latte_eval.cli.bars import TerminalReporter, quiet_option
 from latte_eval.cli.options import FOLDER, run_options
 from latte_eval.cli.tables import format_option
-from latte_eval.errors import UsageError
+from latte_eval.core.errors import UsageError
 
 if TYPE_CHECKING:
     from latte_eval.baselines.table import Table
-    from latte_eval.result import Result
+    from latte_eval.core.result import Result
 
 
 @click.command(epilog="Example: latte-eval compare before/results.jsonl after/results.jsonl")
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @format_option
 def compare(files: tuple[Path, ...], form: str) -> None:
     """Line up results by benchmark, metric and protocol. FILES are results.jsonl files or run folders, two or more."""
-    from latte_eval.compare import compare_table, load_results
+    from latte_eval.compare.lineup import compare_table, load_results
 
     if len(files) < 2:
         raise UsageError(f"compare needs two or more results, not {len(files)}: latte-eval compare A.jsonl B.jsonl")
@@ -50,8 +50,8 @@ def explain(
     first: Path, second: Path, metric: str | None, measure: bool, form: str, quiet: bool, **options: Any
 ) -> None:
     """Why two results differ: the fields in which they do and, with --measure, what each choice is worth."""
-    from latte_eval.compare import load_results
-    from latte_eval.explain import difference_table, pair_results
+    from latte_eval.compare.explain import difference_table, pair_results
+    from latte_eval.compare.lineup import load_results
 
     pairs = pair_results(load_results(first), load_results(second), metric)
     tables = []
@@ -75,8 +75,8 @@ def measured(
 ) -> Table:
     """The table of effects of one pair."""
     from latte_eval.cli.score import to_request
-    from latte_eval.explain_measure import effects_table, measure_effects, open_bench
-    from latte_eval.store import RunFolder
+    from latte_eval.evaluation.remeasure import effects_table, measure_effects, open_bench
+    from latte_eval.files.run_folder import RunFolder
 
     request = to_request((pair[0].metric,), no_interval=True, params=(), **options)
     run = RunFolder(request.run_folder)

@@ -10,11 +10,11 @@ import click
 
 from latte_eval.cli.bars import TerminalReporter, quiet_option
 from latte_eval.cli.options import FOLDER, resolved_device, stack
-from latte_eval.errors import UsageError
+from latte_eval.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from latte_eval.gate import Verdict
-    from latte_eval.reporter import Reporter
+    from latte_eval.core.progress import Reporter
+    from latte_eval.gate.verdict import Verdict
 
 ACCEPTED = Path("accepted.jsonl")
 
@@ -82,10 +82,10 @@ def judge(
     options: dict[str, Any], reporter: Reporter,
 ) -> Verdict:  # fmt: skip
     """The verdict on a checkpoint or on results."""
-    from latte_eval.gate import check_confidence, gate_results
-    from latte_eval.gate_record import record_beside
-    from latte_eval.gate_rules import parse_rules
-    from latte_eval.gate_sampling import Plan, gate_checkpoint
+    from latte_eval.gate.record import record_beside
+    from latte_eval.gate.rules import parse_rules
+    from latte_eval.gate.sampling import Plan, gate_checkpoint
+    from latte_eval.gate.verdict import check_confidence, gate_results
 
     rules = parse_rules(texts)
     check_confidence(confidence)
@@ -107,8 +107,8 @@ def write(
     """The verdict on stdout and into the files that were asked for."""
     import json
 
-    from latte_eval.gate_report import to_annotations, to_junit, to_markdown, to_outputs, to_record, to_text
-    from latte_eval.store import append_lines, write_whole
+    from latte_eval.files.run_folder import append_lines, write_whole
+    from latte_eval.gate.summary import to_annotations, to_junit, to_markdown, to_outputs, to_record, to_text
 
     click.echo(json.dumps(to_record(verdict), allow_nan=False) if as_json else to_text(verdict))
     if os.environ.get("GITHUB_ACTIONS") == "true":
@@ -132,8 +132,8 @@ def accept(
     result: Path, into: Path, why: str, who: str | None, of: str | None, metrics: tuple[str, ...]
 ) -> None:
     """Make the newest results of a run the baseline. Their features are stored beside the file."""
-    from latte_eval.accepted import accept as accept_run
-    from latte_eval.accepted import check_why
+    from latte_eval.gate.accepted import accept as accept_run
+    from latte_eval.gate.accepted import check_why
 
     for each in accept_run(result, into, check_why(why), metrics, who, of):
         kept = f"features in {into.parent / each.features['file']}" if each.features else (
@@ -153,7 +153,7 @@ def init(github: bool, gitlab: bool, force: bool) -> None:
     The first job gates the embedded demo checkpoint and passes on a machine without GPU; then change the checkpoint and
     the rule in the workflow. An accepted.jsonl that is here already stays as it is.
     """
-    from latte_eval.gate_init import init as init_here
+    from latte_eval.gate.ci import init as init_here
 
     if github and gitlab:
         raise UsageError("give one of --github and --gitlab, or type the command twice")

@@ -17,9 +17,9 @@ from latte_eval.cli.tables import format_option
 @format_option
 def history(files: tuple[Path, ...], metric: str | None, form: str) -> None:
     """Value over time, with commits and with who accepted what. FILES are accepted files, results or run folders."""
-    from latte_eval.history import history_tables, read_entries
-    from latte_eval.registry import check_name
-    from latte_eval.result import BETTER
+    from latte_eval.core.registry import check_name
+    from latte_eval.core.result import BETTER
+    from latte_eval.gate.history import history_tables, read_entries
 
     if metric is not None:
         check_name("metric", metric, BETTER)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from latte_eval.sampler.config import LatteConfig
+    from latte_eval.sampler.latte.config import LatteConfig
 
 
 @click.command(epilog="Example: latte-eval inspect demo")
@@ -32,8 +32,8 @@ Rows = list[tuple[str, str]]
 def inspect_latte(ckpt: str) -> tuple[dict[str, Any], Rows]:
     """A Latte checkpoint as data and as rows."""
     from latte_eval.sampler.checkpoint import load_checkpoint
-    from latte_eval.sampler.config import LatteConfig
     from latte_eval.sampler.inspection import describe, description_rows
+    from latte_eval.sampler.latte.config import LatteConfig
 
     found = describe(load_checkpoint(ckpt))
     uses = evaluated_on(LatteConfig(**found["config"]), ckpt)
@@ -68,8 +68,8 @@ def is_shapes(config: LatteConfig) -> bool:
 
 def fitting_benchmarks(config: LatteConfig) -> list[str]:
     """The published benchmarks whose classes this checkpoint has, in latents of the published VAE."""
-    from latte_eval.benchmarks.catalogue import BENCHMARKS
-    from latte_eval.errors import UsageError
+    from latte_eval.benchmarks.benchmark import BENCHMARKS
+    from latte_eval.core.errors import UsageError
 
     def fits(name: str) -> bool:
         try:
@@ -87,7 +87,7 @@ def is_pipeline_folder(ckpt: str) -> bool:
 
 def inspect_pipeline(ckpt: str) -> tuple[dict[str, Any], Rows]:
     """A diffusers pipeline in a folder. Raises `CheckpointError` for an index that is not JSON."""
-    from latte_eval.errors import CheckpointError
+    from latte_eval.core.errors import CheckpointError
 
     try:
         index = json.loads((Path(ckpt) / "model_index.json").read_text())

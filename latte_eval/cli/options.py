@@ -93,8 +93,8 @@ def resolved_device(device: str | None) -> str:
     """The device that was asked for, else the first GPU, else the CPU. Raises `UsageError` for one that is absent."""
     import torch
 
-    from latte_eval.distributed import local_device
-    from latte_eval.errors import UsageError
+    from latte_eval.core.errors import UsageError
+    from latte_eval.core.processes import local_device
 
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"

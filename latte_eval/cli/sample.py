@@ -10,7 +10,7 @@ import click
 
 from latte_eval.cli.bars import TerminalReporter, quiet_option
 from latte_eval.cli.options import FOLDER, resolved_device, run_options, sampler_options
-from latte_eval.errors import UsageError
+from latte_eval.core.errors import UsageError
 
 
 @click.command(epilog="Example: latte-eval sample --ckpt demo --seeds 0-15 --out samples")
@@ -26,9 +26,9 @@ def sample(seeds: str, quiet: bool, device: str | None, out: Path, **options: An
 
     File 000017.mp4 is clip 17 under --seed: a function of the two alone.
     """
-    from latte_eval.request import Request
+    from latte_eval.evaluation.request import Request
+    from latte_eval.evaluation.sides import open_model
     from latte_eval.sampler import write_samples
-    from latte_eval.sides import open_model
 
     indices, reporter = seed_ranges(seeds), TerminalReporter(quiet)
     request = Request(device=resolved_device(device), **options)

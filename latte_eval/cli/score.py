@@ -11,8 +11,8 @@ from latte_eval.cli.bars import TerminalReporter
 from latte_eval.cli.options import evaluation_options, resolved_device
 
 if TYPE_CHECKING:
-    from latte_eval.request import Request
-    from latte_eval.result import Result
+    from latte_eval.core.result import Result
+    from latte_eval.evaluation.request import Request
 
 
 @click.command(epilog="Example: latte-eval fvd --ckpt demo")
@@ -51,12 +51,12 @@ def metric_names(text: str) -> tuple[str, ...]:
 
 def score(metrics: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) -> None:
     """Evaluate a request and print it."""
-    from latte_eval.pipeline import evaluate as run
+    from latte_eval.evaluation.pipeline import evaluate as run
 
     request = to_request(metrics, **options)
     reporter = TerminalReporter(quiet)
     if request.is_demo and request.ckpt == "demo" and metrics == ("fvd",):
-        from latte_eval.demo import evaluate_demo
+        from latte_eval.evaluation.demo import evaluate_demo
 
         results = evaluate_demo(request, reporter)
     else:
@@ -66,7 +66,7 @@ def score(metrics: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) 
 
 def to_request(metrics: tuple[str, ...], no_interval: bool, device: str | None, **options: Any) -> Request:
     """Options as a `Request`."""
-    from latte_eval.request import Request
+    from latte_eval.evaluation.request import Request
 
     options |= {name: tuple(options[name]) for name in ("params", "detectors")}
     return Request(metrics=metrics, interval=not no_interval, device=resolved_device(device), **options)
@@ -74,7 +74,7 @@ def to_request(metrics: tuple[str, ...], no_interval: bool, device: str | None, 
 
 def show(results: Sequence[Result], as_json: bool) -> None:
     """Results on stdout: a line of JSON each, or a table a person reads."""
-    from latte_eval.cli.table import results_to_text
+    from latte_eval.cli.text import results_to_text
 
     if as_json:
         for result in results:

@@ -22,8 +22,8 @@ from latte_eval.cli.score import metric_names, to_request
 @quiet_option
 def stats(metrics: str, path: Path, quiet: bool, **options: Any) -> None:
     """Store the features of a real set in one file, which then serves as --real."""
-    from latte_eval.errors import UsageError
-    from latte_eval.pipeline import compute_stats
+    from latte_eval.core.errors import UsageError
+    from latte_eval.evaluation.pipeline import compute_stats
 
     if path.suffix != ".safetensors":
         raise UsageError(f"--out {path} must end in .safetensors: by that name --real knows it")

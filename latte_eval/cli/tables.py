@@ -11,11 +11,11 @@ import click
 from latte_eval.baselines.table import RENDERERS, Table, render
 from latte_eval.cli.bars import TerminalReporter, quiet_option
 from latte_eval.cli.options import FOLDER, run_options, sampler_options, stack
-from latte_eval.errors import UsageError
+from latte_eval.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from latte_eval.request import Request
-    from latte_eval.result import Result
+    from latte_eval.core.result import Result
+    from latte_eval.evaluation.request import Request
 
 format_option = click.option(
     "--format", "form", type=click.Choice(list(RENDERERS)), default="md", show_default=True, help="Of the table."
@@ -62,7 +62,7 @@ def table2(**options: Any) -> None:
 @click.option("--measure", is_flag=True, help="Count parameters and operations, without weights, in seconds.")
 def table3(form: str, measure: bool) -> None:
     """Table 3: parameters and FLOPs of the four variants, counted the paper's way and in truth."""
-    from latte_eval.tables import cost_table
+    from latte_eval.compare.tables import cost_table
 
     click.echo(render([cost_table(measure)], form))
 
@@ -72,7 +72,7 @@ def table3(form: str, measure: bool) -> None:
 @click.option("--measure", is_flag=True, help="Count parameters, without weights, in seconds.")
 def table4(form: str, measure: bool) -> None:
     """Table 4: sizes S, B, L and XL."""
-    from latte_eval.tables import size_table
+    from latte_eval.compare.tables import size_table
 
     click.echo(render([size_table(measure)], form))
 
@@ -88,7 +88,7 @@ def show_distance_table(
     **options: Any,
 ) -> None:
     """Print a table; with both folders, first run what it lacks."""
-    from latte_eval.tables import distance_tables
+    from latte_eval.compare.tables import distance_tables
 
     if (ckpt_dir is None) != (data_dir is None):
         raise UsageError(f"--{'data' if data_dir is None else 'ckpt'}-dir is missing: a run needs both folders")
@@ -103,7 +103,7 @@ def show_distance_table(
 
 
 def load(path: Path) -> list[Result]:
-    from latte_eval.compare import load_results
+    from latte_eval.compare.lineup import load_results
 
     return load_results(path)
 
@@ -118,8 +118,8 @@ def run_missing(
     options: dict[str, Any],
 ) -> None:
     """Measure what the finished runs below `runs` lack."""
-    from latte_eval.pipeline import evaluate
-    from latte_eval.table_runs import chosen_columns, missing, table_requests
+    from latte_eval.evaluation.pipeline import evaluate
+    from latte_eval.evaluation.table_runs import chosen_columns, missing, table_requests
 
     requests = table_requests(chosen_columns(name, only), checkpoints, data, runs, request_maker(options))
     done = load(runs) if any(runs.rglob("results.jsonl")) else []

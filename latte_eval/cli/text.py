@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from latte_eval.baselines.table import number
-from latte_eval.result import Result
+from latte_eval.core.result import Result
 
 
 def results_to_text(results: Sequence[Result]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from latte_eval.cli.bars import TerminalReporter, quiet_option
-from latte_eval.weights import WEIGHTS, Weights, all_weights, fetch_weights, weights_paths, weights_state
+from latte_eval.files.weights import WEIGHTS, Weights, all_weights, fetch_weights, weights_paths, weights_state
 
 
 @click.group()

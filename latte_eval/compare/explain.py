@@ -8,11 +8,11 @@ from typing import Any
 
 from latte_eval.baselines.published import reports
 from latte_eval.baselines.table import Cell, Heading, Table
-from latte_eval.compare import show
-from latte_eval.errors import NotComparable
-from latte_eval.protocol import STORAGE_STEPS, Protocol
-from latte_eval.registry import check_name
-from latte_eval.result import Result
+from latte_eval.compare.lineup import show
+from latte_eval.core.errors import NotComparable
+from latte_eval.core.protocol import STORAGE_STEPS, Protocol
+from latte_eval.core.registry import check_name
+from latte_eval.core.result import Result
 
 # Real and fake choices that need no new sampling. Those of both sides need the fake clips themselves.
 REAL_FIELDS = ("real_split", "real_selection", "real_clips", "real_offset", "real_stride", "real_storage")

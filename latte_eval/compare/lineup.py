@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from latte_eval.baselines.table import Cell, Heading, Table
-from latte_eval.errors import LatteEvalError, StoreError
-from latte_eval.protocol import Protocol
-from latte_eval.result import BETTER, Result, read_results
+from latte_eval.core.errors import LatteEvalError, StoreError
+from latte_eval.core.protocol import Protocol
+from latte_eval.core.result import BETTER, Result, read_results
 
 
 def load_results(path: Path) -> list[Result]:

@@ -7,9 +7,9 @@ from decimal import Decimal
 
 from latte_eval.baselines.published import Column, PublishedTable, Report, published_table, reports
 from latte_eval.baselines.table import Cell, Heading, Table, cell_to_text, column_heading, published_to_table
-from latte_eval.benchmarks.catalogue import find_benchmark
-from latte_eval.compare import reasons_not_comparable, subject
-from latte_eval.result import Result
+from latte_eval.benchmarks.benchmark import find_benchmark
+from latte_eval.compare.lineup import reasons_not_comparable, subject
+from latte_eval.core.result import Result
 
 # The rows that a published checkpoint may belong to; its files do not say with or without images.
 OWN_ROWS = ("Latte", "Latte+IMG")
@@ -116,8 +116,8 @@ def size_table(measure: bool) -> Table:
     published = published_table("table4")
     if not measure:
         return published_to_table(published)
-    from latte_eval.sampler.config import latte_config
     from latte_eval.sampler.cost import count_parameters, on_meta
+    from latte_eval.sampler.latte.config import latte_config
 
     headings = published_to_table(published).headings | {
         "parameters": Heading("Parameters (M), published"),
@@ -160,8 +160,8 @@ COST_NOTES = (
 
 
 def cost_row(row: str, cells: Mapping[str, Decimal]) -> dict[str, Cell]:
-    from latte_eval.sampler.config import latte_config
     from latte_eval.sampler.cost import measure_cost, on_meta
+    from latte_eval.sampler.latte.config import latte_config
 
     cost = measure_cost(on_meta(latte_config("Latte-XL/2", variant=int(row.removeprefix("Variant ")))))
     paper_way = cost.paper_operations / 1e9

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from latte_eval.errors import ClipError
+from latte_eval.core.errors import ClipError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from latte_eval.errors import LatteEvalError, ProtocolError
+from latte_eval.core.errors import LatteEvalError, ProtocolError
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "real_split": ("all", "train", "test", "train+test"),

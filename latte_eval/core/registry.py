@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Iterable
 from typing import Any
 
-from latte_eval.errors import UsageError
+from latte_eval.core.errors import UsageError
 
 
 class Registry:

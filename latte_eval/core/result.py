@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from latte_eval import __version__
-from latte_eval.errors import StoreError
+from latte_eval.core.errors import StoreError
 
 # A byte of a file name that is not UTF-8, as Python holds it.
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -55,7 +55,7 @@ def environment_record() -> dict[str, Any]:
     """Versions and hardware that a number may depend on."""
     import torch
 
-    from latte_eval.distributed import world_size
+    from latte_eval.core.processes import world_size
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     versions = {name: metadata.version(name) for name in ("torch", "numpy", "pillow", "av", "diffusers")}

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from latte_eval.errors import CheckpointError, NotComparable, StoreError, UsageError
-from latte_eval.pipeline import evaluate
-from latte_eval.reporter import Reporter
-from latte_eval.request import Request
-from latte_eval.result import Result
+from latte_eval.core.errors import CheckpointError, NotComparable, StoreError, UsageError
+from latte_eval.core.progress import Reporter
+from latte_eval.core.result import Result
+from latte_eval.evaluation.pipeline import evaluate
+from latte_eval.evaluation.request import Request
 from latte_eval.sampler.checkpoint import iteration_of, load_checkpoint
 
 # Colours that people with any colour vision can tell apart (Okabe and Ito 2008), and a mark for each.

@@ -7,12 +7,12 @@ import time
 from typing import Any
 
 from latte_eval.benchmarks.shapes.sources import NoiseSource, ShapesSource
-from latte_eval.distributed import process_group
-from latte_eval.pipeline import Evaluation, finish, prepare
-from latte_eval.reporter import Reporter
-from latte_eval.request import Request
-from latte_eval.result import Result
-from latte_eval.sides import Side, open_sides
+from latte_eval.core.processes import process_group
+from latte_eval.core.progress import Reporter
+from latte_eval.core.result import Result
+from latte_eval.evaluation.pipeline import Evaluation, finish, prepare
+from latte_eval.evaluation.request import Request
+from latte_eval.evaluation.sides import Side, open_sides
 
 
 def evaluate_demo(request: Request, reporter: Reporter) -> list[Result]:

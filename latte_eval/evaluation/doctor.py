@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from latte_eval import __version__
-from latte_eval.download import is_offline
-from latte_eval.weights import all_weights, cache_folder, user_folder, weights_paths, weights_state
+from latte_eval.files.download import is_offline
+from latte_eval.files.weights import all_weights, cache_folder, user_folder, weights_paths, weights_state
 
 Status = Literal["ok", "missing", "broken", "note"]
 

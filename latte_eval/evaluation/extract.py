@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from latte_eval.clips import Clips, ClipSource, Rejected
-from latte_eval.distributed import barrier, rank, world_size
-from latte_eval.errors import NotEnoughClips
+from latte_eval.core.clips import Clips, ClipSource, Rejected
+from latte_eval.core.errors import NotEnoughClips
+from latte_eval.core.processes import barrier, rank, world_size
+from latte_eval.files.previews import clip_to_strip, preview_key, strips_to_arrays
+from latte_eval.files.run_folder import PREVIEWS, RunFolder, content_key
 from latte_eval.metrics.detectors import Detector
-from latte_eval.previews import clip_to_strip, preview_key, strips_to_arrays
-from latte_eval.store import PREVIEWS, RunFolder, content_key
 
 # Clips in a shard: what a killed run loses at most, a process.
 SHARD_CLIPS = 32

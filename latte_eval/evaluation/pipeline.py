@@ -9,18 +9,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from latte_eval.clips import ClipSource
-from latte_eval.distributed import process_group, rank
-from latte_eval.extract import Features, extract, feature_key, keep
-from latte_eval.measure import METRICS, Measurement
+from latte_eval.core.clips import ClipSource
+from latte_eval.core.processes import process_group, rank
+from latte_eval.core.progress import Reporter
+from latte_eval.core.protocol import Protocol
+from latte_eval.core.result import Result
+from latte_eval.evaluation.extract import Features, extract, feature_key, keep
+from latte_eval.evaluation.request import Request
+from latte_eval.evaluation.sides import Side, open_real, open_sides
+from latte_eval.evaluation.stats import StatsSource, write_stats
+from latte_eval.files.run_folder import RunFolder
 from latte_eval.metrics.detectors import Detector, open_detector
-from latte_eval.protocol import Protocol
-from latte_eval.reporter import Reporter
-from latte_eval.request import Request
-from latte_eval.result import Result
-from latte_eval.sides import Side, open_real, open_sides
-from latte_eval.stats import StatsSource, write_stats
-from latte_eval.store import RunFolder
+from latte_eval.metrics.rows import METRICS, Measurement
 
 
 @dataclass(frozen=True)

@@ -16,20 +16,20 @@ from pathlib import Path
 import numpy as np
 
 from latte_eval.baselines.table import Cell, Heading, Table
-from latte_eval.compare import show
-from latte_eval.errors import ClipError, NotComparable, NotEnoughClips, UsageError
-from latte_eval.explain import Choice, changeable, short, unchangeable
-from latte_eval.extract import Features, load, recorded_feature_key, shard_ranges
-from latte_eval.measure import feature_rows
+from latte_eval.compare.explain import Choice, changeable, short, unchangeable
+from latte_eval.compare.lineup import show
+from latte_eval.core.errors import ClipError, NotComparable, NotEnoughClips, UsageError
+from latte_eval.core.progress import Reporter
+from latte_eval.core.protocol import Protocol
+from latte_eval.core.result import Result
+from latte_eval.evaluation.extract import Features, load, recorded_feature_key, shard_ranges
+from latte_eval.evaluation.pipeline import read_side
+from latte_eval.evaluation.request import Request
+from latte_eval.evaluation.sides import Side, open_folder, open_real
+from latte_eval.files.run_folder import RunFolder
 from latte_eval.metrics import frechet_distance_between
 from latte_eval.metrics.detectors import Detector, open_detector
-from latte_eval.pipeline import read_side
-from latte_eval.protocol import Protocol
-from latte_eval.reporter import Reporter
-from latte_eval.request import Request
-from latte_eval.result import Result
-from latte_eval.sides import Side, open_folder, open_real
-from latte_eval.store import RunFolder
+from latte_eval.metrics.rows import feature_rows
 
 FRECHET = ("fvd", "fid")
 

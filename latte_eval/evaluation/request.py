@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from latte_eval.errors import UsageError
-from latte_eval.measure import METRICS
-from latte_eval.protocol import PROTOCOLS, Protocol, check_choice, named_protocol
-from latte_eval.registry import check_name
-from latte_eval.weights import cache_folder
+from latte_eval.core.errors import UsageError
+from latte_eval.core.protocol import PROTOCOLS, Protocol, check_choice, named_protocol
+from latte_eval.core.registry import check_name
+from latte_eval.files.weights import cache_folder
+from latte_eval.metrics.rows import METRICS
 
 DEMO_CLIPS = 64
 
@@ -148,7 +148,7 @@ class Request:
         if self.resolved_benchmark == "shapes":
             base = shapes_protocol(self.protocol)
         elif self.resolved_benchmark is not None:
-            from latte_eval.benchmarks.catalogue import find_benchmark
+            from latte_eval.benchmarks.benchmark import find_benchmark
 
             base = find_benchmark(self.resolved_benchmark).protocol(self.protocol or "latte")
         else:

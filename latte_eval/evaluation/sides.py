@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latte_eval.clips import ClipSource
-from latte_eval.errors import UsageError, WeightsError
-from latte_eval.extract import check_enough
-from latte_eval.protocol import Protocol
-from latte_eval.reporter import Reporter
-from latte_eval.request import Request
-from latte_eval.stats import StatsSource
-from latte_eval.storage import StoredSource
+from latte_eval.core.clips import ClipSource
+from latte_eval.core.errors import UsageError, WeightsError
+from latte_eval.core.progress import Reporter
+from latte_eval.core.protocol import Protocol
+from latte_eval.evaluation.extract import check_enough
+from latte_eval.evaluation.request import Request
+from latte_eval.evaluation.stats import StatsSource
+from latte_eval.files.lossy import StoredSource
 
 if TYPE_CHECKING:
     from latte_eval.sampler import Checkpoint, Codec, Latte, SampledSource, SamplerSettings
@@ -234,7 +234,7 @@ def open_real_folder(request: Request, protocol: Protocol, reporter: Reporter) -
         raise UsageError(f"give --real FOLDER: where {request.resolved_benchmark} lies on this machine")
     if request.resolved_benchmark is None:
         return open_folder(request.real, protocol, request.seed, "real", reporter, wanted=protocol.real_clips)
-    from latte_eval.benchmarks.catalogue import find_benchmark
+    from latte_eval.benchmarks.benchmark import find_benchmark
 
     benchmark = find_benchmark(request.resolved_benchmark)
     found = benchmark.locate(request.real, protocol.real_split)
@@ -276,7 +276,7 @@ def open_model(request: Request, label_mode: str = "uniform", frames: int | None
     model = checkpoint.build(**choices, frames=frames)
     settings.check_model(model.config)
     if request.resolved_benchmark not in (None, "shapes"):
-        from latte_eval.benchmarks.catalogue import find_benchmark
+        from latte_eval.benchmarks.benchmark import find_benchmark
 
         find_benchmark(request.resolved_benchmark).check_classes(model.config.classes)
     given = {name: value for name, value in choices.items() if value is not None}
@@ -309,7 +309,7 @@ def sampler_settings(request: Request, label_mode: str) -> SamplerSettings:
         # A model of this size strays without clipping, and 50 DDIM steps are enough for it.
         defaults |= {"method": "ddim", "steps": 50, "clip_x0": True}
     elif request.resolved_benchmark is not None:
-        from latte_eval.benchmarks.catalogue import find_benchmark
+        from latte_eval.benchmarks.benchmark import find_benchmark
 
         defaults |= find_benchmark(request.resolved_benchmark).sampler
     given = {"method": request.sampler, "steps": request.steps, "guidance_scale": request.guidance_scale,

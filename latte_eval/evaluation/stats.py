@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from latte_eval import __version__
-from latte_eval.clips import Clips, Rejected
-from latte_eval.errors import NotComparable, StoreError
-from latte_eval.extract import STEP_VERSION, Features
+from latte_eval.core.clips import Clips, Rejected
+from latte_eval.core.errors import NotComparable, StoreError
+from latte_eval.core.protocol import Protocol
+from latte_eval.evaluation.extract import STEP_VERSION, Features
+from latte_eval.files.run_folder import write_whole
 from latte_eval.metrics.detectors import Detector
-from latte_eval.protocol import Protocol
-from latte_eval.store import write_whole
 
 SCHEMA = 1
 

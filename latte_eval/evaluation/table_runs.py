@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from latte_eval.baselines.published import Column, published_table
-from latte_eval.benchmarks.catalogue import find_benchmark
-from latte_eval.errors import UsageError
-from latte_eval.registry import check_name
-from latte_eval.request import Request
-from latte_eval.result import Result
-from latte_eval.weights import file_sha256
+from latte_eval.benchmarks.benchmark import find_benchmark
+from latte_eval.core.errors import UsageError
+from latte_eval.core.registry import check_name
+from latte_eval.core.result import Result
+from latte_eval.evaluation.request import Request
+from latte_eval.files.weights import file_sha256
 
 MakeRequest = Callable[..., Request]
 

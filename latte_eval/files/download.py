@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from latte_eval.errors import WeightsError
+from latte_eval.core.errors import WeightsError
 
 Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all where known
 

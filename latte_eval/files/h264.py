@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latte_eval.errors import StoreError
-from latte_eval.store import write_whole
+from latte_eval.core.errors import StoreError
+from latte_eval.files.run_folder import write_whole
 
 FPS = 8
 # Without `cpu-independent` x264 decides differently on another processor and, in small frames, by what memory held

@@ -19,9 +19,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from latte_eval.clips import Clips, ClipSource, Rejected
-from latte_eval.media import from_frames, h264_round_trip, to_frames
-from latte_eval.protocol import check_choice
+from latte_eval.core.clips import Clips, ClipSource, Rejected
+from latte_eval.core.protocol import check_choice
+from latte_eval.files.h264 import from_frames, h264_round_trip, to_frames
 
 # Counts up when a step changes what it returns.
 STEP_VERSION = 1

@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from latte_eval.errors import StoreError
-from latte_eval.media import to_frames
-from latte_eval.store import content_key, read_shard_file
+from latte_eval.core.errors import StoreError
+from latte_eval.files.h264 import to_frames
+from latte_eval.files.run_folder import content_key, read_shard_file
 
 # Counts up when a change here changes what is stored.
 STEP_VERSION = 1

@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from latte_eval.errors import StoreError
-from latte_eval.result import Result
+from latte_eval.core.errors import StoreError
+from latte_eval.core.result import Result
 
 # Kinds of shards: outputs of detectors, and small pictures of the clips.
 FEATURES, PREVIEWS = "features", "previews"

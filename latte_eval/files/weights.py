@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from latte_eval.download import LocationError, Progress, download, host_of, is_offline, unreachable_hosts
-from latte_eval.errors import WeightsError
-from latte_eval.registry import Registry
+from latte_eval.core.errors import WeightsError
+from latte_eval.core.registry import Registry
+from latte_eval.files.download import LocationError, Progress, download, host_of, is_offline, unreachable_hosts
 
 State = Literal["ok", "missing", "corrupt", "unpinned"]
 

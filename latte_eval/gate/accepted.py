@@ -20,14 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from latte_eval.clips import Rejected
-from latte_eval.compare import check_untouched, load_results, subject
-from latte_eval.errors import StoreError, UsageError
-from latte_eval.extract import Features, recorded_feature_key
-from latte_eval.measure import METRICS
-from latte_eval.registry import check_name
-from latte_eval.result import Result, json_line
-from latte_eval.store import append_lines, read_shard_file, write_whole
+from latte_eval.compare.lineup import check_untouched, load_results, subject
+from latte_eval.core.clips import Rejected
+from latte_eval.core.errors import StoreError, UsageError
+from latte_eval.core.registry import check_name
+from latte_eval.core.result import Result, json_line
+from latte_eval.evaluation.extract import Features, recorded_feature_key
+from latte_eval.files.run_folder import append_lines, read_shard_file, write_whole
+from latte_eval.metrics.rows import METRICS
 
 SCHEMA = 1
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from latte_eval.accepted import git
-from latte_eval.errors import StoreError, UsageError
-from latte_eval.store import write_whole
+from latte_eval.core.errors import StoreError, UsageError
+from latte_eval.files.run_folder import write_whole
+from latte_eval.gate.accepted import git
 
 ACCEPTED = Path("accepted.jsonl")
 GITHUB = Path(".github/workflows/latte-eval.yml")
@@ -61,7 +61,7 @@ def workflow_path(folder: Path, host: str) -> Path:
 def workflow_text(folder: Path, workflow: Path) -> bytes:
     """The template with what pip installs, and whether files of Git LFS are fetched."""
     name = "github.yml" if workflow == GITHUB else "gitlab.yml"
-    text = resources.files("latte_eval").joinpath("templates", name).read_text(encoding="utf-8")
+    text = resources.files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
     attributes = folder / ".gitattributes"
     lfs = attributes.is_file() and "filter=lfs" in attributes.read_text(errors="replace")
     return text.replace("@INSTALL@", json.dumps(requirement())).replace("@LFS@", json.dumps(lfs)).encode()

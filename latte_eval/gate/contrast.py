@@ -9,19 +9,19 @@ from functools import cache
 
 import numpy as np
 
-from latte_eval.errors import NotEnoughClips, StoreError
-from latte_eval.extract import Features
-from latte_eval.gate_boundaries import normal_quantile, student_boundary
-from latte_eval.gate_rules import Rule
-from latte_eval.measure import feature_rows
+from latte_eval.core.errors import NotEnoughClips, StoreError
+from latte_eval.core.result import Result
+from latte_eval.evaluation.extract import Features
+from latte_eval.gate.boundaries import normal_quantile, student_boundary
+from latte_eval.gate.rules import Rule
 from latte_eval.metrics.contrast import contrast_uncertainty
 from latte_eval.metrics.deletion import frechet_statistic
 from latte_eval.metrics.groups import group_places, row_groups
 from latte_eval.metrics.inception_scores import inception_score
 from latte_eval.metrics.jackknife import delete_one
 from latte_eval.metrics.kernel import KernelSums
+from latte_eval.metrics.rows import feature_rows
 from latte_eval.metrics.uncertainty import FEWEST_GROUPS, GROUPS
-from latte_eval.result import Result
 
 # A rule is meaningful where a checkpoint that is as good as the accepted one passes this often.
 POWER = 0.8

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from latte_eval.accepted import parse_line
 from latte_eval.baselines.table import ARROWS, Cell, Heading, Table
-from latte_eval.compare import full_name
-from latte_eval.errors import StoreError, UsageError
-from latte_eval.result import Result
+from latte_eval.compare.lineup import full_name
+from latte_eval.core.errors import StoreError, UsageError
+from latte_eval.core.result import Result
+from latte_eval.gate.accepted import parse_line
 
 HEADINGS = {
     "when": Heading("measured"), "checkpoint": Heading("checkpoint"), "iteration": Heading("iteration"),

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from latte_eval.accepted import recorded_key
-from latte_eval.errors import StoreError
-from latte_eval.extract import Features, keep
-from latte_eval.gate import Verdict
-from latte_eval.gate_report import SCHEMA, to_record
-from latte_eval.reporter import Reporter
-from latte_eval.result import Result, json_line
-from latte_eval.store import RunFolder, append_lines
+from latte_eval.core.errors import StoreError
+from latte_eval.core.progress import Reporter
+from latte_eval.core.result import Result, json_line
+from latte_eval.evaluation.extract import Features, keep
+from latte_eval.files.run_folder import RunFolder, append_lines
+from latte_eval.gate.accepted import recorded_key
+from latte_eval.gate.summary import SCHEMA, to_record
+from latte_eval.gate.verdict import Verdict
 
 VERDICTS = "gate.jsonl"
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from latte_eval.errors import UsageError
-from latte_eval.result import BETTER
+from latte_eval.core.errors import UsageError
+from latte_eval.core.result import BETTER
 
 FORM = re.compile(r"\s*([A-Za-z]\w*)\s*:\s*([+-])\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*")
 WORSE = {"lower": "+", "higher": "-"}

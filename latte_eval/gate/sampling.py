@@ -9,26 +9,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from latte_eval.accepted import Accepted, newest, read_accepted, read_shards
-from latte_eval.compare import subject
-from latte_eval.distributed import world_size
-from latte_eval.errors import StoreError, UsageError
-from latte_eval.extract import SHARD_CLIPS, Features, extract_shard, feature_key
-from latte_eval.gate import Judgement, Look, Verdict, conclude, differences, sampler_differences, short
-from latte_eval.gate_boundaries import rounds, spending_boundaries, student_boundary
-from latte_eval.gate_contrast import compare_features
-from latte_eval.gate_record import append_verdict, keep_real
-from latte_eval.gate_rules import Rule
-from latte_eval.measure import METRICS
+from latte_eval.compare.lineup import subject
+from latte_eval.core.errors import StoreError, UsageError
+from latte_eval.core.processes import world_size
+from latte_eval.core.progress import Reporter
+from latte_eval.core.protocol import Protocol
+from latte_eval.core.result import Result
+from latte_eval.evaluation.extract import SHARD_CLIPS, Features, extract_shard, feature_key
+from latte_eval.evaluation.pipeline import detector_record, source_record
+from latte_eval.evaluation.request import Request
+from latte_eval.evaluation.sides import OpenedModel, open_model
+from latte_eval.files.lossy import StoredSource
+from latte_eval.files.run_folder import RunFolder
+from latte_eval.gate.accepted import Accepted, newest, read_accepted, read_shards
+from latte_eval.gate.boundaries import rounds, spending_boundaries, student_boundary
+from latte_eval.gate.contrast import compare_features
+from latte_eval.gate.record import append_verdict, keep_real
+from latte_eval.gate.rules import Rule
+from latte_eval.gate.verdict import Judgement, Look, Verdict, conclude, differences, sampler_differences, short
 from latte_eval.metrics.detectors import Detector, open_detector
-from latte_eval.pipeline import detector_record, source_record
-from latte_eval.protocol import Protocol
-from latte_eval.reporter import Reporter
-from latte_eval.request import Request
-from latte_eval.result import Result
-from latte_eval.sides import OpenedModel, open_model
-from latte_eval.storage import StoredSource
-from latte_eval.store import RunFolder
+from latte_eval.metrics.rows import METRICS
 
 # What of an accepted sampler a request repeats.
 SETTINGS = ("method", "steps", "guidance_scale", "eta", "clip_x0", "dtype", "seed")

@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from latte_eval.baselines.table import number
-from latte_eval.gate import Judgement, Look, Verdict
+from latte_eval.gate.verdict import Judgement, Look, Verdict
 
 SCHEMA = 1  # of the record
 

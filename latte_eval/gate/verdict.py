@@ -7,16 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from latte_eval.accepted import Accepted, newest, newest_results, read_accepted, run_features
-from latte_eval.compare import show, subject
-from latte_eval.errors import UsageError
-from latte_eval.gate_boundaries import normal_quantile, student_boundary
-from latte_eval.gate_contrast import NEAR_ZERO, Finding, compare_features, compare_numbers
-from latte_eval.gate_rules import Rule
-from latte_eval.protocol import Protocol
-from latte_eval.registry import check_name
-from latte_eval.reporter import Reporter
-from latte_eval.result import Result
+from latte_eval.compare.lineup import show, subject
+from latte_eval.core.errors import UsageError
+from latte_eval.core.progress import Reporter
+from latte_eval.core.protocol import Protocol
+from latte_eval.core.registry import check_name
+from latte_eval.core.result import Result
+from latte_eval.gate.accepted import Accepted, newest, newest_results, read_accepted, run_features
+from latte_eval.gate.boundaries import normal_quantile, student_boundary
+from latte_eval.gate.contrast import NEAR_ZERO, Finding, compare_features, compare_numbers
+from latte_eval.gate.rules import Rule
 
 # The worst first: what a gate of several rules says as a whole.
 EXIT = {"regression": 1, "not comparable": 3, "refused": 2, "inconclusive": 4, "pass": 0}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from latte_eval.baselines.table import Cell, Heading, Table
-from latte_eval.extract import Features
+from latte_eval.evaluation.extract import Features
 from latte_eval.metrics import kernel_uncertainty
 from latte_eval.report.charts import FAKE, INK, SERIES, draw, join_words, number, shorten, spec_for
 from latte_eval.report.rows import clip_rows, take

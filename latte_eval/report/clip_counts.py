@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from latte_eval.baselines.table import Cell, Heading, Table
-from latte_eval.extract import Features
-from latte_eval.measure import METRICS, Progress, feature_rows
+from latte_eval.core.result import Result
+from latte_eval.evaluation.extract import Features
 from latte_eval.metrics import kernel_distance_subsets
 from latte_eval.metrics.estimate import Steps
 from latte_eval.metrics.groups import group_places, row_groups
+from latte_eval.metrics.rows import METRICS, Progress, feature_rows
 from latte_eval.report.charts import FAKE, MUTED, SERIES, draw, legend, number, percent, spec_for
 from latte_eval.report.rows import take
-from latte_eval.result import Result
 
 FRECHET = ("fvd", "fid")
 

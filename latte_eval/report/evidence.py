@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from latte_eval.errors import FeatureError, NotComparable, NotEnoughClips, StoreError
-from latte_eval.extract import Features
-from latte_eval.measure import METRICS
-from latte_eval.previews import check_strip
-from latte_eval.protocol import Protocol
+from latte_eval.core.errors import FeatureError, NotComparable, NotEnoughClips, StoreError
+from latte_eval.core.protocol import Protocol
+from latte_eval.evaluation.extract import Features
+from latte_eval.files.previews import check_strip
+from latte_eval.metrics.rows import METRICS
 from latte_eval.report.charts import number
 from latte_eval.report.classes import classes
 from latte_eval.report.clip_counts import clip_counts
@@ -153,7 +153,7 @@ def checked_shape(features: Features, output: str, side: str) -> tuple[int, ...]
 
 def class_names(benchmark: str) -> Sequence[str]:
     """Names of the classes of a benchmark, in label order."""
-    from latte_eval.benchmarks.catalogue import BENCHMARKS, find_benchmark
+    from latte_eval.benchmarks.benchmark import BENCHMARKS, find_benchmark
     from latte_eval.benchmarks.shapes.draw import CLASSES
 
     if benchmark == "shapes":

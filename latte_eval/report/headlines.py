@@ -7,10 +7,10 @@ from typing import Any
 
 from latte_eval.baselines.published import published_values, reports
 from latte_eval.baselines.table import Cell, Heading, Table, number
-from latte_eval.benchmarks.catalogue import BENCHMARKS, find_benchmark
-from latte_eval.compare import reasons_not_comparable, subject
-from latte_eval.measure import METRICS
-from latte_eval.result import Result
+from latte_eval.benchmarks.benchmark import BENCHMARKS, find_benchmark
+from latte_eval.compare.lineup import reasons_not_comparable, subject
+from latte_eval.core.result import Result
+from latte_eval.metrics.rows import METRICS
 
 OWN_METHODS = ("Latte+IMG", "Latte")
 

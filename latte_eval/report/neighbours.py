@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from latte_eval.baselines.table import Cell, Heading, Table
-from latte_eval.extract import Features
+from latte_eval.evaluation.extract import Features
 from latte_eval.metrics import nearest, nearest_within
 from latte_eval.report.charts import FAKE, MUTED, REAL, SERIES, draw, legend, number, percent, spec_for
 from latte_eval.report.rows import clip_rows

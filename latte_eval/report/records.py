@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from latte_eval.errors import StoreError
-from latte_eval.result import Result
+from latte_eval.core.errors import StoreError
+from latte_eval.core.result import Result
 
 Check = Callable[[Any], bool]
 

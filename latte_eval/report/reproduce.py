@@ -7,11 +7,11 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from latte_eval.protocol import Protocol
-from latte_eval.request import Request
-from latte_eval.result import Result
+from latte_eval.core.protocol import Protocol
+from latte_eval.core.result import Result
+from latte_eval.evaluation.request import Request
+from latte_eval.evaluation.sides import MODEL_CHOICES
 from latte_eval.sampler.text_to_video import SCHEDULERS
-from latte_eval.sides import MODEL_CHOICES
 
 # Options of the sampler as a result records them, and as they are typed.
 SAMPLER = {

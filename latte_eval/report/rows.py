@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from latte_eval.extract import Features
+from latte_eval.evaluation.extract import Features
 
 
 def clip_rows(features: Features) -> np.ndarray:  # [N, D] or [N, T, D] -> [N, D] float64

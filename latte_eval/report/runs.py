@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from latte_eval.accepted import run_features
-from latte_eval.compare import full_name, subject
-from latte_eval.errors import StoreError, UsageError
-from latte_eval.extract import Features
-from latte_eval.gate_record import VERDICTS, read_verdicts
-from latte_eval.history import Entry, read_file
-from latte_eval.previews import Previews
+from latte_eval.compare.lineup import full_name, subject
+from latte_eval.core.errors import StoreError, UsageError
+from latte_eval.core.result import Result
+from latte_eval.evaluation.extract import Features
+from latte_eval.files.previews import Previews
+from latte_eval.gate.accepted import run_features
+from latte_eval.gate.history import Entry, read_file
+from latte_eval.gate.record import VERDICTS, read_verdicts
 from latte_eval.report.records import check_result, check_verdict
-from latte_eval.result import Result
 
 
 @dataclass(frozen=True)

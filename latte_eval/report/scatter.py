@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from latte_eval.baselines.table import Cell, Heading, Table
-from latte_eval.extract import Features
+from latte_eval.core.seeding import numpy_generator
+from latte_eval.evaluation.extract import Features
 from latte_eval.report.charts import FAKE, REAL, SERIES, draw, legend, percent, spec_for
 from latte_eval.report.rows import clip_rows
-from latte_eval.seeding import numpy_generator
 
 # Clips drawn of each side.
 DRAWN = 1000

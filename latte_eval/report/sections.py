@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from latte_eval.baselines.table import Cell, Heading, Table
-from latte_eval.extract import Features
-from latte_eval.protocol import Protocol
+from latte_eval.core.protocol import Protocol
+from latte_eval.core.result import Result
+from latte_eval.evaluation.extract import Features
 from latte_eval.report.headlines import baseline_table
 from latte_eval.report.page import Figure, Section, to_page_table
 from latte_eval.report.reproduce import PROMPTS, reproduce_command
 from latte_eval.report.runs import Evaluated
 from latte_eval.report.words import detector_in_words, protocol_in_words, sampler_in_words, sides_in_words
-from latte_eval.result import Result
 
 # Files that were left out are named up to here.
 NAMED_FILES = 20

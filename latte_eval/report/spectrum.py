@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from latte_eval.baselines.table import Cell, Heading, Table
-from latte_eval.extract import Features
-from latte_eval.measure import feature_rows
+from latte_eval.evaluation.extract import Features
 from latte_eval.metrics import Displacement, frechet_displacement
+from latte_eval.metrics.rows import feature_rows
 from latte_eval.report.charts import FAKE, MUTED, SERIES, draw, join_words, legend, number, percent, spec_for
 from latte_eval.report.rows import clip_rows
 

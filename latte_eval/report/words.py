@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from latte_eval.protocol import Protocol
-from latte_eval.result import Result
+from latte_eval.core.protocol import Protocol
+from latte_eval.core.result import Result
 
 STORAGE = {
     "h264-crf5": "encoded as H.264 (crf 5, 4:2:0, 8 frames a second) and decoded",

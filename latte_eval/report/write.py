@@ -12,11 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from latte_eval.accepted import read_accepted
 from latte_eval.baselines.table import Cell, Heading, Table
-from latte_eval.errors import StoreError, UsageError
-from latte_eval.history import Entry
-from latte_eval.protocol import Protocol
+from latte_eval.core.errors import StoreError, UsageError
+from latte_eval.core.progress import Reporter
+from latte_eval.core.protocol import Protocol
+from latte_eval.files.run_folder import make_writable, write_whole
+from latte_eval.gate.accepted import read_accepted
+from latte_eval.gate.history import Entry
 from latte_eval.report.charts import printable
 from latte_eval.report.evidence import STEPS, Advance, evidence_sections, gather
 from latte_eval.report.headlines import headline
@@ -27,8 +29,6 @@ from latte_eval.report.runs import Evaluated, Found, read_runs
 from latte_eval.report.sections import again_section, baseline_section, cost_section, protocol_section
 from latte_eval.report.verdicts import verdict_view
 from latte_eval.report.words import protocol_in_brief, sides_in_words
-from latte_eval.reporter import Reporter
-from latte_eval.store import make_writable, write_whole
 
 INDEX = "index.html"
 ATTENTION = "Attention:"

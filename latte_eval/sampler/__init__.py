@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from latte_eval.sampler.checkpoint import Checkpoint, load_checkpoint
-    from latte_eval.sampler.codec import Codec, IdentityCodec, VaeCodec, open_codec
-    from latte_eval.sampler.config import LatteConfig
     from latte_eval.sampler.diffusion import make_schedule, sample_steps
-    from latte_eval.sampler.latte import Latte
+    from latte_eval.sampler.latte.config import LatteConfig
+    from latte_eval.sampler.latte.network import Latte
+    from latte_eval.sampler.samples import write_samples
     from latte_eval.sampler.settings import SamplerSettings
-    from latte_eval.sampler.source import SampledSource
-    from latte_eval.sampler.write import write_samples
+    from latte_eval.sampler.sources import SampledSource
+    from latte_eval.sampler.vae import Codec, IdentityCodec, VaeCodec, open_codec
 
 __all__ = [
     "Checkpoint",
@@ -36,18 +36,18 @@ __all__ = [
 
 MODULES = {
     "Checkpoint": "checkpoint",
-    "Codec": "codec",
-    "IdentityCodec": "codec",
-    "Latte": "latte",
-    "LatteConfig": "config",
-    "SampledSource": "source",
+    "Codec": "vae",
+    "IdentityCodec": "vae",
+    "Latte": "latte.network",
+    "LatteConfig": "latte.config",
+    "SampledSource": "sources",
     "SamplerSettings": "settings",
-    "VaeCodec": "codec",
+    "VaeCodec": "vae",
     "load_checkpoint": "checkpoint",
     "make_schedule": "diffusion",
-    "open_codec": "codec",
+    "open_codec": "vae",
     "sample_steps": "diffusion",
-    "write_samples": "write",
+    "write_samples": "samples",
 }
 
 

@@ -16,15 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latte_eval.errors import CheckpointError
-from latte_eval.sampler.latte import Latte
-from latte_eval.sampler.recognise import untraced_choices
+from latte_eval.core.errors import CheckpointError
+from latte_eval.files.weights import file_sha256
+from latte_eval.sampler.latte.network import Latte
+from latte_eval.sampler.latte.recognise import untraced_choices
 from latte_eval.sampler.tensorfile import names_beside, read_tensor_file, suggestion
-from latte_eval.weights import file_sha256
 
-# The shipped checkpoints, by name; they lie in the package of the embedded benchmark.
+# The shipped checkpoints, by name, in the folder `embedded`.
 EMBEDDED = {"demo": "demo.pt", "demo-early": "demo_early.pt"}
-EMBEDDED_PACKAGE = "latte_eval.benchmarks.shapes"
 
 # Where a file keeps its weights, most wanted first: under a key, or under a prefix of flat names.
 CONTAINERS = ("ema", "model", "state_dict", "module")
@@ -111,11 +110,11 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 def locate(name: str) -> Path:
     """The local file of a checkpoint's name. Raises `CheckpointError` or `WeightsError`."""
     if name.startswith("hf://"):
-        from latte_eval.download import fetch_hub_file
+        from latte_eval.files.download import fetch_hub_file
 
         return fetch_hub_file(name)
     if name in EMBEDDED:
-        path = Path(str(importlib.resources.files(EMBEDDED_PACKAGE) / EMBEDDED[name]))
+        path = Path(str(importlib.resources.files(__package__) / "embedded" / EMBEDDED[name]))
         if not path.is_file():
             raise CheckpointError(f"this installation lacks {EMBEDDED[name]}, the {name} checkpoint; install it again")
         return path

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.hooks import RemovableHandle
 
-from latte_eval.sampler.conditioning import Block
-from latte_eval.sampler.config import LatteConfig
-from latte_eval.sampler.latte import Latte
+from latte_eval.sampler.latte.conditioning import Block
+from latte_eval.sampler.latte.config import LatteConfig
+from latte_eval.sampler.latte.network import Latte
 
 PAPER_BATCH = 3
 

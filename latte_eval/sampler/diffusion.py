@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latte_eval.errors import SamplerError
-from latte_eval.registry import Registry
+from latte_eval.core.errors import SamplerError
+from latte_eval.core.registry import Registry
 
 TRAINING_STEPS = 1000
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from latte_eval.errors import CheckpointError
-from latte_eval.sampler.config import LatteConfig
-from latte_eval.sampler.embedding import temporal_table
-from latte_eval.sampler.latte import Latte
+from latte_eval.core.errors import CheckpointError
+from latte_eval.sampler.latte.config import LatteConfig
+from latte_eval.sampler.latte.embedding import temporal_table
+from latte_eval.sampler.latte.network import Latte
 
 LABELS = "y_embedder.embedding_table.weight"
 NEEDED = ("pos_embed", "x_embedder.proj.weight", "t_embedder.mlp.0.weight", "blocks.0.attn.qkv.weight")

@@ -5,7 +5,7 @@ returns one of
 
 - an object with `__len__` and `generate(indices, seeds)`, which gives uint8 clips [N, T, H, W, 3] or [N, T, 3, H, W];
 - an iterator of clips, one [T, H, W, 3] or [T, 3, H, W] at a time, or batches of them;
-- a full `latte_eval.clips.ClipSource`.
+- a full `latte_eval.core.clips.ClipSource`.
 
 Packages register theirs under a short name as an entry point of the group `latte_eval.generators`.
 """
@@ -25,10 +25,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latte_eval.clips import Clips, ClipSource, Rejected
-from latte_eval.errors import GeneratorError, LatteEvalError, NotEnoughClips, UsageError
-from latte_eval.registry import check_name
-from latte_eval.seeding import identity_to_seed
+from latte_eval.core.clips import Clips, ClipSource, Rejected
+from latte_eval.core.errors import GeneratorError, LatteEvalError, NotEnoughClips, UsageError
+from latte_eval.core.registry import check_name
+from latte_eval.core.seeding import identity_to_seed
 
 GROUP = "latte_eval.generators"
 # Clips of a generator that does not say how many it has, where nobody asks for a number.

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from latte_eval.errors import SamplerError
+from latte_eval.core.errors import SamplerError
 from latte_eval.sampler.diffusion import Denoiser, make_schedule
-from latte_eval.sampler.latte import Latte
+from latte_eval.sampler.latte.network import Latte
 
 
 @dataclass(frozen=True)

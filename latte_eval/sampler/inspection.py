@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from latte_eval.sampler.checkpoint import Checkpoint
-from latte_eval.sampler.config import VARIANTS, LatteConfig, published_name
 from latte_eval.sampler.cost import measure_cost, on_meta
-from latte_eval.sampler.recognise import UNTRACED, state_dict_to_config
+from latte_eval.sampler.latte.config import VARIANTS, LatteConfig, published_name
+from latte_eval.sampler.latte.recognise import UNTRACED, state_dict_to_config
 
 CONDITIONING = {"s-adaln": "S-AdaLN", "all-tokens": "all tokens"}
 # Pixels of a side for one latent: 8 through the Stable Diffusion VAE, 1 where the model paints pixels.

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from latte_eval.clips import Clips
-from latte_eval.errors import StoreError, UsageError
-from latte_eval.sampler.source import SampledSource
-from latte_eval.store import write_whole
-from latte_eval.weights import file_sha256
+from latte_eval.core.clips import Clips
+from latte_eval.core.errors import StoreError, UsageError
+from latte_eval.files.run_folder import write_whole
+from latte_eval.files.weights import file_sha256
+from latte_eval.sampler.sources import SampledSource
 
 RECORD = "samples.json"
 
@@ -81,7 +81,7 @@ class SamplesFolder:
 
     def write(self, clips: Clips, fps: int) -> None:
         """Write clips, then their hashes."""
-        from latte_eval.media import write_clip
+        from latte_eval.files.h264 import write_clip
 
         for index, pixels in zip(clips.indices, clips.pixels, strict=True):
             write_clip(self.clip_path(index), pixels, fps)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from latte_eval.errors import SamplerError
-from latte_eval.protocol import check_choice
-from latte_eval.sampler.config import LatteConfig
+from latte_eval.core.errors import SamplerError
+from latte_eval.core.protocol import check_choice
 from latte_eval.sampler.diffusion import SAMPLERS, respaced_timesteps
 from latte_eval.sampler.guidance import Guidance
+from latte_eval.sampler.latte.config import LatteConfig
 
 DTYPES = ("fp32", "bf16", "fp16")
 LABEL_MODES = ("uniform", "balanced", "dataset")

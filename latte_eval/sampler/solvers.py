@@ -13,7 +13,7 @@ import numpy as np
 from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
 from torch import Tensor
 
-from latte_eval.errors import SamplerError
+from latte_eval.core.errors import SamplerError
 from latte_eval.sampler.diffusion import TRAINING_STEPS, Denoiser, Schedule, predict, schedule_at
 
 # The solvers are handed the predicted clean x, which `predict` computes from float64 coefficients and may clip.

@@ -19,15 +19,15 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Generator, Tensor
 
-from latte_eval.clips import Clips, Rejected
-from latte_eval.errors import ClipError, SamplerError
+from latte_eval.core.clips import Clips, Rejected
+from latte_eval.core.errors import ClipError, SamplerError
+from latte_eval.core.seeding import clip_generator, numpy_generator
 from latte_eval.sampler.checkpoint import Checkpoint
-from latte_eval.sampler.codec import Codec
 from latte_eval.sampler.diffusion import make_schedule, sample_steps
 from latte_eval.sampler.guidance import guided_denoiser
-from latte_eval.sampler.latte import Latte
+from latte_eval.sampler.latte.network import Latte
 from latte_eval.sampler.settings import SamplerSettings
-from latte_eval.seeding import clip_generator, numpy_generator
+from latte_eval.sampler.vae import Codec
 
 # Counts up when a change here changes the clips.
 CODE_VERSION = 1
@@ -41,7 +41,7 @@ OnStep = Callable[[int, int], None]
 
 
 class SampledSource:
-    """Clips of a checkpoint; implements `latte_eval.clips.ClipSource`.
+    """Clips of a checkpoint; implements `latte_eval.core.clips.ClipSource`.
 
     Args:
         checkpoint: where the model came from.

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from latte_eval.errors import CheckpointError
+from latte_eval.core.errors import CheckpointError
 
 GIT_LFS = b"version https://git-lfs"
 PRINTABLE = set(range(32, 127)) | {9, 10, 13} | set(range(128, 256))

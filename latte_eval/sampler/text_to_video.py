@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latte_eval.clips import Clips, Rejected
-from latte_eval.errors import CheckpointError, NotEnoughClips, SamplerError, UsageError, WeightsError
-from latte_eval.seeding import clip_generator
+from latte_eval.core.clips import Clips, Rejected
+from latte_eval.core.errors import CheckpointError, NotEnoughClips, SamplerError, UsageError, WeightsError
+from latte_eval.core.seeding import clip_generator
 
 # The names of `diffusion.SAMPLERS` as schedulers of diffusers.
 SCHEDULERS = {
@@ -122,7 +122,7 @@ def pipeline_folder(ckpt: str) -> Path:
         return Path(ckpt)
     from diffusers import DiffusionPipeline
 
-    from latte_eval.download import is_offline
+    from latte_eval.files.download import is_offline
 
     repo, _, revision = ckpt.removeprefix("hf://").partition("@")
     try:
@@ -172,7 +172,7 @@ def first_line(error: BaseException) -> str:
 
 
 class PromptSource:
-    """A pipeline and prompts; implements `latte_eval.clips.ClipSource`.
+    """A pipeline and prompts; implements `latte_eval.core.clips.ClipSource`.
 
     Args:
         pipeline: called as diffusers pipelines are; gives `frames` [1, T, H, W, 3] in 0..1.
@@ -277,7 +277,7 @@ def set_scheduler(pipeline: Any, sampler: str) -> None:
     """Exchange the scheduler for the one of a sampler's name, keeping its betas. Raises `UsageError`."""
     import diffusers
 
-    from latte_eval.registry import check_name
+    from latte_eval.core.registry import check_name
 
     check_name("sampler", sampler, SCHEDULERS)
     pipeline.scheduler = getattr(diffusers, SCHEDULERS[sampler]).from_config(pipeline.scheduler.config)

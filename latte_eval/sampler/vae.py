@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from latte_eval.errors import UsageError, WeightsError
-from latte_eval.seeding import numpy_generator
-from latte_eval.weights import cache_folder, file_sha256, user_folder
+from latte_eval.core.errors import UsageError, WeightsError
+from latte_eval.core.seeding import numpy_generator
+from latte_eval.files.weights import cache_folder, file_sha256, user_folder
 
 SD_VAE = "stabilityai/sd-vae-ft-ema"
 SD_VAE_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
@@ -197,7 +197,7 @@ def hub_folder(repository: str) -> Path:
 
 def fetch_vae(repository: str, revision: str) -> Path:
     """Download a VAE through the hub's cache. Raises `WeightsError` in one line that says what would help."""
-    from latte_eval.download import fetch_hub_file
+    from latte_eval.files.download import fetch_hub_file
 
     try:
         paths = [fetch_hub_file(f"hf://{repository}/{file}{revision}") for file in SD_VAE_FILES]

@@ -14,10 +14,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from latte_eval.errors import WeightsError
+from latte_eval.core.errors import WeightsError
+from latte_eval.files.weights import Weights, fetch_weights, find_weights
 from latte_eval.metrics.detectors.base import Detector
 from latte_eval.metrics.detectors.network import exact_float32, relative_difference
-from latte_eval.weights import Weights, fetch_weights, find_weights
 
 AGREEMENT = 1e-4  # above this relative difference the archive answers instead of the native network
 

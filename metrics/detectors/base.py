@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from latte_eval.errors import ClipError
-from latte_eval.registry import Registry
-from latte_eval.weights import Weights
+from latte_eval.core.errors import ClipError
+from latte_eval.core.registry import Registry
+from latte_eval.files.weights import Weights
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latte_eval.errors import WeightsError
+from latte_eval.core.errors import WeightsError
+from latte_eval.files.weights import I3D_ARCHIVE, I3D_STATE, file_sha256
 from latte_eval.metrics.detectors.archive import Choice, load_tensors, native_or_archive, open_archive, open_either
 from latte_eval.metrics.detectors.base import SEEDED_NOTE, TRUSTED_NOTE, Detector, check_clips
 from latte_eval.metrics.detectors.i3d_names import CLASSES, LOGITS, MIXED, VECTORS, expected_shapes, normalised
@@ -27,7 +28,6 @@ from latte_eval.metrics.detectors.network import (
     probe_clips,
     recipe_sha256,
 )
-from latte_eval.weights import I3D_ARCHIVE, I3D_STATE, file_sha256
 
 EPS = 1e-3  # of the batch-norms, as in the TensorFlow network
 SIZE, MIN_FRAMES = 224, 9

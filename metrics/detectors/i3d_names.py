@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from latte_eval.errors import WeightsError
+from latte_eval.core.errors import WeightsError
 
 CLASSES = 400
 

@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latte_eval.errors import ClipError, WeightsError
+from latte_eval.core.errors import ClipError, WeightsError
+from latte_eval.files.weights import INCEPTION_ARCHIVE, INCEPTION_STATE, file_sha256
 from latte_eval.metrics.detectors.archive import Choice, load_tensors, native_or_archive, open_archive, open_either
 from latte_eval.metrics.detectors.base import SEEDED_NOTE, TRUSTED_NOTE, Detector
 from latte_eval.metrics.detectors.inception_names import CLASSES, FEATURES, read_inception
@@ -32,7 +33,6 @@ from latte_eval.metrics.detectors.network import (
     probe_clips,
     recipe_sha256,
 )
-from latte_eval.weights import INCEPTION_ARCHIVE, INCEPTION_STATE, file_sha256
 
 if TYPE_CHECKING:
     from latte_eval.metrics.detectors.base import Forward

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from latte_eval.errors import WeightsError
+from latte_eval.core.errors import WeightsError
 
 CLASSES, FEATURES = 1008, 2048
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latte_eval.seeding import numpy_generator
+from latte_eval.core.seeding import numpy_generator
 
 Outputs = dict[str, Tensor]
 

@@ -10,14 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latte_eval.errors import WeightsError
-from latte_eval.metrics.detectors.archive import AGREEMENT, load_tensors, open_archive
-from latte_eval.metrics.detectors.base import open_detector
-from latte_eval.metrics.detectors.i3d import I3D, Forward, preprocess
-from latte_eval.metrics.detectors.network import exact_float32
-from latte_eval.metrics.frechet import frechet_terms
-from latte_eval.metrics.moments import Moments
-from latte_eval.weights import (
+from latte_eval.core.errors import WeightsError
+from latte_eval.files.weights import (
     C3D_ARCHIVE,
     I3D_ARCHIVE,
     I3D_STATE,
@@ -26,6 +20,12 @@ from latte_eval.weights import (
     find_weights,
     weights_state,
 )
+from latte_eval.metrics.detectors.archive import AGREEMENT, load_tensors, open_archive
+from latte_eval.metrics.detectors.base import open_detector
+from latte_eval.metrics.detectors.i3d import I3D, Forward, preprocess
+from latte_eval.metrics.detectors.network import exact_float32
+from latte_eval.metrics.frechet import frechet_terms
+from latte_eval.metrics.moments import Moments
 
 # Squared distance of the logits of black and white clips, by frames; common_metrics_on_video_quality, README, with
 # StyleGAN-V's archive. The authors saw it move by about 1 between versions of torch.

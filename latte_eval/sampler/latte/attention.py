@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latte_eval.sampler.config import LatteConfig
+from latte_eval.sampler.latte.config import LatteConfig
 
 
 def rotate(x: Tensor) -> Tensor:  # [..., L, head_width] -> the same, turned

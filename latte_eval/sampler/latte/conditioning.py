@@ -9,9 +9,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from latte_eval.sampler.attention import MLP, Attention
-from latte_eval.sampler.config import LatteConfig
-from latte_eval.sampler.embedding import PatchDecoder
+from latte_eval.sampler.latte.attention import MLP, Attention
+from latte_eval.sampler.latte.config import LatteConfig
+from latte_eval.sampler.latte.embedding import PatchDecoder
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from latte_eval.errors import CheckpointError
+from latte_eval.core.errors import CheckpointError
 
 # Depth, width, heads (Table 4 of the paper).
 PUBLISHED_SIZES = {"S": (12, 384, 6), "B": (12, 768, 12), "L": (24, 1024, 16), "XL": (28, 1152, 16)}

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from latte_eval.sampler.config import LatteConfig
+from latte_eval.sampler.latte.config import LatteConfig
 
 
 def sincos_table(width: int, positions: np.ndarray) -> np.ndarray:  # [P] -> [P, width] float64, sine first

@@ -19,42 +19,19 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from latte_eval.errors import CheckpointError, SamplerError
-from latte_eval.sampler.attention import MLP, Attention
-from latte_eval.sampler.conditioning import MODES, FinalLayer, modulate
-from latte_eval.sampler.config import PUBLISHED_HEADS, LatteConfig, default_heads, latte_config
-from latte_eval.sampler.embedding import (
+from latte_eval.core.errors import CheckpointError, SamplerError
+from latte_eval.sampler.latte.conditioning import MODES
+from latte_eval.sampler.latte.config import LatteConfig
+from latte_eval.sampler.latte.embedding import (
     LabelEmbedding,
     PatchEmbedding,
     TimestepEmbedding,
     TubeEmbedding,
-    sincos_table,
     spatial_table,
     temporal_table,
 )
-from latte_eval.sampler.recognise import check_keys, foreign_state_dict, state_dict_to_config
-from latte_eval.sampler.variants import ROUTES
-
-__all__ = [
-    "MLP",
-    "PUBLISHED_HEADS",
-    "Attention",
-    "FinalLayer",
-    "LabelEmbedding",
-    "Latte",
-    "LatteConfig",
-    "PatchEmbedding",
-    "TimestepEmbedding",
-    "check_keys",
-    "default_heads",
-    "foreign_state_dict",
-    "latte_config",
-    "modulate",
-    "sincos_table",
-    "spatial_table",
-    "state_dict_to_config",
-    "temporal_table",
-]
+from latte_eval.sampler.latte.recognise import check_keys, state_dict_to_config
+from latte_eval.sampler.latte.variants import ROUTES
 
 
 class Latte(nn.Module):

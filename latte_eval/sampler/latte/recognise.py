@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-from latte_eval.errors import CheckpointError
-from latte_eval.sampler.config import LatteConfig, default_heads
+from latte_eval.core.errors import CheckpointError
+from latte_eval.sampler.latte.config import LatteConfig, default_heads
 
-# Choices that leave no trace in the weights; files of `benchmarks/shapes/train.py` store them beside the weights.
+# Choices that leave no trace in the weights; files of `benchmarks/studies/train.py` store them beside the weights.
 UNTRACED = ("heads", "variant", "temporal_position")
 
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from latte_eval.sampler.attention import Attention
-from latte_eval.sampler.conditioning import Block, Route
-from latte_eval.sampler.config import LatteConfig
+from latte_eval.sampler.latte.attention import Attention
+from latte_eval.sampler.latte.conditioning import Block, Route
+from latte_eval.sampler.latte.config import LatteConfig
 
 
 def on_video(x: Tensor, frames: int, inside: Callable[[Tensor], Tensor]) -> Tensor:

@@ -1,0 +1,1 @@
+"""The four datasets of the published tables, a row each."""
