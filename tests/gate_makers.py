@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from command_line import latte_eval
+from repository import ROOT
 from result_makers import I3D, make_result, write_results
 
 from latte_eval.files.run_folder import RunFolder
 from latte_eval.gate.accepted import read_accepted, recorded_key
 
-DEMO_ACCEPTED = Path(__file__).parent.parent / "benchmarks" / "shapes" / "accepted.jsonl"
+DEMO_ACCEPTED = ROOT / "benchmarks" / "shapes" / "accepted.jsonl"
 DEMO_RULE = "fvd:+1"
 
 CLIPS, DIMENSIONS = 256, 8

@@ -11,8 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from repository import ROOT
 
-ROOT = Path(__file__).parent.parent
 CODE = ("latte_eval", "metrics", "baselines", "benchmarks")
 
 # Floors from the ground up; a module may import its own floor and those below.

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 from command_line import latte_eval
+from repository import ROOT
 
 from latte_eval.sampler.latte import Latte
 from latte_eval.sampler.latte.config import LatteConfig
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 # Machines without the detector weights take seeded ones; a few clips and steps do.

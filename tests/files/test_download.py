@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hub import Site, self_signed, serve
 
 from latte_eval.core.errors import WeightsError
 from latte_eval.files import download as download_module
@@ -23,7 +24,6 @@ from latte_eval.files.download import (
     is_offline,
     unreachable_hosts,
 )
-from tests.hub import Site, self_signed, serve
 
 DATA = bytes(range(256)) * 12_000  # 3 MB: several chunks
 SHA256 = hashlib.sha256(DATA).hexdigest()

@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pytest
 from media_makers import decode_all, moving_frames
+from repository import ROOT
 
 from latte_eval.benchmarks.readers import FolderSource
 from latte_eval.core.errors import StoreError
@@ -56,7 +57,7 @@ def test_same_bytes_whatever_was_in_memory() -> None:
         "sizes = (32, 48), (48, 64), (64, 64);"
         "print([hashlib.sha256(encode_mp4(moving_frames(16, *s) // k)).hexdigest() for s in sizes for k in (1, 2)])"
     )
-    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    paths = os.pathsep.join([str(ROOT / "tests"), *sys.path])
     printed = {
         subprocess.run(
             [sys.executable, "-c", script], check=True, capture_output=True,

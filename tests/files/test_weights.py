@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hub import Site, serve
 
 from latte_eval.core.errors import UsageError, WeightsError
 from latte_eval.files import weights as weights_module
@@ -24,7 +25,6 @@ from latte_eval.files.weights import (
     find_weights,
     weights_state,
 )
-from tests.hub import Site, serve
 
 DATA = b"the weights" * 1000
 SHA256 = hashlib.sha256(DATA).hexdigest()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from gate_makers import CLIPS, NOISE, OLD, REAL
+from repository import ROOT
 from result_makers import make_result
 
 from latte_eval.core.errors import StoreError, UsageError
@@ -188,7 +188,7 @@ def load_simulation() -> ModuleType:
     import importlib.util
     import sys
 
-    path = Path(__file__).parent.parent / "benchmarks" / "simulations" / "gate.py"
+    path = ROOT / "benchmarks" / "simulations" / "gate.py"
     spec = importlib.util.spec_from_file_location("gate_simulation", path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

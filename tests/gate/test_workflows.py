@@ -15,10 +15,10 @@ import pytest
 import yaml
 from command_line import latte_eval
 from gate_makers import DEMO_ACCEPTED, DEMO_RULE, sampled_demo
+from repository import ROOT
 
 from latte_eval.gate.record import read_verdicts
 
-ROOT = Path(__file__).parent.parent
 ACTION, REUSABLE, CI = ROOT / "action.yml", ROOT / ".github/workflows/gate.yml", ROOT / ".github/workflows/ci.yml"
 
 # How far features are moved so that the truth lies on the line of `DEMO_RULE`.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from repository import ROOT
 
 from latte_eval.core.errors import FeatureError, NotEnoughClips
 from latte_eval.metrics import (
@@ -24,7 +24,7 @@ from latte_eval.metrics import (
 )
 from latte_eval.metrics.kernel import KernelSums
 
-SIMULATION = Path(__file__).parent.parent / "benchmarks" / "simulations" / "uncertainty.py"
+SIMULATION = ROOT / "benchmarks" / "simulations" / "uncertainty.py"
 
 
 def rows(count: int, dimensions: int, seed: int, scale: float = 1.0) -> np.ndarray:

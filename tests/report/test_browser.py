@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from command_line import latte_eval
+from report_makers import fill_run, small_result
 from result_makers import replaced, write_results
-from test_report import fill_run, small_result
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 

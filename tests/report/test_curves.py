@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_report_sections import POINTS, all_text, drawn_points, texts
+from report_makers import POINTS, all_text, drawn_points, texts
 
 from latte_eval.report.curves import DRAWN, Curve, Point, Reference, curve, thinned
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import latte_eval
+from report_makers import Elements, fill_run, pages_of, small_result
 from result_makers import replaced, write_results
-from test_report import Elements, fill_run, pages_of, small_result
 
 from latte_eval.core.result import Result
 from latte_eval.files.previews import preview_key

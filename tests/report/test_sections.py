@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from report_makers import POINTS, SVG, all_text, drawn_points
 
 from latte_eval.baselines.table import to_markdown
 from latte_eval.core.result import Result
@@ -18,12 +19,11 @@ from latte_eval.metrics.rows import METRICS
 from latte_eval.report import charts
 from latte_eval.report.classes import classes
 from latte_eval.report.clip_counts import clip_counts
-from latte_eval.report.curves import Point, Reference, curve
+from latte_eval.report.curves import Reference, curve
 from latte_eval.report.neighbours import neighbours
 from latte_eval.report.scatter import scatter
 from latte_eval.report.spectrum import spectrum
 
-SVG = "{http://www.w3.org/2000/svg}"
 NASTY = 'a<script>alert(1)</script> & "b" $x^2$ \x0b走る'
 
 
@@ -51,7 +51,6 @@ def measured(fake: Features, real: Features | None, metric: str = "fvd", interva
 FAKE = side(rows(90, seed=1, scale=1.3, shift=0.3), [i % 3 for i in range(90)])
 REAL = side(rows(80, seed=2), [i % 3 for i in range(80)])
 FRAMES = tuple(side(rows(12 * 4, 30, seed, shift=seed / 5).reshape(12, 4, 30)) for seed in (3, 4))
-POINTS = [Point(f"step {i}", 1000.0 * i, 100 / (i + 1), 90 / (i + 1), 110 / (i + 1)) for i in range(9)]
 
 
 def every_section(fake: Features, real: Features) -> list[Any]:
@@ -63,22 +62,6 @@ def every_section(fake: Features, real: Features) -> list[Any]:
 def result() -> Result:
     """FVD of `FAKE` and `REAL`."""
     return measured(FAKE, REAL)
-
-
-def all_text(chart: str | None) -> str:
-    assert chart is not None
-    return " ".join("".join(each.itertext()) for each in ElementTree.fromstring(chart).iter(f"{SVG}text"))
-
-
-def texts(chart: str | None) -> set[str]:
-    assert chart is not None
-    return {"".join(each.itertext()) for each in ElementTree.fromstring(chart).iter(f"{SVG}text")}
-
-
-def drawn_points(chart: str | None) -> int:
-    """Marks of a chart."""
-    assert chart is not None
-    return len(re.findall(r"<use ", chart))
 
 
 # Charts.

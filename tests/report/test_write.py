@@ -5,80 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pytest
 from command_line import latte_eval
+from report_makers import Elements, fill_run, pages_of, small_result
 from result_makers import SEEDED, make_result, replaced, write_results
 
-from latte_eval.core.result import Result
-from latte_eval.files.previews import clip_to_strip, preview_key, strips_to_arrays
-from latte_eval.files.run_folder import PREVIEWS, RunFolder
-from latte_eval.gate.accepted import recorded_key
 from latte_eval.report.words import protocol_in_words
 
 EVIL = '<script>alert("x")</script>'
-
-
-class Elements(HTMLParser):
-    """Tags, ids, links and sources of a page."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.tags: list[str] = []
-        self.ids: list[str] = []
-        self.links: list[str] = []
-        self.alts: list[str | None] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        self.attributes += attrs
-        self.tags.append(tag)
-        self.ids += [found["id"]] if found.get("id") else []
-        self.links += [str(found[key]) for key in ("href", "src") if found.get(key)]
-        self.alts += [found.get("alt")] if tag == "img" else []
-
-
-def fill_run(folder: Path, result: Result, count: int = 24, classes: int = 3, video: str = "video") -> None:
-    """Features and previews of both sides as `evaluate` keeps them, fake ones a little off."""
-    import torch
-
-    run, random = RunFolder(folder), np.random.default_rng(0)
-    sides = {"fake": result.fake_source, "real": result.real_source}
-    for side, source in sides.items():
-        if source is None:
-            continue
-        rows = random.normal(size=(count, 8)).astype(np.float32) + (0.5 if side == "fake" else 0)
-        notes = {
-            "groups": [f"{video} {side} {i}" for i in range(count)],
-            "labels": [i % classes for i in range(count)],
-            "rejected": [[f"{video}.mp4", "cut short"]] if side == "real" else [],
-        }
-        key = recorded_key(source["fingerprint"], result.detector)
-        run.write_shard(key, 0, count, {"indices": np.arange(count), **outputs(result, rows)}, notes)
-        clips = torch.from_numpy(random.integers(0, 255, (count, 4, 3, 8, 8), dtype=np.uint8))
-        strips = {i: clip_to_strip(clip) for i, clip in enumerate(clips)}
-        run.write_shard(preview_key(source["fingerprint"]), 0, count, strips_to_arrays(strips), {}, PREVIEWS)
-
-
-def outputs(result: Result, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """What the detector of a result gives."""
-    powers = np.exp(rows)
-    shares = powers / powers.sum(axis=1, keepdims=True)
-    return {"probabilities": shares} if result.metric == "is" else {"features": rows}
-
-
-def small_result(**changes: object) -> Result:
-    """A result of 24 clips on ucf101 by a seeded detector."""
-    fields = {"fake_clips": 24, "real_clips": 24, "frames": 4}
-    result = make_result(
-        changes=fields, fake=24, real=24, detector=SEEDED, value=1.5, interval=[1.0, 2.0], seeds=[0, 23]
-    )
-    return replaced(result, **changes)
 
 
 @pytest.fixture
@@ -87,10 +23,6 @@ def run(tmp_path: Path) -> Path:
     write_results(folder / "results.jsonl", result)
     fill_run(folder, result)
     return folder
-
-
-def pages_of(folder: Path) -> dict[str, str]:
-    return {path.name: path.read_text() for path in folder.glob("*.html")}
 
 
 def test_one_run_is_one_page_with_everything(run: Path, tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import sys
 import textwrap
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from repository import ROOT
 
 from latte_eval.core.clips import ClipSource, Rejected
 from latte_eval.core.errors import GeneratorError, NotEnoughClips, UsageError
@@ -60,7 +60,7 @@ def test_a_generator_gives_clips_by_seed(module):
 
 
 def test_the_example_of_the_docs_runs(module):
-    text = (Path(__file__).parent.parent / "docs" / "generators.md").read_text()
+    text = (ROOT / "docs" / "generators.md").read_text()
     example = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[0]
     assert example.count("\n") < 25
     source = open_generator(f"{module(example)}:make_generator", clips=2, frames=3, size=8)

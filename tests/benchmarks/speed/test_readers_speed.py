@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from repository import ROOT
 
-SCRIPT = Path(__file__).parent.parent / "benchmarks" / "speed" / "readers.py"
+SCRIPT = ROOT / "benchmarks" / "speed" / "readers.py"
 
 
 @pytest.mark.skipif(not SCRIPT.is_file(), reason="the speed scripts are not installed")
