@@ -20,11 +20,13 @@ class Clips:
         pixels: [N, T, 3, H, W] uint8, RGB, 0..255.
         indices: the index of each clip in its source, [N].
         labels: the class of each clip where there are classes, [N].
+        passed: the lossy steps that the file of each clip has been through, [N]; None where there was no file.
     """
 
     pixels: Tensor
     indices: tuple[int, ...]
     labels: tuple[int, ...] | None = None
+    passed: tuple[tuple[str, ...], ...] | None = None
 
     def __post_init__(self) -> None:
         shape, dtype = tuple(self.pixels.shape), str(self.pixels.dtype)
@@ -32,6 +34,8 @@ class Clips:
             raise ClipError(f"clips are {dtype} {shape}; they must be torch.uint8 (N, T, 3, H, W)")
         if shape[0] != len(self.indices):
             raise ClipError(f"{shape[0]} clips came with {len(self.indices)} indices")
+        if self.passed is not None and len(self.passed) != shape[0]:
+            raise ClipError(f"{shape[0]} clips came with the storage of {len(self.passed)}")
 
     def __len__(self) -> int:
         return len(self.indices)

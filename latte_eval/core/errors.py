@@ -53,3 +53,9 @@ class StoreError(LatteEvalError):
 
 class WeightsError(LatteEvalError):
     """Detector or codec weights that are absent, wrong, or unreachable."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its kind where it says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

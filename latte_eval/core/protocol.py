@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from latte_eval.core.errors import LatteEvalError, ProtocolError
+from latte_eval.core.choices import check_choice
+from latte_eval.core.errors import ProtocolError
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "real_split": ("all", "train", "test", "train+test"),
@@ -122,17 +122,6 @@ class Protocol:
         return [key for key, value in vars(self).items() if value != getattr(other, key)]
 
 
-def check_choice(
-    name: str, value: str, allowed: Iterable[str], error: type[LatteEvalError] = ProtocolError
-) -> None:
-    """Raise `error` with a suggestion unless `value` is one of `allowed`."""
-    allowed = list(allowed)
-    if value not in allowed:
-        close = difflib.get_close_matches(str(value), allowed, n=1)
-        hint = f"Did you mean {close[0]}? " if close else ""
-        raise error(f"{name} cannot be {value!r}. {hint}One of: {', '.join(allowed)}")
-
-
 def parse_assignment(text: str) -> tuple[str, Any]:
     """`real_stride=3` -> ("real_stride", 3); lists are written with `+`, nothing as `none`."""
     name, equals, value = text.partition("=")
@@ -150,26 +139,3 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     if "tuple" in kind:
         return name, tuple(step for step in value.split("+") if step not in ("", "none"))
     return name, value
-
-
-JPEG, MP4_JPEG = ("jpeg75",), ("h264-crf5", "jpeg75")
-
-# Source: the published code and papers, read in reference order: stride 3 and random subset (Latte), first
-# 2,048 in sorted order at stride 1 (StyleGAN-V). `clean` has no lossy storage on either side.
-PROTOCOLS: dict[str, Protocol] = {
-    "clean": Protocol(),
-    "latte": Protocol(
-        stem="latte", real_stride=3, real_split="train", real_clips=2048, fake_clips=2048,
-        real_storage=JPEG, fake_storage=MP4_JPEG,
-    ),
-    "stylegan-v": Protocol(
-        stem="stylegan-v", real_split="train", real_selection="sorted", real_clips=2048, fake_clips=2048,
-        crop="resize-crop", real_storage=JPEG, labels="dataset",
-    ),
-}  # fmt: skip
-
-
-def named_protocol(name: str) -> Protocol:
-    """The protocol called `name`. Raises `ProtocolError` with a suggestion."""
-    check_choice("--protocol", name, PROTOCOLS)
-    return PROTOCOLS[name]

@@ -5,16 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import platform
 import re
-import subprocess
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
-from latte_eval import __version__
 from latte_eval.core.errors import StoreError
 
 # A byte of a file name that is not UTF-8, as Python holds it.
@@ -27,46 +22,7 @@ MEMBERS = {
     "real_source": ("name", "fingerprint"), "checkpoint": ("name",),
 }  # fmt: skip
 
-BETTER = {"fvd": "lower", "fid": "lower", "kvd": "lower", "kid": "lower", "is": "higher"}
-
-
-@cache
-def code_record() -> dict[str, Any]:
-    """Version of latte-eval; commit and dirty state where it runs from a checkout."""
-    folder = Path(__file__).parent
-    commit = git(folder, "rev-parse", "HEAD")
-    dirty = None if commit is None else bool(git(folder, "status", "--porcelain", "--untracked-files=no"))
-    return {"version": __version__, "commit": commit, "dirty": dirty}
-
-
-def git(folder: Path, *arguments: str) -> str | None:
-    """Output of a git command about the checkout that holds `folder`, or None outside one."""
-    if not (folder.parent / ".git").exists():
-        return None
-    try:
-        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-@cache
-def environment_record() -> dict[str, Any]:
-    """Versions and hardware that a number may depend on."""
-    import torch
-
-    from latte_eval.core.processes import world_size
-
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    versions = {name: metadata.version(name) for name in ("torch", "numpy", "pillow", "av", "diffusers")}
-    return {
-        "python": platform.python_version(),
-        **versions,
-        "cuda": torch.version.cuda if gpu else None,
-        "gpu": gpu,
-        "platform": "-".join((platform.system(), platform.machine(), *platform.libc_ver())).rstrip("-"),
-        "world": world_size(),
-    }
+BETTER = ("lower", "higher")
 
 
 @dataclass(frozen=True)
@@ -98,6 +54,7 @@ class Result:
 
     metric: str
     value: float
+    better: str
     protocol: str
     protocol_sha256: str
     protocol_fields: dict[str, Any]
@@ -111,22 +68,21 @@ class Result:
     seeds: list[int] | None
     started: str
     seconds: float
+    code: dict[str, Any]
+    env: dict[str, Any]
     interval: list[float] | None = None
     standard_error: float | None = None
     corrected: dict[str, Any] | None = None
     floor: dict[str, Any] | None = None
     details: dict[str, Any] = field(default_factory=dict)
-    code: dict[str, Any] = field(default_factory=code_record)
-    env: dict[str, Any] = field(default_factory=environment_record)
     note: str | None = None
-    better: str = ""
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.value):
             raise StoreError(f"{self.metric} came out as {self.value}; such a result is never written")
-        if not self.better:
-            object.__setattr__(self, "better", BETTER[self.metric])
+        if self.better not in BETTER:
+            raise StoreError(f"the metric {self.metric!r} has no direction, lower or higher: better is {self.better!r}")
 
     def to_json(self) -> str:
         """One line of JSON, floats at full precision."""
@@ -173,9 +129,8 @@ def checked_fields(record: dict[str, Any], where: str) -> dict[str, Any]:
 
 def check_members(record: dict[str, Any], where: str) -> None:
     """Raise `StoreError` for a metric without direction, or a side or detector that lacks what tells it from others."""
-    if record["metric"] not in BETTER or not record.get("better", True):
-        known = ", ".join(BETTER)
-        raise StoreError(f"{where}: the metric {record['metric']!r} has no direction, lower or higher; known: {known}")
+    if record.get("better") not in BETTER:
+        raise StoreError(f"{where}: the metric {record['metric']!r} has no direction, lower or higher")
     for name, needed in MEMBERS.items():
         lacking = [key for key in needed if record[name] is not None and key not in record[name]]
         if lacking:
@@ -189,13 +144,3 @@ def field_kinds() -> dict[str, tuple[type, ...]]:
                                           "list": (list,), "None": (type(None),)}  # fmt: skip
     named = {each.name: str(each.type).split(" | ") for each in dataclasses.fields(Result)}
     return {name: sum((kinds[part.partition("[")[0]] for part in parts), ()) for name, parts in named.items()}
-
-
-def read_results(path: str | Path) -> list[Result]:
-    """All results of a JSONL file. Raises `StoreError` with the line number of what cannot be read."""
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(f"cannot read results from {path}: {error}") from error
-    return [Result.from_json(line, f"{path} line {n}") for n, line in enumerate(lines, 1) if line.strip()]

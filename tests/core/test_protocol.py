@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from latte_eval.core.errors import ProtocolError
-from latte_eval.core.protocol import PROTOCOLS, Protocol, named_protocol
+from latte_eval.core.protocol import Protocol
+from latte_eval.core.protocols import PROTOCOLS, named_protocol
 
 
 def test_every_field_changes_the_hash_and_the_id() -> None:
@@ -27,7 +28,7 @@ def test_every_field_changes_the_hash_and_the_id() -> None:
 
 
 def test_dictionaries_round_trip() -> None:
-    for protocol in PROTOCOLS.values():
+    for protocol in (row.protocol for row in PROTOCOLS.rows()):
         assert Protocol.from_dict(protocol.to_dict()) == protocol
     with pytest.raises(ProtocolError, match="not known to this version"):
         Protocol.from_dict({**Protocol().to_dict(), "later": 1})

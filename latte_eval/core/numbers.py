@@ -1,0 +1,39 @@
+"""A number on screen: the one rule for terminals, tables, verdicts and pages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+
+def number_to_text(value: float) -> str:
+    """Two decimals from 1 on, as papers print them; three significant digits below 1 and from 10,000,000 on."""
+    return format(value, ".3g" if 0 < abs(value) < 1 else spec_for([value]))
+
+
+def interval_to_text(interval: Sequence[float]) -> str:
+    """`290.00 to 310.00`"""
+    low, high = interval
+    return f"{number_to_text(low)} to {number_to_text(high)}"
+
+
+def spec_for(values: Iterable[float | None]) -> str:
+    """How the floats of one column are written: the decimals that the largest of them needs."""
+    largest = max((abs(value) for value in values if value is not None), default=0.0)
+    if largest >= 1e7 or 0 < largest < 1e-5:
+        return ".3g"
+    decimals = 2 if largest >= 1 or largest == 0 else 2 - math.floor(math.log10(largest))
+    return f",.{decimals}f"
+
+
+def share_to_text(share: float) -> str:
+    """A share in percent; a whole number from 10 % on."""
+    return f"{100 * share:.0f} %" if share >= 0.0995 or share == 0 else f"{100 * share:.2g} %"
+
+
+def seconds_to_text(seconds: float) -> str:
+    """Seconds as a person says them: `45 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
