@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from latte_eval.core.errors import WeightsError
+from latte_eval.core.errors import WeightsError, first_line
 
 Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all where known
 
@@ -307,8 +307,3 @@ def download_hub_file(file: HubFile, url: str) -> Path:
     except (OSError, HFValidationError) as error:  # the hub's errors for an absent or closed repository are OSErrors
         raise WeightsError(f"{url} cannot be downloaded: {first_line(error)}") from error
     return Path(path)
-
-
-def first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from latte_eval.core.errors import StoreError
-from latte_eval.files.run_folder import write_whole
+from latte_eval.files.whole_files import write_whole
 
 FPS = 8
 # Without `cpu-independent` x264 decides differently on another processor and, in small frames, by what memory held

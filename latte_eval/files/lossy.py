@@ -6,25 +6,20 @@ Published numbers were computed from files: samples written as H.264, and frames
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
+import operator
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from latte_eval.core.clips import Clips, ClipSource, Rejected
-from latte_eval.core.protocol import check_choice
+from latte_eval.core.choices import check_choice
+from latte_eval.core.clips import Clips
 from latte_eval.files.h264 import from_frames, h264_round_trip, to_frames
-
-# Counts up when a step changes what it returns.
-STEP_VERSION = 1
 
 JPEG_QUALITY = 75
 CHROMA_420 = 2  # Pillow's number for 4:2:0
@@ -56,48 +51,19 @@ def store_frames(frames: np.ndarray, steps: Sequence[str]) -> np.ndarray:  # [T,
 
 
 def apply_storage(clips: Clips, steps: Sequence[str]) -> Clips:  # [N, T, 3, H, W] uint8 -> same
-    """Clips after all steps, in order. Each clip is stored on its own, so neither batch nor threads matter.
+    """Clips after all steps, in order, less those that their files have been through already.
 
-    Raises `ProtocolError` for a step that does not exist.
+    Each clip is stored on its own, so neither batch nor threads matter. Raises `ProtocolError` for a step that does not
+    exist.
     """
-    if not steps or not len(clips):
+    passed = clips.passed or ((),) * len(clips)
+    left = [tuple(step for step in steps if step not in done) for done in passed]
+    if not any(left):
         return clips
     with ThreadPoolExecutor(min(len(clips), os.cpu_count() or 1)) as pool:
-        stored = list(pool.map(lambda clip: store_clip(clip, steps), clips.pixels))
-    return Clips(torch.stack(stored), clips.indices, clips.labels)
+        stored = list(pool.map(store_clip, clips.pixels, left))
+    return Clips(torch.stack(stored), clips.indices, clips.labels, tuple(map(operator.add, passed, left)))
 
 
 def store_clip(clip: Tensor, steps: Sequence[str]) -> Tensor:  # [T, 3, H, W] uint8 -> same
-    return from_frames(store_frames(to_frames(clip), steps))
-
-
-@dataclass(frozen=True)
-class StoredSource:
-    """A clip source whose clips pass through lossy steps; without steps it is the source itself."""
-
-    source: ClipSource
-    steps: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return self.source.name
-
-    @property
-    def fingerprint(self) -> str:
-        if not self.steps:
-            return self.source.fingerprint
-        parts = ["stored", STEP_VERSION, self.source.fingerprint, list(self.steps)]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-    @property
-    def rejected(self) -> Sequence[Rejected]:
-        return self.source.rejected
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def clips(self, indices: Sequence[int]) -> Clips:
-        return apply_storage(self.source.clips(indices), self.steps)
-
-    def groups(self, indices: Sequence[int]) -> list[str]:
-        return self.source.groups(indices)
+    return from_frames(store_frames(to_frames(clip), steps)) if steps else clip

@@ -6,10 +6,6 @@ A preview is a strip: the frames of a clip side by side in one WebP picture, 29 
 from __future__ import annotations
 
 import io
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -17,19 +13,10 @@ from torch import Tensor
 
 from latte_eval.core.errors import StoreError
 from latte_eval.files.h264 import to_frames
-from latte_eval.files.run_folder import content_key, read_shard_file
-
-# Counts up when a change here changes what is stored.
-STEP_VERSION = 1
 
 SIDE = 128  # pixels; larger frames are made smaller
 SMALL = 64  # frames up to this side are kept without loss
 FRAMES = 32  # longer clips show every second, third, ... frame; WebP pictures end at 16,383 pixels
-
-
-def preview_key(fingerprint: str) -> str:
-    """The folder of a source's previews in a run, below `previews/`."""
-    return content_key(fingerprint, STEP_VERSION)
 
 
 def clip_to_strip(clip: Tensor) -> bytes:  # [T, 3, H, W] uint8 -> WebP of [h, t * w]
@@ -52,38 +39,6 @@ def shrink(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:  # [H, W, 3]
 def strip_frames(clip_frames: int) -> int:
     """How many frames a strip shows of a clip of so many."""
     return -(-clip_frames // -(-clip_frames // FRAMES))
-
-
-def strips_to_arrays(strips: Mapping[int, bytes]) -> dict[str, np.ndarray]:
-    """Strips by clip index, as a shard stores them."""
-    return {f"{index:06d}": np.frombuffer(data, np.uint8) for index, data in strips.items()}
-
-
-@dataclass(frozen=True)
-class Previews:
-    """The strips of one source in a run folder; `folder` need not exist."""
-
-    folder: Path
-
-    @classmethod
-    def of(cls, run: Path, fingerprint: str) -> Previews:
-        return cls(run / "previews" / preview_key(fingerprint))
-
-    def read(self, indices: Sequence[int]) -> dict[int, bytes]:
-        """Strips of these clips, as far as they are there. Raises `StoreError` for a damaged file."""
-        wanted = {f"{index:06d}": index for index in indices}
-        found: dict[int, bytes] = {}
-        for path in sorted(self.folder.glob("*.safetensors")):
-            if any(start <= index < stop for start, stop in shard_range(path) for index in indices):
-                arrays, _ = read_shard_file(path)
-                found |= {wanted[name]: array.tobytes() for name, array in arrays.items() if name in wanted}
-        return found
-
-
-def shard_range(path: Path) -> list[tuple[int, int]]:
-    """The clips of a file called `000064-000096.safetensors`; none of a file with another name."""
-    named = re.fullmatch(r"(\d+)-(\d+)", path.stem)
-    return [(int(named[1]), int(named[2]))] if named else []
 
 
 def check_strip(data: bytes, where: str) -> tuple[int, int]:

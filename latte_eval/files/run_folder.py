@@ -1,32 +1,44 @@
 """The run folder: features in shards named by clip range, and results as appended lines.
 
-    RUN/run.json                                   what the run is
     RUN/features/<key>/000064-000096.safetensors   outputs of a detector for candidates 64..95
     RUN/previews/<key>/000064-000096.safetensors   small pictures of the same clips
     RUN/results.jsonl
+    RUN/gate.jsonl                                 what gates said about these results
 
-Every file is written under a temporary name and renamed, so a killed run leaves whole files only and the
-same command continues, on any number of processes.
+Every file is written under a temporary name and renamed, so a killed run leaves whole files only and the same command
+continues, on any number of processes. Nothing else reads or writes shards.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
-import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from latte_eval.core.clips import Rejected
 from latte_eval.core.errors import StoreError
+from latte_eval.core.features import Features
 from latte_eval.core.result import Result
+from latte_eval.files.jsonl import append_lines
+from latte_eval.files.whole_files import make_writable, write_whole
+
+RESULTS = "results.jsonl"
 
 # Kinds of shards: outputs of detectors, and small pictures of the clips.
 FEATURES, PREVIEWS = "features", "previews"
+
+# Clips in a shard: what a killed run loses at most, a process.
+SHARD_CLIPS = 32
+
+# Count up when a change of the code changes what a shard holds.
+FEATURES_VERSION, PREVIEWS_VERSION = 1, 1
+
+Range = tuple[int, int]  # first candidate, and the one after the last
 
 
 def content_key(*parts: object) -> str:
@@ -34,56 +46,128 @@ def content_key(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
+def feature_key(fingerprint: str, detector: Mapping[str, Any]) -> str:
+    """The folder of a source's features by a detector, from what a result records of both."""
+    return content_key(fingerprint, detector["name"], detector["sha256"], detector["used"], FEATURES_VERSION)
+
+
+def preview_key(fingerprint: str) -> str:
+    """The folder of a source's previews."""
+    return content_key(fingerprint, PREVIEWS_VERSION)
+
+
+def shard_ranges(count: int) -> list[Range]:
+    """Ranges of at most `SHARD_CLIPS` candidates that cover 0..count-1."""
+    return [(start, min(start + SHARD_CLIPS, count)) for start in range(0, count, SHARD_CLIPS)]
+
+
 class RunFolder:
-    """A folder that a run reads and writes.
+    """A folder that a run reads and writes. Nothing is touched before a method is called.
 
     Args:
-        path: made if absent. Raises `StoreError` if it cannot be written.
+        path: need not exist.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
+
+    def make(self) -> RunFolder:
+        """Make the folder where it is absent. Raises `StoreError` if it cannot be written."""
         try:
             make_writable(self.path)
         except OSError as error:
             raise StoreError(f"cannot write to --out {self.path}: {error.strerror}") from error
+        return self
 
-    def shard_path(self, key: str, start: int, stop: int, kind: str = FEATURES) -> Path:
-        return self.path / kind / key / f"{start:06d}-{stop:06d}.safetensors"
+    @property
+    def results_file(self) -> Path:
+        return self.path / RESULTS
 
-    def has_shard(self, key: str, start: int, stop: int, kind: str = FEATURES) -> bool:
-        """Whether what is kept of candidates start..stop-1 is there and whole."""
-        return self.shard_path(key, start, stop, kind).is_file()
+    def append_results(self, results: Sequence[Result]) -> None:
+        """Append results as lines. Raises `StoreError`."""
+        append_lines(self.results_file, [result.to_json() for result in results])
+
+    def write_features(self, key: str, start: int, stop: int, features: Features) -> None:
+        """Store the features of candidates start..stop-1. Raises `StoreError`."""
+        notes = {"groups": features.groups, "labels": features.labels,
+                 "rejected": [[each.path, each.reason] for each in features.rejected]}  # fmt: skip
+        indices = np.array(features.indices, np.int64)
+        self.write_shard(FEATURES, key, (start, stop), {"indices": indices, **features.outputs}, notes)
+
+    def keep_features(self, key: str, features: Features) -> None:
+        """Store features that came from elsewhere, as if they had been computed here; what is there already stays."""
+        for start, stop in self.lacking(FEATURES, key, (0, features.indices[-1] + 1)):
+            rows = [row for row, index in enumerate(features.indices) if start <= index < stop]
+            self.write_features(key, start, stop, features.take(rows))
+
+    def read_features(self, key: str, count: int | None = None) -> Features | None:
+        """The features of candidates 0..count-1, each once, in order; None where there are no shards.
+
+        Without `count`, of all candidates that are there.
+
+        Raises `StoreError` that names a damaged file.
+        """
+        shards = [checked_shard(path) for span, path in self.shards(FEATURES, key) if count is None or span[0] < count]
+        return join_shards(shards, count) if shards else None
+
+    def features_of(self, result: Result, side: str) -> Features | None:
+        """The features of one side that a result used; None where some of them are not here."""
+        source, count = getattr(result, f"{side}_source"), getattr(result, side)
+        found = self.read_features(feature_key(source["fingerprint"], result.detector)) if source else None
+        return found.first(count) if found and len(found) >= count else None
+
+    def write_previews(self, fingerprint: str, start: int, stop: int, strips: Mapping[int, bytes]) -> None:
+        """Store the strips of candidates start..stop-1 of a source, by index."""
+        arrays = {f"{index:06d}": np.frombuffer(data, np.uint8) for index, data in strips.items()}
+        self.write_shard(PREVIEWS, preview_key(fingerprint), (start, stop), arrays, {})
+
+    def read_previews(self, fingerprint: str, indices: Sequence[int]) -> dict[int, bytes]:
+        """The strips of these clips of a source, as far as they are here. Raises `StoreError` for a damaged file."""
+        wanted = {f"{index:06d}": index for index in indices}
+        found: dict[int, bytes] = {}
+        for (start, stop), path in self.shards(PREVIEWS, preview_key(fingerprint)):
+            if any(start <= index < stop for index in indices):
+                arrays, _ = read_shard(path)
+                found |= {wanted[name]: array.tobytes() for name, array in arrays.items() if name in wanted}
+        return found
+
+    def lacking(self, kind: str, key: str, span: Range) -> list[Range]:
+        """What of a range of candidates is not stored yet, in ranges of at most a shard."""
+        covered = np.zeros(span[1] - span[0] + 1, bool)
+        covered[-1] = True
+        for (start, stop), _ in self.shards(kind, key):
+            covered[max(0, start - span[0]) : max(0, min(stop, span[1]) - span[0])] = True
+        return list(runs_of(~covered[:-1], span[0]))
+
+    def shards(self, kind: str, key: str) -> list[tuple[Range, Path]]:
+        """The shards of a key with the candidates that each covers, in order."""
+        folder = self.path / kind / key
+        named = {path: re.fullmatch(r"(\d+)-(\d+)", path.stem) for path in folder.glob("*.safetensors")}
+        return sorted(((int(found[1]), int(found[2])), path) for path, found in named.items() if found)
 
     def write_shard(
-        self, key: str, start: int, stop: int, arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any],
-        kind: str = FEATURES,
-    ) -> None:  # fmt: skip
+        self, kind: str, key: str, span: Range, arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any]
+    ) -> None:
         """Store arrays by name, with JSON notes."""
         from safetensors.numpy import save
 
         texts = {name: json.dumps(value) for name, value in notes.items()}
         data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, texts)
-        write_whole(self.shard_path(key, start, stop, kind), data)
-
-    def read_shard(self, key: str, start: int, stop: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Arrays and notes of a shard. Raises `StoreError` that names a damaged file."""
-        return read_shard_file(self.shard_path(key, start, stop))
-
-    def append_results(self, results: Sequence[Result]) -> None:
-        """Append results to results.jsonl."""
-        append_results(self.path / "results.jsonl", results)
+        write_whole(self.path / kind / key / f"{span[0]:06d}-{span[1]:06d}.safetensors", data)
 
 
-def make_writable(folder: Path) -> None:
-    """Make a folder if it is absent, and write to it once. Raises `OSError` where that cannot be done."""
-    folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / f".writable-{os.getpid()}"
-    probe.touch()
-    probe.unlink()
+def runs_of(flags: np.ndarray, first: int) -> Iterator[Range]:  # [N] bool
+    """Ranges of consecutive true flags, counted from `first`, cut where a shard ends."""
+    start: int | None = None
+    for index, flag in enumerate([*flags, False], start=first):
+        if start is not None and (not flag or index % SHARD_CLIPS == 0):
+            yield start, index
+            start = None
+        if flag and start is None:
+            start = index
 
 
-def read_shard_file(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read_shard(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays and notes of a shard, from a folder that need not be writable. Raises `StoreError` for a damaged file."""
     from safetensors import SafetensorError, safe_open
 
@@ -96,33 +180,40 @@ def read_shard_file(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return arrays, notes
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name, then rename. Raises `StoreError`, leaving nothing behind."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise StoreError(f"cannot write {path}: {error.strerror}; what was finished before is kept") from error
+def checked_shard(path: Path) -> Features:
+    """A shard of features with a row, a group and, where there are classes, a label for each clip.
+
+    Raises `StoreError` for another file.
+    """
+    arrays, notes = read_shard(path)
+    indices, groups, labels = arrays.pop("indices", None), notes.get("groups"), notes.get("labels")
+    count = -1 if indices is None else len(indices)
+    lists = [groups, *([labels] if labels else []), *(arrays.values() if count else ())]
+    if "rejected" not in notes or any(each is None or len(each) != count for each in lists):
+        raise StoreError(f"{path} is no whole shard of features; delete it and run the same command again")
+    assert indices is not None and groups is not None
+    rejected = [Rejected(where, reason) for where, reason in notes["rejected"]]
+    return Features(arrays, [int(index) for index in indices], groups, rejected, labels)
 
 
-def append_results(path: Path, results: Sequence[Result]) -> None:
-    """Append results as lines. Raises `StoreError`."""
-    append_lines(path, [result.to_json() for result in results])
+def join_shards(shards: Sequence[Features], count: int | None) -> Features:
+    """Clips of several shards in order of their index, each once; labels only where every shard has them."""
+    filled = [shard for shard in shards if len(shard)]
+    names = sorted(set.intersection(*(set(shard.outputs) for shard in filled))) if filled else []
+    joined = Features(
+        outputs={name: np.concatenate([shard.outputs[name] for shard in filled]) for name in names},
+        indices=[index for shard in filled for index in shard.indices],
+        groups=[group for shard in filled for group in shard.groups],
+        rejected=list(dict.fromkeys(each for shard in shards for each in shard.rejected)),
+        labels=joined_labels(filled),
+    )
+    known, rows = np.unique(np.array(joined.indices, np.int64), return_index=True)
+    wanted = rows if count is None else rows[known < count]
+    return joined if wanted.tolist() == list(range(len(joined))) else joined.take(wanted)
 
 
-def append_lines(path: Path, lines: Sequence[str]) -> None:
-    """Append whole lines under a lock, so that two jobs at once lose nothing. Raises `StoreError`."""
-    text = "".join(line + "\n" for line in lines)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}") from error
+def joined_labels(shards: Sequence[Features]) -> list[int] | None:
+    """The classes of the clips of several shards; None unless every shard has them."""
+    if not shards or any(shard.labels is None for shard in shards):
+        return None
+    return [int(label) for shard in shards for label in shard.labels or ()]

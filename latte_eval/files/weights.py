@@ -139,23 +139,18 @@ C3D_MEAN = Weights(
     instead="c3d-seeded",
 )
 
-WEIGHTS = Registry(
+WEIGHTS: Registry[Weights] = Registry(
     "weights",
     {
-        "i3d-archive": f"{__name__}:I3D_ARCHIVE",
-        "i3d-state": f"{__name__}:I3D_STATE",
-        "inception-archive": f"{__name__}:INCEPTION_ARCHIVE",
-        "inception-state": f"{__name__}:INCEPTION_STATE",
-        "c3d-archive": f"{__name__}:C3D_ARCHIVE",
-        "c3d-state": f"{__name__}:C3D_STATE",
-        "c3d-mean": f"{__name__}:C3D_MEAN",
+        each.name: each
+        for each in (C3D_ARCHIVE, C3D_MEAN, C3D_STATE, I3D_ARCHIVE, I3D_STATE, INCEPTION_ARCHIVE, INCEPTION_STATE)
     },
 )
 
 
 def all_weights() -> list[Weights]:
     """Every record, in alphabetical order of name."""
-    return [WEIGHTS.get(name) for name in WEIGHTS.names()]
+    return WEIGHTS.rows()
 
 
 def cache_folder() -> Path:

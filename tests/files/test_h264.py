@@ -86,7 +86,7 @@ def test_written_clips_are_read_back(tmp_path: Path) -> None:
     """What `sample` writes, `--fake` reads: the pixels of the in-memory round trip."""
     for index in range(3):
         write_clip(tmp_path / f"{index:06d}.mp4", from_frames(FRAMES // (index + 1)))
-    source = FolderSource(tmp_path, Protocol(size=None, real_selection="sorted"), 0, "fake")
+    source = FolderSource.open(tmp_path, Protocol(size=None, real_selection="sorted"), 0, "fake")
     for index, clip in enumerate(source.clips(range(3)).pixels):
         np.testing.assert_array_equal(to_frames(clip), h264_round_trip(FRAMES // (index + 1)))
 

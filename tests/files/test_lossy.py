@@ -12,11 +12,11 @@ import torch
 from media_makers import decode_all, moving_frames
 from PIL import Image
 
-from latte_eval.core.clips import Clips, ClipSource
+from latte_eval.core.clips import Clips
 from latte_eval.core.errors import ProtocolError
 from latte_eval.core.protocol import STORAGE_STEPS
 from latte_eval.files.h264 import from_frames, write_clip
-from latte_eval.files.lossy import STEPS, StoredSource, apply_storage, store_frames
+from latte_eval.files.lossy import STEPS, apply_storage, store_frames
 
 
 def make_clips(count: int = 3, frames: int = 4) -> Clips:
@@ -90,6 +90,24 @@ def test_neither_batch_nor_threads_matter(monkeypatch: pytest.MonkeyPatch) -> No
     assert torch.equal(apply_storage(clips, steps).pixels, together)
 
 
+def test_steps_that_a_file_has_passed_are_not_applied_again() -> None:
+    clips = make_clips(3)
+    passed: tuple[tuple[str, ...], ...] = ((), ("h264-crf5",), ("h264-crf5", "jpeg75"))
+    given = Clips(clips.pixels, clips.indices, clips.labels, passed)
+    stored = apply_storage(given, STORAGE_STEPS)
+    assert torch.equal(stored.pixels[0], apply_storage(clips, STORAGE_STEPS).pixels[0])
+    assert torch.equal(stored.pixels[1], apply_storage(clips, ["jpeg75"]).pixels[1])
+    assert torch.equal(stored.pixels[2], clips.pixels[2])
+    assert stored.passed == (STORAGE_STEPS,) * 3
+    assert apply_storage(stored, STORAGE_STEPS) is stored
+
+
+def test_a_step_adds_to_those_that_were_passed() -> None:
+    clips = make_clips(2)
+    given = Clips(clips.pixels, clips.indices, clips.labels, (("h264-crf5",), ()))
+    assert apply_storage(given, ["jpeg75"]).passed == (("h264-crf5", "jpeg75"), ("jpeg75",))
+
+
 def test_no_clips() -> None:
     empty = Clips(torch.empty((0, 4, 3, 8, 8), dtype=torch.uint8), ())
     assert len(apply_storage(empty, ["jpeg75"])) == 0
@@ -98,39 +116,3 @@ def test_no_clips() -> None:
 def test_unknown_step() -> None:
     with pytest.raises(ProtocolError, match="storage step cannot be 'jpeg95'. Did you mean jpeg75"):
         apply_storage(make_clips(), ["jpeg95"])
-
-
-class Source:
-    """Three clips in memory."""
-
-    name, fingerprint, rejected = "three", "f" * 64, ()
-
-    def __len__(self) -> int:
-        return 3
-
-    def clips(self, indices: list[int]) -> Clips:
-        return Clips(make_clips().pixels[list(indices)], tuple(indices))
-
-    def groups(self, indices: list[int]) -> list[str]:
-        return [f"video {i}" for i in indices]
-
-
-def test_stored_source() -> None:
-    source, steps = Source(), ("h264-crf5", "jpeg75")
-    stored = StoredSource(source, steps)
-    assert isinstance(stored, ClipSource)
-    assert (stored.name, len(stored), stored.rejected) == ("three", 3, ())
-    assert stored.groups([2, 0]) == ["video 2", "video 0"]
-    assert torch.equal(stored.clips([2, 0]).pixels, apply_storage(source.clips([2, 0]), steps).pixels)
-
-
-def test_fingerprint_names_the_steps() -> None:
-    source = Source()
-    prints = {StoredSource(source, steps).fingerprint for steps in ((), ("jpeg75",), ("h264-crf5", "jpeg75"))}
-    assert len(prints) == 3 and source.fingerprint in prints
-
-
-def test_without_steps_the_source_is_itself() -> None:
-    stored = StoredSource(Source(), ())
-    assert stored.fingerprint == Source.fingerprint
-    assert torch.equal(stored.clips([1]).pixels, Source().clips([1]).pixels)

@@ -13,8 +13,8 @@ from PIL import Image
 from latte_eval.benchmarks.shapes.sources import ShapesSource
 from latte_eval.core.errors import StoreError
 from latte_eval.evaluation.extract import extract
-from latte_eval.files.previews import FRAMES, SIDE, Previews, check_strip, clip_to_strip, strip_frames, webp_size
-from latte_eval.files.run_folder import PREVIEWS, RunFolder
+from latte_eval.files.previews import FRAMES, SIDE, check_strip, clip_to_strip, strip_frames, webp_size
+from latte_eval.files.run_folder import PREVIEWS, RunFolder, preview_key
 from latte_eval.metrics.detectors import open_detector
 
 
@@ -50,21 +50,22 @@ def test_long_clips_show_every_so_many_frames() -> None:
 def test_previews_come_with_the_features_and_once(tmp_path: Path) -> None:
     source, run = ShapesSource(40, seed=3), RunFolder(tmp_path)
     features = extract(source, [open_detector("i3d-seeded", "cpu")], run, batch_size=8)[0]
-    previews = Previews.of(run.path, source.fingerprint)
     clips = source.clips(list(range(40)))
     assert features.labels == list(clips.labels or ())
-    found = previews.read([0, 33, 39, 77])
+    found = run.read_previews(source.fingerprint, [0, 33, 39, 77])
     assert sorted(found) == [0, 33, 39]
     assert np.array_equal(opened(found[33])[:, :16], clips.pixels[33, 0].permute(1, 2, 0).numpy())
     assert check_strip(found[33], "there") == (256, 16)
 
 
 def test_damaged_previews_are_named(tmp_path: Path) -> None:
-    path = tmp_path / "000000-000032.safetensors"
+    run = RunFolder(tmp_path)
+    run.write_previews("source", 0, 32, {})
+    (path,) = tmp_path.rglob("000000-000032.safetensors")
     path.write_bytes(b"not a shard")
     with pytest.raises(StoreError, match="000000-000032.safetensors is damaged"):
-        Previews(tmp_path).read([3])
-    assert Previews(tmp_path / "absent").read([3]) == {}
+        run.read_previews("source", [3])
+    assert RunFolder(tmp_path / "absent").read_previews("source", [3]) == {}
 
 
 def webp(size: tuple[int, int], **how: object) -> bytes:
@@ -99,6 +100,7 @@ def test_what_is_no_strip_is_not_shown(data: bytes, said: str) -> None:
 
 def test_files_with_other_names_are_left_alone(tmp_path: Path) -> None:
     run, strip = RunFolder(tmp_path), webp((32, 8))
-    run.write_shard("key", 0, 8, {"000003": np.frombuffer(strip, np.uint8), "x": np.zeros(3)}, {}, PREVIEWS)
-    (tmp_path / "previews/key/0-x.safetensors").write_bytes(b"not mine")
-    assert Previews(tmp_path / "previews/key").read([3, 5]) == {3: strip}
+    key = preview_key("source")
+    run.write_shard(PREVIEWS, key, (0, 8), {"000003": np.frombuffer(strip, np.uint8), "x": np.zeros(3)}, {})
+    (tmp_path / "previews" / key / "0-x.safetensors").write_bytes(b"not mine")
+    assert run.read_previews("source", [3, 5]) == {3: strip}

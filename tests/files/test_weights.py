@@ -66,7 +66,7 @@ def test_every_record_says_where_from_and_under_which_licence() -> None:
         assert weights.sha256 is None or re.fullmatch("[0-9a-f]{64}", weights.sha256)
         assert weights.licence and weights.origin and weights.instead.endswith("-seeded")
     with pytest.raises(UsageError, match="Did you mean i3d-archive"):
-        WEIGHTS.get("i3d-archiv")
+        WEIGHTS["i3d-archiv"]
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,35 @@
+"""Files of lines that grow: what two jobs append at once is not lost, and a line that cannot be read is told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from latte_eval.core.errors import StoreError
+from latte_eval.files.whole_files import locked
+
+
+def append_lines(path: Path, lines: Sequence[str]) -> None:
+    """Append whole lines under a lock, so that two jobs at once lose nothing. Raises `StoreError`."""
+    text = "".join(line + "\n" for line in lines)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path), path.open("ab") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}") from error
+
+
+def read_lines(path: Path, what: str) -> list[tuple[int, str]]:
+    """The lines of a file that are not blank, with their numbers, from 1. Raises `StoreError`; `what` names them.
+
+    A line ends at a newline alone: names may hold other characters that Python takes for ends of lines.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"cannot read {what} from {path}: {error}") from error
+    return [(n, line) for n, line in enumerate(lines, 1) if line.strip()]
