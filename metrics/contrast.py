@@ -12,25 +12,28 @@ import numpy as np
 from latte_eval.core.errors import NotEnoughClips
 from latte_eval.metrics.deletion import frechet_statistic
 from latte_eval.metrics.estimate import Sides, Steps
-from latte_eval.metrics.groups import group_places, row_groups
+from latte_eval.metrics.inception_scores import inception_score
 from latte_eval.metrics.jackknife import Statistic, delete_one
-from latte_eval.metrics.uncertainty import FEWEST_GROUPS, GROUPS
+from latte_eval.metrics.parts import deal_rows, groups_to_parts, row_parts
+from latte_eval.metrics.uncertainty import FEWEST_PARTS, PARTS
 
 MakeStatistic = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], Statistic]
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """T = F_new - (1 + allowance) F_accepted.
+    """T: how much worse the new value is than the accepted one and the allowance together.
+
+    For a distance F, T = F_new - (1 + allowance) F_accepted; for a score S, T = (1 - allowance) S_accepted - S_new.
 
     Attributes:
         value: T without its bias of order 1/N. The bias does not cancel by itself where one model has lost variance.
-        plug_in: T of the two distances as they are printed.
-        standard_error: of the value; value / standard_error is Student distributed under T = 0.
-        degrees: its degrees of freedom, groups - 1.
-        accepted: F_accepted without its bias of order 1/N.
-        new_error, accepted_error, difference_error: standard errors of F_new, F_accepted and F_new - F_accepted, from
-            which that of T under any other allowance follows.
+        plug_in: T of the two values as they are printed.
+        standard_error: of the value; value / standard_error has a Student distribution where the true T is 0.
+        degrees: its degrees of freedom, parts - 1.
+        accepted: the accepted value without its bias of order 1/N.
+        new_error, accepted_error, difference_error: standard errors of the new value, of the accepted one, and of new
+            minus accepted, from which that of T under any other allowance follows.
     """
 
     value: float
@@ -54,25 +57,65 @@ def contrast_uncertainty(
     progress: Callable[[int, int], None] | None = None,
     make_statistic: MakeStatistic = frechet_statistic,
 ) -> Contrast:  # [N, D], [M, D], [M, D], names of source videos
-    """The contrast and its standard error, by leaving out groups of all three sets at once.
+    """The contrast of two distances and its standard error, by leaving out parts of all three sets at once.
 
-    Clips of one name (the same seed) fall into one group in both fake sets: what both checkpoints make of the same
-    noise is correlated, and only so is the correlation counted. `make_statistic` is `frechet_statistic` or
-    `latte_eval.metrics.kernel.KernelSums`. Raises what the distance raises, and `NotEnoughClips` below four groups.
+    Clips of one name (the same seed) fall into one part in both fake sets. What both checkpoints make of the same
+    noise is correlated, and the standard error takes this into account only if such clips are left out together.
+    `make_statistic` is `frechet_statistic` or `latte_eval.metrics.kernel.KernelSums`. Raises what the distance raises,
+    and `NotEnoughClips` below four parts.
     """
     new = Sides.checked(real, fake_new, real_groups, new_groups)
     accepted = Sides.checked(real, fake_accepted, real_groups, accepted_groups)
-    groups = min(new.group_count(GROUPS), accepted.group_count(GROUPS))
-    if groups < FEWEST_GROUPS:
-        raise NotEnoughClips(f"comparing two checkpoints takes {FEWEST_GROUPS} source videos a side; one has {groups}")
-    real_labels = row_groups(real_groups, group_places(real_groups, groups))
-    places = group_places([*new_groups, *accepted_groups], groups)
-    new_value = cache(make_statistic(new.real, new.fake, real_labels, row_groups(new_groups, places)))
-    old_value = cache(make_statistic(new.real, accepted.fake, real_labels, row_groups(accepted_groups, places)))
-    found = delete_one(lambda j: new_value(j) - (1 + allowance) * old_value(j), groups, Steps(progress, groups))
-    old, new_alone = delete_one(old_value, groups), delete_one(new_value, groups)
-    difference = delete_one(lambda j: new_value(j) - old_value(j), groups)
+    parts = min(new.part_count(PARTS), accepted.part_count(PARTS))
+    if parts < FEWEST_PARTS:
+        raise NotEnoughClips(f"comparing two checkpoints takes {FEWEST_PARTS} source videos a side; one has {parts}")
+    real_labels, part_of = deal_rows(real_groups, parts), groups_to_parts([*new_groups, *accepted_groups], parts)
+    new_value = make_statistic(new.real, new.fake, real_labels, row_parts(new_groups, part_of))
+    old_value = make_statistic(new.real, accepted.fake, real_labels, row_parts(accepted_groups, part_of))
+    return jackknifed(new_value, old_value, lambda new, old: new - (1 + allowance) * old, parts, progress)
+
+
+def contrast_scores(
+    new: np.ndarray,
+    accepted: np.ndarray,
+    new_groups: Sequence[str],
+    accepted_groups: Sequence[str],
+    allowance: float = 0.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Contrast:  # [N, K] or [N, T, K] probabilities of each checkpoint
+    """As `contrast_uncertainty` for two Inception Scores, each over one split: parts cannot be left out of several.
+
+    Raises `NotEnoughClips` below four parts.
+    """
+    parts = min(PARTS, len(set(new_groups)), len(set(accepted_groups)))
+    if parts < FEWEST_PARTS:
+        raise NotEnoughClips(f"comparing two checkpoints takes {FEWEST_PARTS} clips a side; one has {parts}")
+    part_of = groups_to_parts(sorted({*new_groups, *accepted_groups}), parts)
+    new_score = score_without(new, row_parts(new_groups, part_of))
+    old_score = score_without(accepted, row_parts(accepted_groups, part_of))
+    return jackknifed(new_score, old_score, lambda new, old: (1 - allowance) * old - new, parts, progress)
+
+
+def jackknifed(
+    new: Statistic,
+    accepted: Statistic,
+    excess: Callable[[float, float], float],
+    parts: int,
+    progress: Callable[[int, int], None] | None,
+) -> Contrast:
+    """The contrast `excess(new value, accepted value)`; each statistic is computed once per set of deleted parts."""
+    new, accepted = cache(new), cache(accepted)
+    found = delete_one(lambda deleted: excess(new(deleted), accepted(deleted)), parts, Steps(progress, parts))
+    alone, old = delete_one(new, parts), delete_one(accepted, parts)
+    difference = delete_one(lambda deleted: new(deleted) - accepted(deleted), parts)
     return Contrast(
-        found.corrected, found.value, found.standard_error, groups - 1, old.corrected,
-        new_alone.standard_error, old.standard_error, difference.standard_error,
+        found.corrected, found.value, found.standard_error, parts - 1, old.corrected,
+        alone.standard_error, old.standard_error, difference.standard_error,
     )  # fmt: skip
+
+
+def score_without(probabilities: np.ndarray, labels: np.ndarray) -> Statistic:  # [N, K] or [N, T, K], [N] int
+    """`statistic(deleted)`: the one-split score without the rows of the deleted parts."""
+    table = probabilities.reshape(-1, probabilities.shape[-1])
+    labels = np.repeat(labels, len(table) // len(labels))
+    return lambda deleted: inception_score(table[~np.isin(labels, list(deleted))], splits=1)[0]

@@ -1,4 +1,4 @@
-"""Fréchet distance of what remains when groups are left out, without starting over each time."""
+"""Fréchet distance of what remains when parts are left out, without computing everything again each time."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from latte_eval.metrics.frechet import FrechetTerms, frechet_terms, has_few_rows
 from latte_eval.metrics.jackknife import Statistic
 from latte_eval.metrics.moments import Moments
 
-KEPT_GROUPS = 24
+KEPT_PARTS = 24
 
 
 def frechet_statistic(
     real: np.ndarray, fake: np.ndarray, real_labels: np.ndarray, fake_labels: np.ndarray
 ) -> Statistic:  # [N1, D], [N2, D], [N1] int, [N2] int
-    """`statistic(deleted)`: the Fréchet distance without the rows whose label is in `deleted`, on both sides."""
-    way = CrossGram if has_few_rows(real, fake) else GroupMoments
+    """`statistic(deleted)`: the Fréchet distance without the rows of the deleted parts, on both sides.
+
+    A label is the part of a row.
+    """
+    way = CrossGram if has_few_rows(real, fake) else PartMoments
     return way(real, fake, real_labels, fake_labels)
 
 
@@ -42,7 +45,7 @@ class CrossGram:
 
 
 def double_centred(matrix: np.ndarray) -> np.ndarray:
-    """Without the means of rows and columns: what the product would be had both sides been centred before."""
+    """Without the means of rows and columns: what the product would be if both sides had been centred before."""
     matrix = matrix - matrix.mean(axis=0)
     return matrix - matrix.mean(axis=1, keepdims=True)
 
@@ -53,20 +56,20 @@ def nuclear_norm(matrix: np.ndarray) -> float:
     return root_sum(np.linalg.eigvalsh(thin @ thin.T))
 
 
-class GroupMoments:
-    """The way for many rows: moments of all rows minus those of the groups."""
+class PartMoments:
+    """The way for many rows: moments of all rows minus those of the deleted parts."""
 
     def __init__(self, real: np.ndarray, fake: np.ndarray, real_labels: np.ndarray, fake_labels: np.ndarray):
         self.sides = (real, real_labels), (fake, fake_labels)
         self.totals = Moments.from_features(real), Moments.from_features(fake)
-        self.part = lru_cache(maxsize=KEPT_GROUPS)(self.group_moments)
+        self.moments_of = lru_cache(maxsize=KEPT_PARTS)(self.part_moments)
 
-    def group_moments(self, side: int, group: int) -> Moments:
+    def part_moments(self, side: int, part: int) -> Moments:
         rows, labels = self.sides[side]
-        return Moments.from_features(rows[labels == group])
+        return Moments.from_features(rows[labels == part])
 
     def __call__(self, deleted: Sequence[int]) -> float:
         real, fake = self.totals
-        for group in deleted:
-            real, fake = real - self.part(0, group), fake - self.part(1, group)
+        for part in deleted:
+            real, fake = real - self.moments_of(0, part), fake - self.moments_of(1, part)
         return frechet_terms(real, fake).value

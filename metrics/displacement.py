@@ -1,8 +1,9 @@
-"""What a Fréchet distance is made of: the directions in which features must move for fake to become real.
+"""What a Fréchet distance consists of: the directions in which features must move for fake to become real.
 
 The Fréchet distance of two Gaussians is the mean squared length of the shortest way that carries one into the other
 (Dowson and Landau 1982, doi 10.1016/0047-259X(82)90077-X; Gelbrich 1990, doi 10.1002/mana.19901470121). The second
-moment of that displacement is a matrix whose trace is the distance; its eigenvectors say where the distance lies.
+moment of that displacement is a matrix whose trace is the distance; its eigenvectors are the directions that it comes
+from.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ class Displacement:
     """A Fréchet distance as a sum over orthogonal directions, the largest part first.
 
     A direction is a unit vector v in feature space. Its value is the mean squared distance that features move along
-    it: (v.delta)^2, as the centre moves by delta = mean(fake) - mean(real), plus v^T M v, as what lies around the
-    centre is stretched, squeezed or turned. A direction in which real and fake agree in mean and spread has the value
-    0. A direction points from real to fake. Directions of equal values are not unique; their sum is.
+    it: (v.delta)^2, as the centre moves by delta = mean(fake) - mean(real), plus v^T M v, as the spread around
+    the centre is stretched, squeezed or turned. A direction in which real and fake have equal mean and spread has the
+    value 0. A direction points from real to fake. Directions of equal values are not unique; their sum is.
 
     Attributes:
         mean: |delta|^2, the mean part of the distance.
         cov: tr M, the covariance part.
-        values: [K] float64, descending, at least 0; they add up to the distance.
+        values: [K] float64, descending, none below 0; they add up to the distance.
         mean_values: [K], the part of each value that comes from the centre; they add up to `mean`.
         directions: [K, D], orthonormal rows.
     """
@@ -44,7 +45,7 @@ class Displacement:
         return self.mean + self.cov
 
     def share(self, count: int) -> float:
-        """The part of the distance that the first `count` directions hold; 0 where there is no distance."""
+        """The share of the distance in the first `count` directions; 0 where the distance is 0."""
         total = float(self.values.sum())
         return float(self.values[:count].sum()) / total if total > 0 else 0.0
 
@@ -53,9 +54,9 @@ def frechet_displacement(real_features: Any, fake_features: Any) -> Displacement
     """The optimal coupling of two Gaussians with the moments of the rows (covariances divided by N), by directions.
 
     With S1 = R1^T R1, S2 = R2^T R2 and the singular values U s V^T of R1 R2^T, the coupling has the covariance
-    K = R1^T U V^T R2 over s > 0, and M = S1 + S2 - K - K^T. What one side has and the other lacks is moved by itself.
-    A side of no more than D rows is its own root R; no D x D matrix is made of it. Equals `frechet_distance_between` to
-    rounding, and raises what that raises.
+    K = R1^T U V^T R2 over s > 0, and M = S1 + S2 - K - K^T. What is not coupled, where s = 0, counts with its own
+    covariance. A side of no more than D rows is its own root R, without a D x D matrix. The value equals that of
+    `frechet_distance_between` up to rounding. Raises what that raises.
     """
     real, fake = feature_pair(real_features, fake_features)
     delta = fake.mean(axis=0, dtype=np.float64) - real.mean(axis=0, dtype=np.float64)
@@ -92,7 +93,7 @@ def displacement_root(real: np.ndarray, fake: np.ndarray) -> np.ndarray:  # [K1,
 def principal_directions(rows: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:  # [N, D] -> [K], [K, D]
     """Eigenvalues and eigenvectors of rows^T rows, descending, from the smaller of the two products.
 
-    Values that are rounding beside `scale`, what the rows were differences of, are left out.
+    Values no larger than rounding errors are left out: `scale` is the size of what the rows are differences of.
     """
     wide = len(rows) < rows.shape[1]
     values, vectors = np.linalg.eigh(rows @ rows.T if wide else rows.T @ rows)

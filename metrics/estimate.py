@@ -1,4 +1,4 @@
-"""`Uncertainty`: a distance and how sure it is, as data; and the checked input it is computed from."""
+"""`Uncertainty`: a distance and how sure it is, as data; and the checked input that it is computed from."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from latte_eval.metrics.groups import check_names, group_places, row_groups
 from latte_eval.metrics.moments import feature_pair
+from latte_eval.metrics.parts import check_names, deal_rows
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,10 @@ class Corrected:
     """A value without its bias.
 
     Attributes:
-        value: may be below 0 where the populations are as good as equal.
-        interval: (low, high); it holds the systematic term.
-        systematic: how far the corrections of first and second order are apart.
+        value: can be below 0 where the populations are almost equal.
+        interval: (low, high). That of a Fréchet distance is widened to both sides by `systematic`.
+        systematic: how far the corrections of first and second order are apart; of a kernel distance, how much was
+            taken off.
     """
 
     value: float
@@ -30,10 +31,10 @@ class Corrected:
 
 @dataclass(frozen=True)
 class Floor:
-    """The distance between two halves of the real side: what a perfect generator would score at that N.
+    """The distance between two halves of the real side: what a perfect generator would score with that many clips.
 
     Attributes:
-        value: the distance of the halves: at half the clips. At all of them it is about half as high.
+        value: the distance of the halves. With as many clips as the whole real side it would be about half as high.
         rows: feature rows of the halves.
         videos: source videos of the halves; a video is never in both.
     """
@@ -56,10 +57,10 @@ class Uncertainty:
         standard_error: of the value at N; None where a side has fewer than four source videos.
         interval: (low, high) for the value at N; None likewise.
         confidence: of both intervals.
-        corrected: the distance of the populations, or in words why it cannot be told.
-        variance_share: the part of the variance that comes from the `real` and from the `fake` side.
-        groups: groups of source videos of each side that the jackknife left out in turn.
-        videos: source videos of each side.
+        corrected: the estimated distance of the populations, or the reason in words why it cannot be estimated.
+        variance_share: the share of the variance that comes from the `real` and from the `fake` side.
+        parts: number of parts of each side, each left out in turn by the jackknife; a part is some source videos.
+        videos: number of source videos of each side.
         floor: the real side against itself.
     """
 
@@ -69,12 +70,12 @@ class Uncertainty:
     confidence: float
     corrected: Corrected | str
     variance_share: dict[str, float] | None
-    groups: dict[str, int]
+    parts: dict[str, int]
     videos: dict[str, int]
     floor: Floor | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """In JSON types; a corrected value that cannot be told is `{"unidentified": reason}`."""
+        """In JSON types; a corrected value that cannot be estimated is `{"unidentified": reason}`."""
         record = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         corrected = self.corrected
         record["corrected"] = (
@@ -98,7 +99,7 @@ class Sides:
 
     @classmethod
     def checked(cls, real: Any, fake: Any, real_names: Sequence[str], fake_names: Sequence[str]) -> Sides:
-        """Raises what the distance would, and `FeatureError` unless there is one name a row."""
+        """Raises what the distance raises, and `FeatureError` unless there is one name per row."""
         real, fake = feature_pair(real, fake)
         check_names(len(real), real_names, "real")
         check_names(len(fake), fake_names, "fake")
@@ -111,22 +112,20 @@ class Sides:
 
     @property
     def videos(self) -> dict[str, int]:
-        """Source videos of each side."""
+        """Number of source videos of each side."""
         return {"real": len(set(self.real_names)), "fake": len(set(self.fake_names))}
 
-    def group_count(self, wanted: int) -> int:
-        """As many groups as wanted, or as there are videos on the smaller side."""
+    def part_count(self, wanted: int) -> int:
+        """As many parts as wanted, but no more than there are videos on the smaller side."""
         return min(wanted, *self.videos.values())
 
-    def labels(self, groups: int) -> tuple[np.ndarray, np.ndarray]:
-        """The group of each row of both sides."""
-        names = self.real_names, self.fake_names
-        real, fake = (row_groups(side, group_places(side, groups)) for side in names)
-        return real, fake
+    def labels(self, parts: int) -> tuple[np.ndarray, np.ndarray]:  # [N1] int64, [N2] int64
+        """The part of each row of both sides."""
+        return deal_rows(self.real_names, parts), deal_rows(self.fake_names, parts)
 
 
 class Steps:
-    """Counts the steps of long work; `progress` hears (done, total) after each."""
+    """Counts the steps of long work; `progress` is called with (done, total) after each."""
 
     def __init__(self, progress: Callable[[int, int], None] | None, total: int):
         self.progress, self.done, self.total = progress, 0, total

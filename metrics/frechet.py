@@ -36,8 +36,8 @@ def frechet_distance(real: Moments, fake: Moments) -> float:
     """Fréchet distance of two sets of features, as StyleGAN-V defines FVD and FID (covariance divided by N).
 
     F = |m1 - m2|^2 + tr S1 + tr S2 - 2 tr sqrt(S1^(1/2) S2 S1^(1/2)). Singular covariances are allowed; the result
-    is a finite real number, at least 0. Rounding there is up to 1e-6 of the value, for N < D the feature form below is
-    exact. Raises `NotEnoughClips` below two rows, `NotComparable` at unequal lengths.
+    is a finite real number, at least 0. With them, rounding is up to 1e-6 of the value; for N < D the feature form
+    below is exact. Raises `NotEnoughClips` below two rows, `NotComparable` at unequal lengths.
     """
     return frechet_terms(real, fake).value
 
@@ -54,7 +54,8 @@ def frechet_terms(real: Moments, fake: Moments) -> FrechetTerms:
 def product_eigenvalues(real_cov: np.ndarray, fake_cov: np.ndarray) -> np.ndarray:  # [D, D], [D, D] -> [D]
     """Eigenvalues of S1^(1/2) S2 S1^(1/2), which are those of S1 S2 and of S2 S1.
 
-    Those of L^T S2 L where S1 = L L^T or the other way round; with the symmetric root where both are singular.
+    They are those of L^T S2 L where S1 = L L^T, or with S1 and S2 exchanged; where both are singular, the symmetric
+    root takes the place of L.
     """
     from scipy.linalg import eigh
 
@@ -73,7 +74,7 @@ def root_sum(values: np.ndarray) -> float:
 
 
 def frechet_distance_from_features(real_features: Any, fake_features: Any) -> float:  # [N1, D], [N2, D]
-    """The same distance from the feature rows, without a D x D matrix: O(N^2 D), the better way for N < D.
+    """The same distance from the feature rows, without a D x D matrix: O(N^2 D), cheaper for N < D.
 
     Raises what `frechet_distance` raises, and `FeatureError` where features are not finite.
     """
@@ -95,7 +96,7 @@ def frechet_terms_from_features(real_features: Any, fake_features: Any) -> Frech
 
 
 def frechet_distance_between(real_features: Any, fake_features: Any) -> float:  # [N1, D], [N2, D]
-    """Fréchet distance of feature rows by whichever of the two forms is cheaper. Raises what they raise."""
+    """Fréchet distance of feature rows by the cheaper of the two forms. Raises what they raise."""
     real, fake = feature_pair(real_features, fake_features)
     if has_few_rows(real, fake):
         return frechet_distance_from_features(real, fake)

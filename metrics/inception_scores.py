@@ -19,11 +19,11 @@ def inception_score(
     """Mean and population standard deviation of exp(mean KL(p(y|x) || p(y))) over equal splits of the rows, in order.
 
     Args:
-        probabilities: one row a clip or frame, numpy or torch.
-        splits: 10 in most papers; 1 for a set of TGANv2 (pfnet-research/tgan2@f892bc4), which repeats over sets.
-        shuffle_seed: shuffle the rows with `RandomState(shuffle_seed)` before.
+        probabilities: one row per clip or frame, numpy or torch.
+        splits: 10 in most papers; 1 as in TGANv2 (pfnet-research/tgan2@f892bc4), which repeats over sets of clips.
+        shuffle_seed: shuffle the rows with `RandomState(shuffle_seed)` first.
 
-    Split i holds rows i*N//splits to (i+1)*N//splits of the rows that there are. A probability of exactly 0 adds 0.
+    Split i holds rows i*N//splits to (i+1)*N//splits of the N rows. A probability of exactly 0 adds 0.
     Raises `NotEnoughClips` with fewer rows than splits, `FeatureError` where rows are not probabilities.
     """
     rows = probability_table(probabilities)
@@ -37,7 +37,7 @@ def inception_score(
 
 
 def video_inception_score(probabilities: Any) -> tuple[float, float]:  # [N, 101] in [0, 1]
-    """The Inception Score of clips as StyleGAN-V's isv2048_ucf: shuffled with seed 42, 10 splits."""
+    """The Inception Score of clips as in StyleGAN-V's isv2048_ucf: shuffled with seed 42, 10 splits."""
     return inception_score(probabilities, splits=10, shuffle_seed=SHUFFLE_SEED)
 
 

@@ -1,4 +1,4 @@
-"""Influence values of a Fréchet distance: how much each row moves it, from one decomposition.
+"""Influence values of a Fréchet distance: how much each row changes it, from one decomposition.
 
 With S1 = L L^T, M = L^T S2 L = Q diag(s^2) Q^T and centred samples, the derivative of F along one more real sample x or
 fake sample y is
@@ -20,7 +20,7 @@ from latte_eval.metrics.deletion import double_centred
 from latte_eval.metrics.frechet import has_few_rows
 from latte_eval.metrics.moments import BLOCK_ROWS, Moments, feature_pair
 
-# Below this share of the largest s, 1/s is rounding noise.
+# Below this share of the largest s, 1/s is only rounding error.
 SMALLEST = 1e-7
 
 
@@ -29,7 +29,7 @@ def influence_values(
 ) -> tuple[np.ndarray, np.ndarray]:  # [N1, D], [N2, D] -> [N1], [N2] float64
     """Influence of each real and each fake row on the Fréchet distance; each side has mean 0.
 
-    A clip with a large value pulls the distance up by about value / N: the first to look at for outliers.
+    A row of value v raises the distance by about v / N. Outliers are among the rows with the largest values.
     Raises what the distance raises.
     """
     real, fake = feature_pair(real_features, fake_features)
@@ -46,7 +46,7 @@ def side_influence(rows: np.ndarray, slope: np.ndarray, mapped: np.ndarray) -> n
 
 
 def centred_blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Rows minus their mean in float64, a block at a time."""
+    """Rows minus their mean in float64, one block at a time."""
     mean = rows.mean(axis=0, dtype=np.float64)
     for start in range(0, len(rows), BLOCK_ROWS):
         yield rows[start : start + BLOCK_ROWS] - mean
@@ -77,7 +77,7 @@ def quadratic_form(rows: np.ndarray, basis: np.ndarray, weights: np.ndarray) -> 
 
 
 def mean_variance(values: np.ndarray, names: Sequence[str]) -> float:
-    """Variance of the mean of `values` when rows with one name move together. Values have mean 0."""
+    """Variance of the mean of `values`, which have mean 0, when rows of one name are not independent."""
     _, inverse = np.unique(np.asarray(names), return_inverse=True)
     sums = np.bincount(inverse, weights=values)
     videos = len(sums)

@@ -36,7 +36,7 @@ class PolynomialKernel:
         return self.of_products(np.einsum("nd,nd->n", a, a, dtype=np.float64), a.shape[1])
 
     def of_products(self, products: np.ndarray, dimensions: int) -> np.ndarray:
-        """The kernel from inner products. Repeated multiplication, as a general power takes several times longer."""
+        """The kernel from inner products, by repeated multiplication: a general power takes several times longer."""
         gamma = 1 / dimensions if self.gamma is None else self.gamma
         base = products * gamma + self.offset
         return reduce(np.multiply, [base] * self.degree)
@@ -48,11 +48,11 @@ POLYNOMIAL = PolynomialKernel()
 def kernel_distance(
     real_features: Any, fake_features: Any, degree: int = 3, gamma: float | None = None, offset: float = 1.0
 ) -> float:  # [N1, D], [N2, D]
-    """Unbiased squared MMD of all rows, in float64; below 0 where the sides are closer than chance.
+    """Unbiased squared MMD of all rows, in float64; it can be below 0 where both sides are almost alike.
 
     With the default kernel this is KVD as SongweiGe/TATS@1aa93e1 computes it. Pairs of a row with itself do not count.
-    Memory is flat in the number of rows. Raises `NotEnoughClips` below two rows a side, `NotComparable` at unequal
-    lengths, `FeatureError` where features are not finite.
+    Beyond a float64 copy of the rows, memory does not grow with their number. Raises `NotEnoughClips` below two rows
+    per side, `NotComparable` at unequal lengths, `FeatureError` where features are not finite.
     """
     return unbiased_mmd(*feature_pair(real_features, fake_features), PolynomialKernel(degree, gamma, offset))
 
@@ -89,20 +89,20 @@ def kernel_distance_subsets(
 
 
 class KernelSums:
-    """Sums of the kernel between groups of rows; the distance without some groups follows from them at once.
+    """Sums of the kernel between parts; the distance without some parts follows from them without the features.
 
-    A call with the groups to leave out, on both sides or on one, gives the unbiased squared MMD of the other rows.
+    A call with the parts to leave out, on both sides or on one, gives the unbiased squared MMD of the other rows.
     """
 
     def __init__(
         self, real: np.ndarray, fake: np.ndarray, real_labels: np.ndarray, fake_labels: np.ndarray,
         kernel: PolynomialKernel = POLYNOMIAL, tick: Tick | None = None,
     ):  # fmt: skip
-        groups = 1 + int(max(real_labels.max(), fake_labels.max()))
-        self.counts = np.bincount(real_labels, minlength=groups), np.bincount(fake_labels, minlength=groups)
-        self.real = own_sums(kernel, real, real_labels, groups, tick)
-        self.fake = own_sums(kernel, fake, fake_labels, groups, tick)
-        self.cross = pair_sums(kernel, real, fake, real_labels, fake_labels, groups, tick)
+        parts = 1 + int(max(real_labels.max(), fake_labels.max()))
+        self.counts = np.bincount(real_labels, minlength=parts), np.bincount(fake_labels, minlength=parts)
+        self.real = own_sums(kernel, real, real_labels, parts, tick)
+        self.fake = own_sums(kernel, fake, fake_labels, parts, tick)
+        self.cross = pair_sums(kernel, real, fake, real_labels, fake_labels, parts, tick)
 
     def __call__(self, deleted: Sequence[int], sides: Sequence[str] = ("real", "fake")) -> float:
         keep = np.ones(len(self.cross), bool)
@@ -115,20 +115,20 @@ class KernelSums:
 
 
 def own_sums(
-    kernel: PolynomialKernel, rows: np.ndarray, labels: np.ndarray, groups: int, tick: Tick | None
+    kernel: PolynomialKernel, rows: np.ndarray, labels: np.ndarray, parts: int, tick: Tick | None
 ) -> np.ndarray:
-    """[groups, groups] sums of the kernel within one side, without the pairs of a row with itself."""
-    sums = pair_sums(kernel, rows, rows, labels, labels, groups, tick)
-    return sums - np.diag(np.bincount(labels, weights=kernel.diagonal(rows), minlength=groups))
+    """[parts, parts] sums of the kernel within one side, without the pairs of a row with itself."""
+    sums = pair_sums(kernel, rows, rows, labels, labels, parts, tick)
+    return sums - np.diag(np.bincount(labels, weights=kernel.diagonal(rows), minlength=parts))
 
 
 def pair_sums(
     kernel: PolynomialKernel, a: np.ndarray, b: np.ndarray, a_labels: np.ndarray, b_labels: np.ndarray,
-    groups: int, tick: Tick | None,
+    parts: int, tick: Tick | None,
 ) -> np.ndarray:  # fmt: skip
-    """[groups, groups] sums of the kernel over pairs of rows, a block of rows at a time; `tick` after each."""
+    """[parts, parts] sums of the kernel over pairs of rows, one block of rows at a time; `tick` after each."""
     b = b.astype(np.float64)
-    one_hot, sums = np.eye(groups)[b_labels], np.zeros((groups, groups))
+    one_hot, sums = np.eye(parts)[b_labels], np.zeros((parts, parts))
     for block in blocks(len(a), len(b)):
         np.add.at(sums, a_labels[block], kernel(a[block].astype(np.float64), b) @ one_hot)
         if tick:
@@ -143,5 +143,5 @@ def blocks(rows: int, columns: int) -> list[slice]:
 
 
 def block_count(real: int, fake: int) -> int:
-    """How many blocks `KernelSums` goes through."""
+    """How many blocks `KernelSums` works through."""
     return len(blocks(real, real)) + len(blocks(fake, fake)) + len(blocks(real, fake))

@@ -1,8 +1,7 @@
-"""`Moments`: what a Fréchet distance keeps of a set of features, in float64 and mergeable."""
+"""`Moments`: all that a Fréchet distance needs of a set of features, in float64; those of several sets add up."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,7 @@ LARGEST = 1e100
 class Moments:
     """Count, sum and sum of outer products of feature rows.
 
-    `a + b` are the moments of both sets together: that is how batches, shards, processes and files are merged.
+    `a + b` are the moments of both sets together, so features may come in batches, shards or from several processes.
 
     Attributes:
         n: number of rows.
@@ -66,23 +65,6 @@ class Moments:
         """[D, D] float64, divided by N as in StyleGAN-V (universome/stylegan-v@3fecd69), not by N - 1."""
         return self.outer / self.n - np.outer(self.mean, self.mean)
 
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """`n`, `sum` and `outer` as arrays, for a safetensors file."""
-        return {"n": np.array([self.n], dtype=np.int64), "sum": self.sum, "outer": self.outer}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Any]) -> Moments:
-        """The inverse of `to_arrays`. Raises `FeatureError` where an array is missing, misshapen or not finite."""
-        missing = {"n", "sum", "outer"} - set(arrays)
-        if missing:
-            raise FeatureError(f"stored moments lack {', '.join(sorted(missing))}")
-        total, outer = np.asarray(arrays["sum"], np.float64), np.asarray(arrays["outer"], np.float64)
-        if total.ndim != 1 or outer.shape != 2 * total.shape:
-            raise FeatureError(f"stored moments have a sum of shape {total.shape} and an outer of {outer.shape}")
-        if not (np.isfinite(total).all() and np.isfinite(outer).all()):
-            raise FeatureError("stored moments hold NaN or infinite numbers")
-        return cls(int(np.asarray(arrays["n"]).item()), total, outer)
-
 
 def feature_table(features: Any) -> np.ndarray:
     """Features as a [N, D] numpy array of finite numbers. Raises `FeatureError` with the first row that is not."""
@@ -100,7 +82,7 @@ def feature_table(features: Any) -> np.ndarray:
 
 
 def feature_pair(real: Any, fake: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Both sides as `feature_table` gives them, if a distance between them is defined: one length, two rows a side."""
+    """Both sides as `feature_table` gives them; both must have rows of one length, and at least two of them."""
     real_rows, fake_rows = feature_table(real), feature_table(fake)
     check_lengths(real_rows.shape[1], fake_rows.shape[1])
     check_rows(len(real_rows), len(fake_rows))
@@ -108,7 +90,7 @@ def feature_pair(real: Any, fake: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def row_is_finite(rows: np.ndarray) -> np.ndarray:  # [N, D] float -> [N] bool
-    """Whether every number of a row is finite and its square will be, too."""
+    """Whether every number of a row is finite, and its square too."""
     return (np.abs(rows) <= min(LARGEST, float(np.finfo(rows.dtype).max))).all(axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours in feature space, exact, a block of rows at a time."""
+"""Exact nearest neighbours in feature space, one block of rows at a time."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from latte_eval.core.errors import FeatureError
-from latte_eval.metrics.groups import check_names
 from latte_eval.metrics.moments import check_lengths, feature_table
+from latte_eval.metrics.parts import check_names
 
 BLOCK_ELEMENTS = 2**22
 
-# Rows beyond those asked for whose distance is computed again without cancellation.
+# So many candidates more than asked for get their distance computed again without cancellation.
 SPARE = 4
 
 
@@ -28,12 +28,14 @@ def nearest(
 
     Args:
         queries, base: rows of any real dtype, numpy or torch.
-        count: neighbours a query, at least 1.
-        query_groups, base_groups: with both, a row of the query's own group is no neighbour.
+        count: neighbours per query, at least 1.
+        query_groups, base_groups: name of the source video of each row. Where both are given, a row of the query's own
+            video is not a neighbour.
 
     Candidates come from float32 products; the distances are float64 differences, so that equal rows have distance 0.
-    Of equal distances the lower row comes first. Where fewer than `count` rows are left, distance inf and row -1 fill
-    up. Memory is flat in the number of rows. Raises `FeatureError` or `NotComparable`.
+    Of equal distances the lower row comes first. Where there are fewer than `count` neighbours, the rest has distance
+    inf and row -1. Beyond a float32 copy of `base`, memory does not grow with the number of rows.
+    Raises `FeatureError` or `NotComparable`.
     """
     queries, base = feature_table(queries), feature_table(base)
     check_lengths(queries.shape[1], base.shape[1])
@@ -56,25 +58,25 @@ def nearest(
 
 
 def nearest_within(rows: Any, groups: Sequence[str], count: int = 1) -> tuple[np.ndarray, np.ndarray]:  # [N, D]
-    """`nearest` within one set, to rows of other groups."""
+    """`nearest` within one set, to rows of other source videos."""
     return nearest(rows, rows, count, groups, groups)
 
 
 def group_numbers(
     queries: np.ndarray, base: np.ndarray, query_groups: Sequence[str] | None, base_groups: Sequence[str] | None
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """The groups of both sides as numbers, which compare faster than names."""
+    """The group of each row of both sides as a number; numbers are compared faster than names."""
     if query_groups is None or base_groups is None:
         return None
     check_names(len(queries), query_groups, "query")
     check_names(len(base), base_groups, "base")
-    places = {name: number for number, name in enumerate(dict.fromkeys([*query_groups, *base_groups]))}
-    query, other = (np.array([places[name] for name in names], np.int64) for names in (query_groups, base_groups))
+    number_of = {name: number for number, name in enumerate(dict.fromkeys([*query_groups, *base_groups]))}
+    query, other = (np.array([number_of[name] for name in names], np.int64) for names in (query_groups, base_groups))
     return query, other
 
 
 def squared_distances(queries: np.ndarray, base: np.ndarray) -> np.ndarray:  # [Q, D], [N, D] float32 -> [Q, N]
-    """|q|^2 + |b|^2 - 2 q.b, good to float32."""
+    """|q|^2 + |b|^2 - 2 q.b, with the precision of float32."""
     lengths = [np.einsum("nd,nd->n", rows, rows) for rows in (queries, base)]
     squares = queries @ base.T
     squares *= -2

@@ -1,21 +1,31 @@
-"""Features to metrics: which detector a metric needs, and its value with how sure it is."""
+"""The metrics, one row each: what a metric reads, in which direction it is better, how it is measured and contrasted.
+
+Nothing here imports torch or numpy until a metric is measured, so that commands can list the rows quickly.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
-from latte_eval.evaluation.extract import Features
+from latte_eval.core.registry import Registry
 
 Progress = Callable[[int, int], None]  # done, total
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from latte_eval.core.features import Features
+    from latte_eval.metrics.contrast import Contrast, MakeStatistic
+
+    Measure = Callable[[Features, Features | None, bool, Progress], "Measurement"]
+    MeasureContrast = Callable[[Features, Features, Features | None, float, Progress | None], Contrast]
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A value with what its metric says about its certainty, in JSON types as `Result` has them."""
+    """A value and how sure it is, as far as its metric knows, in the JSON types of `Result`."""
 
     value: float
     interval: list[float] | None = None
@@ -27,41 +37,101 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric is a row: its detector, whether it has a real side, and how features become a value.
+    """All that the rest of the package must know of a metric.
 
     Attributes:
-        families: detectors that can serve it, the default first; each also as `-seeded`.
+        name, title: such as `fvd`, `Fréchet video distance`.
+        better: `lower` or `higher`.
+        families: families of the detectors that can serve it, the default first.
         output: which output of the detector it reads.
         needs_real: whether it compares with real clips.
         measure: (fake, real or None, with_interval, progress) -> Measurement.
+        contrast: (new, accepted, real or None, allowance, progress) -> Contrast, by which a gate compares two
+            checkpoints clip against clip; None where only their numbers can be compared.
+        about_counts: what the number of clips does to the value, in a sentence for the report.
+        frechet: whether it is a Fréchet distance, of which the report shows the parts and `explain --measure` the
+            effect of every choice.
+        fewest_clips: a part of a set with fewer clips is not measured.
+        measure_part: (fake, real or None) -> value of a part of a set, where `measure` would take too long.
     """
 
     name: str
     title: str
+    better: str
     families: tuple[str, ...]
     output: str
     needs_real: bool
-    measure: Callable[[Features, Features | None, bool, Progress], Measurement]
+    measure: Measure
+    contrast: MeasureContrast | None = None
+    about_counts: str = "Compare values of equal numbers of clips only."
+    frechet: bool = False
+    fewest_clips: int = 4
+    measure_part: Callable[[Features, Features | None], float] | None = None
 
-
-def feature_rows(features: Features) -> tuple[np.ndarray, list[str]]:
-    """Rows and the group of each row; an image detector gives one row a frame. # [N, D] or [N, T, D] -> [M, D]"""
-    array = features.outputs["features"]
-    if array.ndim == 2:
-        return array, features.groups
-    return array.reshape(-1, array.shape[-1]), [group for group in features.groups for _ in range(array.shape[1])]
+    def value_of_part(self, fake: Features, real: Features | None) -> float:
+        """The value of some of the clips, without its interval."""
+        if self.measure_part:
+            return self.measure_part(fake, real)
+        return self.measure(fake, real, False, lambda done, total: None).value
 
 
 def measure_frechet(fake: Features, real: Features | None, interval: bool, progress: Progress) -> Measurement:
     """Fréchet distance, covariances divided by N."""
     from latte_eval.metrics import frechet_distance_between, frechet_uncertainty
 
-    assert real is not None
-    (fake_rows, fake_groups), (real_rows, real_groups) = feature_rows(fake), feature_rows(real)
+    sides = both_sides(fake, real)
     if not interval:
-        return Measurement(frechet_distance_between(real_rows, fake_rows))
-    found = frechet_uncertainty(real_rows, fake_rows, real_groups, fake_groups, progress=progress)
+        return Measurement(frechet_distance_between(sides.real, sides.fake))
+    found = frechet_uncertainty(*sides, progress=progress)
     return from_uncertainty(found.to_dict())
+
+
+def measure_kernel(fake: Features, real: Features | None, interval: bool, progress: Progress) -> Measurement:
+    """Unbiased squared maximum mean discrepancy of all clips (KVD), degree 3."""
+    from latte_eval.metrics import kernel_distance, kernel_uncertainty
+
+    sides = both_sides(fake, real)
+    if not interval:
+        return Measurement(kernel_distance(sides.real, sides.fake))
+    found = kernel_uncertainty(*sides, progress=progress)
+    return from_uncertainty(found.to_dict())
+
+
+def measure_kernel_subsets(fake: Features, real: Features | None, interval: bool, progress: Progress) -> Measurement:
+    """KID as torch-fidelity defines it: mean over 100 subsets of at most 1,000 frames, seed 2020."""
+    from latte_eval.metrics import kernel_distance_subsets, kernel_uncertainty
+
+    sides = both_sides(fake, real)
+    if not interval:
+        mean, std = kernel_distance_subsets(sides.real, sides.fake)
+        return Measurement(mean, details={"subsets": 100, "std": std})
+    found = kernel_uncertainty(*sides, progress=progress, subsets=100)
+    return from_uncertainty({**found.to_dict(), "subsets": 100})
+
+
+def part_of_kernel_subsets(fake: Features, real: Features | None) -> float:
+    """KID of a part of the clips, the mean over 5 subsets."""
+    from latte_eval.metrics import kernel_distance_subsets
+
+    sides = both_sides(fake, real)
+    return kernel_distance_subsets(sides.real, sides.fake, subsets=5)[0]
+
+
+class BothSides(NamedTuple):
+    """Rows of both sides, and the source video of each row."""
+
+    real: np.ndarray  # [N1, D]
+    fake: np.ndarray  # [N2, D]
+    real_groups: list[str]
+    fake_groups: list[str]
+
+
+def both_sides(fake: Features, real: Features | None) -> BothSides:
+    from latte_eval.core.features import feature_rows
+
+    assert real is not None  # `needs_real` is true
+    (real_rows, real_groups), (fake_rows, fake_groups) = feature_rows(real), feature_rows(fake)
+    return BothSides(real_rows, fake_rows, real_groups, fake_groups)
 
 
 def from_uncertainty(found: dict[str, Any]) -> Measurement:
@@ -70,35 +140,10 @@ def from_uncertainty(found: dict[str, Any]) -> Measurement:
     return Measurement(found.pop("value"), **known, details=found)
 
 
-def measure_kernel(fake: Features, real: Features | None, interval: bool, progress: Progress) -> Measurement:
-    """Unbiased squared maximum mean discrepancy of all clips (KVD), degree 3."""
-    from latte_eval.metrics import kernel_distance, kernel_uncertainty
-
-    assert real is not None
-    (fake_rows, fake_groups), (real_rows, real_groups) = feature_rows(fake), feature_rows(real)
-    if not interval:
-        return Measurement(kernel_distance(real_rows, fake_rows))
-    found = kernel_uncertainty(real_rows, fake_rows, real_groups, fake_groups, progress=progress)
-    return from_uncertainty(found.to_dict())
-
-
-def measure_kernel_subsets(fake: Features, real: Features | None, interval: bool, progress: Progress) -> Measurement:
-    """KID as torch-fidelity defines it: mean over 100 subsets of at most 1,000 frames, seed 2020."""
-    from latte_eval.metrics import kernel_distance_subsets, kernel_uncertainty
-
-    assert real is not None
-    (fake_rows, fake_groups), (real_rows, real_groups) = feature_rows(fake), feature_rows(real)
-    if not interval:
-        mean, std = kernel_distance_subsets(real_rows, fake_rows)
-        return Measurement(mean, details={"subsets": 100, "std": std})
-    found = kernel_uncertainty(real_rows, fake_rows, real_groups, fake_groups, progress=progress, subsets=100)
-    return from_uncertainty({**found.to_dict(), "subsets": 100})
-
-
 def measure_inception_score(fake: Features, real: Features | None, interval: bool, progress: Progress) -> Measurement:
     """Inception Score over 10 splits, shuffled with seed 42 where a row is a clip (StyleGAN-V's isv2048_ucf).
 
-    The single-split value of TGANv2 stands in the details; it is less biased at a few thousand clips.
+    The details hold the value of one split, as TGANv2 computes it; it has less bias at a few thousand clips.
     """
     from latte_eval.metrics import inception_score, video_inception_score
 
@@ -109,10 +154,77 @@ def measure_inception_score(fake: Features, real: Features | None, interval: boo
     return Measurement(mean, details={"splits": 10, "std": std, "one_split": inception_score(rows, splits=1)[0]})
 
 
-METRICS: dict[str, Metric] = {
-    "fvd": Metric("fvd", "Fréchet video distance", ("i3d",), "features", True, measure_frechet),
-    "fid": Metric("fid", "Fréchet Inception distance", ("inception",), "features", True, measure_frechet),
-    "is": Metric("is", "Inception Score", ("c3d", "inception"), "probabilities", False, measure_inception_score),
-    "kvd": Metric("kvd", "Kernel video distance", ("i3d",), "features", True, measure_kernel),
-    "kid": Metric("kid", "Kernel Inception distance", ("inception",), "features", True, measure_kernel_subsets),
-}
+def contrast_frechet(
+    new: Features, accepted: Features, real: Features | None, allowance: float, progress: Progress | None
+) -> Contrast:
+    from latte_eval.metrics.deletion import frechet_statistic
+
+    return contrast_distances(new, accepted, real, allowance, progress, frechet_statistic)
+
+
+def contrast_kernel(
+    new: Features, accepted: Features, real: Features | None, allowance: float, progress: Progress | None
+) -> Contrast:
+    from latte_eval.metrics.kernel import KernelSums
+
+    return contrast_distances(new, accepted, real, allowance, progress, KernelSums)
+
+
+def contrast_distances(
+    new: Features, accepted: Features, real: Features | None, allowance: float, progress: Progress | None,
+    statistic: MakeStatistic,
+) -> Contrast:  # fmt: skip
+    """How much farther the new clips are from the real ones than the accepted clips, beyond the allowance."""
+    from latte_eval.core.features import feature_rows
+    from latte_eval.metrics.contrast import contrast_uncertainty
+
+    sides, (old_rows, old_groups) = both_sides(new, real), feature_rows(accepted)
+    return contrast_uncertainty(
+        sides.real, sides.fake, old_rows, sides.real_groups, sides.fake_groups, old_groups, allowance, progress,
+        statistic,
+    )  # fmt: skip
+
+
+def contrast_inception_scores(
+    new: Features, accepted: Features, real: Features | None, allowance: float, progress: Progress | None
+) -> Contrast:
+    """How much lower the new score is than the accepted one, beyond the allowance."""
+    from latte_eval.metrics.contrast import contrast_scores
+
+    table, old_table = new.outputs["probabilities"], accepted.outputs["probabilities"]
+    return contrast_scores(table, old_table, new.groups, accepted.groups, allowance, progress)
+
+
+FRECHET_COUNTS = "A Fréchet distance of few clips is too high: compare values of equal numbers of clips only."
+
+METRICS: Registry[Metric] = Registry(
+    "metric",
+    {
+        row.name: row
+        for row in (
+            Metric(
+                "fvd", "Fréchet video distance", "lower", ("i3d",), "features", True, measure_frechet,
+                contrast_frechet, FRECHET_COUNTS, frechet=True,
+            ),
+            Metric(
+                "fid", "Fréchet Inception distance", "lower", ("inception",), "features", True, measure_frechet,
+                contrast_frechet, FRECHET_COUNTS, frechet=True,
+            ),
+            Metric(
+                "is", "Inception Score", "higher", ("c3d", "inception"), "probabilities", False,
+                measure_inception_score, contrast_inception_scores,
+                "An Inception Score of few clips is off by more than its spread: compare values of equal numbers only.",
+                fewest_clips=40,
+            ),
+            Metric(
+                "kvd", "Kernel video distance", "lower", ("i3d",), "features", True, measure_kernel, contrast_kernel,
+                "A kernel distance of unrelated clips has no bias: more of them bring less scatter, not a lower value.",
+            ),
+            Metric(
+                "kid", "Kernel Inception distance", "lower", ("inception",), "features", True, measure_kernel_subsets,
+                contrast_kernel, "Frames of one clip are alike, and pairs of them lift KID where clips are few.",
+                measure_part=part_of_kernel_subsets,
+            ),
+        )
+    },
+)  # fmt: skip

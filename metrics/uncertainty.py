@@ -1,8 +1,8 @@
-"""How sure a distance is: interval for the value at N, the value without bias, and the floor of the real side.
+"""How sure a distance is: the interval of the value at N, the value without bias, and the floor of the real side.
 
-Two numbers with two targets. The value at N is what papers compare; its interval says where it would fall with other
-clips of the same number. The corrected value estimates the distance of the populations, which a Fréchet distance of N
-clips overstates (Chong and Forsyth 2020, arXiv 1911.07023; Binkowski et al. 2018, arXiv 1801.01401).
+These are two numbers with two targets. The value at N is what papers compare; its interval says where it would fall
+with the same number of other clips. The corrected value estimates the distance of the populations, which a Fréchet
+distance of N clips overstates (Chong and Forsyth 2020, arXiv 1911.07023; Binkowski et al. 2018, arXiv 1801.01401).
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import numpy as np
 from latte_eval.metrics.deletion import frechet_statistic
 from latte_eval.metrics.estimate import Corrected, Floor, Sides, Steps, Uncertainty
 from latte_eval.metrics.frechet import frechet_distance_between
-from latte_eval.metrics.groups import check_names, group_places, row_groups
 from latte_eval.metrics.influence import influence_values, mean_variance
 from latte_eval.metrics.jackknife import Jackknife, delete_one, delete_two
 from latte_eval.metrics.kernel import (
@@ -30,15 +29,16 @@ from latte_eval.metrics.kernel import (
     unbiased_mmd,
 )  # fmt: skip
 from latte_eval.metrics.moments import feature_table
+from latte_eval.metrics.parts import check_names, deal_rows
 
 Progress = Callable[[int, int], None]
 Distance = Callable[[np.ndarray, np.ndarray], float]
 
 SIDES = ("real", "fake")
-GROUPS = 32
-PAIR_GROUPS = 12
-PAIR_STEPS = PAIR_GROUPS * (PAIR_GROUPS + 1) // 2
-FEWEST_GROUPS = 4
+PARTS = 32
+PAIR_PARTS = 12
+PAIR_STEPS = PAIR_PARTS * (PAIR_PARTS + 1) // 2
+FEWEST_PARTS = 4
 
 
 def frechet_uncertainty(
@@ -50,22 +50,23 @@ def frechet_uncertainty(
     progress: Progress | None = None,
     seed: int = 0,
 ) -> Uncertainty:  # [N1, D], [N2, D], N1 names, N2 names
-    """Fréchet distance with interval, corrected value, variance by side and floor.
+    """Fréchet distance with its interval, the corrected value, the variance share of each side and the floor.
 
     Args:
         real_features, fake_features: rows of any real dtype, numpy or torch; a row is a clip (FVD) or a frame (FID).
         real_groups, fake_groups: name of the source video of each row. Rows of one video are left out together.
         confidence: of the intervals.
-        progress: hears (done, total) of the evaluations.
-        seed: of the halves of the floor.
+        progress: called with (done, total) after each evaluation.
+        seed: of the division into the two halves of the floor.
 
-    The interval comes from a delete-group jackknife: 32 groups of each side, group j of both left out together. The
-    corrected value is jackknifed twice, over 12 groups and their pairs, where both sides have more than 1.2 times as
-    many source videos as a row has dimensions. Raises `NotEnoughClips`, `NotComparable` or `FeatureError`.
+    The interval comes from a jackknife: the groups (source videos) of each side are dealt into 32 parts, and part j of
+    both sides is left out together. The corrected value comes from a second-order jackknife over 12 parts and all pairs
+    of them, where both sides have more than 1.2 times as many source videos as a row has dimensions.
+    Raises `NotEnoughClips`, `NotComparable` or `FeatureError`.
     """
     sides = Sides.checked(real_features, fake_features, real_groups, fake_groups)
-    count, reason = sides.group_count(GROUPS), why_unidentified(sides)
-    if count < FEWEST_GROUPS:
+    count, reason = sides.part_count(PARTS), why_unidentified(sides)
+    if count < FEWEST_PARTS:
         return without_interval(sides, frechet_distance_between(sides.real, sides.fake), confidence)
     steps = Steps(progress, count + (0 if reason else PAIR_STEPS))
     first = delete_one(frechet_statistic(sides.real, sides.fake, *sides.labels(count)), count, steps)
@@ -77,7 +78,7 @@ def frechet_uncertainty(
 def assemble(
     sides: Sides, found: Jackknife, confidence: float, corrected: Corrected | str, share: dict[str, float], floor: Floor
 ) -> Uncertainty:
-    """Everything that is said about one distance."""
+    """All that is known of one distance, in one record."""
     return Uncertainty(
         value=found.value,
         standard_error=found.standard_error,
@@ -85,19 +86,19 @@ def assemble(
         confidence=confidence,
         corrected=corrected,
         variance_share=share,
-        groups=dict.fromkeys(SIDES, found.groups),
+        parts=dict.fromkeys(SIDES, found.parts),
         videos=sides.videos,
         floor=floor,
     )
 
 
 def why_unidentified(sides: Sides) -> str | None:
-    """Why no correction can be trusted, or None.
+    """The reason why no correction can be trusted, or None.
 
-    What remains without two of twelve groups must hold more source videos than a row has dimensions: with a singular
-    covariance the bias is no series in 1/N, and the correction overshoots.
+    What remains without two of twelve parts must hold more source videos than a row has dimensions: with a singular
+    covariance the bias is not a series in 1/N, and the correction overshoots.
     """
-    needed = max(PAIR_GROUPS, sides.dimensions * PAIR_GROUPS // (PAIR_GROUPS - 2))
+    needed = max(PAIR_PARTS, sides.dimensions * PAIR_PARTS // (PAIR_PARTS - 2))
     for side, videos in sides.videos.items():
         if videos <= needed:
             return (
@@ -108,9 +109,9 @@ def why_unidentified(sides: Sides) -> str | None:
 
 
 def correct_twice(sides: Sides, first: Jackknife, confidence: float, steps: Steps) -> Corrected:
-    """Bias of both orders removed; the step from the first to the second widens the interval."""
-    statistic = frechet_statistic(sides.real, sides.fake, *sides.labels(PAIR_GROUPS))
-    value = delete_two(statistic, PAIR_GROUPS, first.value, steps)
+    """The value without its bias of orders 1/N and 1/N^2; the step from the first order widens the interval."""
+    statistic = frechet_statistic(sides.real, sides.fake, *sides.labels(PAIR_PARTS))
+    value = delete_two(statistic, PAIR_PARTS, first.value, steps)
     systematic = abs(value - first.corrected)
     return Corrected(value, first.interval(value, confidence, systematic), systematic)
 
@@ -118,21 +119,21 @@ def correct_twice(sides: Sides, first: Jackknife, confidence: float, steps: Step
 def without_interval(sides: Sides, value: float, confidence: float) -> Uncertainty:
     """The bare value, where a side has too few source videos to leave any out."""
     side, videos = min(sides.videos.items(), key=lambda item: item[1])
-    reason = f"{videos} {side} source videos are too few to estimate anything from; it takes {FEWEST_GROUPS}"
+    reason = f"{videos} {side} source videos are too few to estimate anything from; it takes {FEWEST_PARTS}"
     return Uncertainty(value, None, None, confidence, reason, None, dict.fromkeys(SIDES, 0), sides.videos)
 
 
 def variance_share(sides: Sides) -> dict[str, float]:
-    """The part of the variance from each side, by influence values summed over source videos."""
+    """The share of the variance that comes from each side, by influence values summed over source videos."""
     real, fake = influence_values(sides.real, sides.fake)
     return shares(mean_variance(real, sides.real_names), mean_variance(fake, sides.fake_names))
 
 
 def shares(real: float, fake: float) -> dict[str, float]:
-    """Two variances as parts of their sum; halves where there is none."""
+    """Two variances as shares of their sum; one half each where the sum is 0."""
     total = real + fake
-    part = real / total if total > 0 else 0.5
-    return {"real": part, "fake": 1 - part}
+    share = real / total if total > 0 else 0.5
+    return {"real": share, "fake": 1 - share}
 
 
 def kernel_uncertainty(
@@ -151,11 +152,11 @@ def kernel_uncertainty(
     """As `frechet_uncertainty`, for the unbiased kernel distance of all rows (KVD) or, with `subsets`, for KID.
 
     The estimate is unbiased for independent rows at any N. Its corrected value leaves out what pairs of rows from one
-    source video add; `systematic` is how much that was. The standard error of KID holds the chance of the subsets.
+    source video add; `systematic` is how much that is. The standard error of KID includes that of drawing the subsets.
     """
     sides = Sides.checked(real_features, fake_features, real_groups, fake_groups)
-    count = sides.group_count(GROUPS)
-    if count < FEWEST_GROUPS:
+    count = sides.part_count(PARTS)
+    if count < FEWEST_PARTS:
         full = unbiased_mmd(sides.real, sides.fake, kernel)
         value, _ = subset_mean(sides, subsets, subset_size, subset_seed, kernel, full)
         return without_interval(sides, value, confidence)
@@ -165,14 +166,14 @@ def kernel_uncertainty(
     value, chance = subset_mean(sides, subsets, subset_size, subset_seed, kernel, whole.value)
     found = replace(whole, value=value, standard_error=math.hypot(whole.standard_error, chance))
     share = shares(*(delete_one(partial(sums, sides=[side]), count).standard_error ** 2 for side in SIDES))
-    floor = real_floor(sides.real, real_groups, seed, lambda a, b: unbiased_mmd(a, b, kernel))
+    floor = real_floor(sides.real, real_groups, seed, partial(unbiased_mmd, kernel=kernel))
     return assemble(sides, found, confidence, correct_once(whole, confidence), share, floor)
 
 
 def subset_mean(
     sides: Sides, subsets: int, subset_size: int, seed: int, kernel: PolynomialKernel, full: float
 ) -> tuple[float, float]:
-    """The mean over subsets and the standard error that drawing them adds; the full estimate without subsets."""
+    """The mean over subsets and the standard error that drawing them adds; `full` and 0 without subsets."""
     if not subsets:
         return full, 0.0
     mean, spread = kernel_distance_subsets(sides.real, sides.fake, subsets, subset_size, seed, kernel=kernel)
@@ -180,7 +181,7 @@ def subset_mean(
 
 
 def correct_once(full: Jackknife, confidence: float) -> Corrected:
-    """A kernel distance without what pairs of rows from one source video add."""
+    """A kernel distance without what pairs of rows from one source video add; that is exact and widens no interval."""
     systematic = abs(full.corrected - full.value)
     return Corrected(full.corrected, full.interval(full.corrected, confidence), systematic)
 
@@ -188,16 +189,16 @@ def correct_once(full: Jackknife, confidence: float) -> Corrected:
 def real_floor(
     real_features: Any, groups: Sequence[str], seed: int = 0, distance: Distance = frechet_distance_between
 ) -> Floor:  # [N, D], N names
-    """The distance between two halves of the real side: what a perfect generator would score with as many clips.
+    """The distance between two halves of the real side: what a perfect generator would score with that many clips.
 
-    Source videos are dealt into halves by a hash of `seed` and their name. The floor is that of N/2 rows a side: the
-    bias of a Fréchet distance falls about as 1/N, so at N it is about half as high; a kernel distance has no bias and
-    its floor is near 0. A fake side near the floor cannot be told from the real one.
+    Source videos are dealt into halves by a hash of `seed` and their name, so the floor is that of N/2 rows per side.
+    The bias of a Fréchet distance falls about as 1/N, so with N rows per side it would be about half as high; a kernel
+    distance has no bias and its floor is near 0. A fake side near the floor cannot be told from the real one.
     Raises `NotEnoughClips` where a half has fewer than two rows.
     """
     rows = feature_table(real_features)
     check_names(len(rows), groups, "real")
-    half = row_groups(groups, group_places(groups, 2, "half", seed)) == 0
+    half = deal_rows(groups, 2, "half", seed) == 0
     videos = len({name for name, first in zip(groups, half, strict=True) if first})
     value = distance(rows[half], rows[~half])
     return Floor(value, (int(half.sum()), int((~half).sum())), (videos, len(set(groups)) - videos))

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from latte_eval.core.errors import WeightsError
+from latte_eval.core.errors import WeightsError, first_line
 from latte_eval.files.weights import Weights, fetch_weights, find_weights
 from latte_eval.metrics.detectors.base import Detector
 from latte_eval.metrics.detectors.network import exact_float32, relative_difference
@@ -80,10 +80,6 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,16 @@
-"""`Detector`: the network behind a metric, with the record of its weights. Nothing here imports torch until it runs."""
+"""`Detector`: the network behind a metric, with the record of its weights; and the table of detectors.
+
+Nothing here imports torch until a network runs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from latte_eval.core.errors import ClipError
-from latte_eval.core.registry import Registry
+from latte_eval.core.errors import ClipError, UsageError
+from latte_eval.core.registry import Registry, import_target
 from latte_eval.files.weights import Weights
 
 if TYPE_CHECKING:
@@ -56,6 +59,10 @@ class Detector:
         check_clips(clips, self.name, self.min_frames)
         return {name: value.cpu() for name, value in self.forward(clips.to(self.device)).items()}
 
+    def record(self) -> dict[str, Any]:
+        """What a result says about its detector, in JSON types."""
+        return {"name": self.name, "sha256": self.sha256, "comparable": self.comparable, "used": self.used,
+                "agreement": self.agreement}  # fmt: skip
 
 
 def check_clips(clips: Tensor, name: str, min_frames: int = 1) -> None:
@@ -67,17 +74,46 @@ def check_clips(clips: Tensor, name: str, min_frames: int = 1) -> None:
         raise ClipError(f"{name} needs clips of at least {min_frames} frames; these have {shape[2]}")
 
 
-DETECTORS = Registry(
+@dataclass(frozen=True)
+class DetectorRow:
+    """One detector by name.
+
+    Attributes:
+        family: the network, whatever its weights; metrics name the families that can serve them.
+        opener: takes `(device, *, trust, offline)` and gives a `Detector`; or "module:function".
+        seeded: whether its weights come from a seed: it needs no file, and its numbers compare with nothing published.
+    """
+
+    family: str
+    opener: Callable[..., Detector] | str
+    seeded: bool = False
+
+
+DETECTORS: Registry[DetectorRow] = Registry(
     "detector",
     {
-        "i3d": "latte_eval.metrics.detectors.i3d:open_i3d",
-        "i3d-seeded": "latte_eval.metrics.detectors.i3d:open_i3d_seeded",
-        "inception": "latte_eval.metrics.detectors.inception:open_inception",
-        "inception-seeded": "latte_eval.metrics.detectors.inception:open_inception_seeded",
-        "c3d": "latte_eval.metrics.detectors.c3d:open_c3d",
-        "c3d-seeded": "latte_eval.metrics.detectors.c3d:open_c3d_seeded",
+        "c3d": DetectorRow("c3d", "latte_eval.metrics.detectors.c3d:open_c3d"),
+        "c3d-seeded": DetectorRow("c3d", "latte_eval.metrics.detectors.c3d:open_c3d_seeded", seeded=True),
+        "i3d": DetectorRow("i3d", "latte_eval.metrics.detectors.i3d:open_i3d"),
+        "i3d-seeded": DetectorRow("i3d", "latte_eval.metrics.detectors.i3d:open_i3d_seeded", seeded=True),
+        "inception": DetectorRow("inception", "latte_eval.metrics.detectors.inception:open_inception"),
+        "inception-seeded": DetectorRow(
+            "inception", "latte_eval.metrics.detectors.inception:open_inception_seeded", seeded=True
+        ),
     },
 )
+
+
+def detector_of_family(family: str, seeded: bool) -> str:
+    """The name of the first detector of a family, with published weights or with seeded ones.
+
+    Raises `UsageError` for a family that has none.
+    """
+    names = [name for name in DETECTORS if DETECTORS[name].seeded == seeded and DETECTORS[name].family == family]
+    if not names:
+        kind = "seeded detector" if seeded else "detector"
+        raise UsageError(f"there is no {kind} of the family {family!r}; name one with --detector")
+    return names[0]
 
 
 def open_detector(name: str, device: str = "cpu", *, trust: bool = False, offline: bool | None = None) -> Detector:
@@ -85,7 +121,8 @@ def open_detector(name: str, device: str = "cpu", *, trust: bool = False, offlin
 
     `trust` opens an executable archive whose hash is not pinned; `offline` forbids downloads (None: as the
     environment says). Raises `UsageError` for an unknown name, `WeightsError` where weights cannot be had.
-    Each opener in `DETECTORS` takes `(device, *, trust, offline)`; a seeded one ignores the last two.
     """
-    detector: Detector = DETECTORS.get(name)(str(device), trust=trust, offline=offline)
+    opener = DETECTORS[name].opener
+    open_it = import_target(opener) if isinstance(opener, str) else opener
+    detector: Detector = open_it(str(device), trust=trust, offline=offline)
     return detector

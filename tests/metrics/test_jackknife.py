@@ -1,4 +1,4 @@
-"""The jackknife formulas on statistics whose error and bias are known, and the parts that feed it."""
+"""The jackknife formulas on statistics whose error and bias are known, and what feeds them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 
 from latte_eval.core.errors import FeatureError
 from latte_eval.metrics import frechet_distance_from_features, influence_values
-from latte_eval.metrics.deletion import CrossGram, GroupMoments
+from latte_eval.metrics.deletion import CrossGram, PartMoments
 from latte_eval.metrics.frechet import has_few_rows
-from latte_eval.metrics.groups import check_names, group_places, row_groups
 from latte_eval.metrics.influence import mean_variance, transports_from_moments, transports_from_rows
 from latte_eval.metrics.jackknife import delete_one, delete_two, t_quantile
+from latte_eval.metrics.parts import check_names, deal_rows, groups_to_parts, row_parts
 
 
 def without(values: np.ndarray, deleted: Sequence[int]) -> np.ndarray:
@@ -53,23 +53,24 @@ def test_interval_is_a_student_interval() -> None:
     assert high - 10 == pytest.approx(t_quantile(0.95, 3) * found.standard_error + 1)
 
 
-def test_groups_are_balanced_fixed_and_keep_videos_together() -> None:
+def test_parts_are_balanced_fixed_and_keep_videos_together() -> None:
     names = [f"video{i // 3}" for i in range(300)]
-    places = group_places(names, 32)
-    labels = row_groups(names, places)
-    assert places == group_places(names[::-1], 32)
+    part_of = groups_to_parts(names, 32)
+    labels = row_parts(names, part_of)
+    assert part_of == groups_to_parts(names[::-1], 32)
+    np.testing.assert_array_equal(labels, deal_rows(names, 32))
     assert set(np.bincount(labels)) == {9, 12}
     assert all(len(set(labels[i : i + 3])) == 1 for i in range(0, 300, 3))
-    assert places != group_places(names, 32, "half", 0)
+    assert part_of != groups_to_parts(names, 32, "half", 0)
 
 
-def test_groups_are_balanced_in_rows_where_videos_differ() -> None:
+def test_parts_are_balanced_in_rows_where_videos_differ() -> None:
     names = [f"v{i}" for i in range(40) for _ in range(1 + (i % 4) ** 2)]
-    counts = np.bincount(row_groups(names, group_places(names, 4)))
+    counts = np.bincount(deal_rows(names, 4))
     assert counts.max() <= 1.2 * counts.min()
 
 
-def test_one_name_a_row() -> None:
+def test_one_name_per_row() -> None:
     with pytest.raises(FeatureError, match="the fake side has 4 feature rows but 3 group names"):
         check_names(4, ["a", "b", "c"], "fake")
 
@@ -87,7 +88,7 @@ SIZES = pytest.mark.parametrize(("real", "fake", "dimensions"), [(40, 50, 60), (
 def test_deletions_are_the_distance_of_the_rest(real: int, fake: int, dimensions: int) -> None:
     x, y = sides(real, fake, dimensions)
     a, b = np.arange(real) % 10, np.arange(fake) % 10
-    ways = CrossGram(x, y, a, b), GroupMoments(x, y, a, b)
+    ways = CrossGram(x, y, a, b), PartMoments(x, y, a, b)
     for deleted in ((), (3,), (2, 7)):
         want = frechet_distance_from_features(x[~np.isin(a, deleted)], y[~np.isin(b, deleted)])
         assert [way(deleted) for way in ways] == pytest.approx([want, want], rel=5e-6)
@@ -118,7 +119,7 @@ def test_influence_values_give_the_standard_error() -> None:
     a, b = np.arange(400) % 100, np.arange(300) % 100
     real, fake = influence_values(x, y)
     variance = mean_variance(real, [str(i) for i in range(400)]) + mean_variance(fake, [str(i) for i in range(300)])
-    assert np.sqrt(variance) == pytest.approx(delete_one(GroupMoments(x, y, a, b), 100).standard_error, rel=0.25)
+    assert np.sqrt(variance) == pytest.approx(delete_one(PartMoments(x, y, a, b), 100).standard_error, rel=0.25)
 
 
 def test_variance_of_a_mean_counts_videos_not_rows() -> None:

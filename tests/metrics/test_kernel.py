@@ -42,7 +42,7 @@ def test_blocks_do_not_change_the_value(monkeypatch: pytest.MonkeyPatch) -> None
     assert kernel_distance(real, fake) == pytest.approx(whole, rel=1e-12)
 
 
-def test_sums_leave_out_groups_of_either_side() -> None:
+def test_sums_leave_out_parts_of_either_side() -> None:
     real, fake = features(30, 0), features(24, 1, 0.5)
     a, b = np.arange(30) % 5, np.arange(24) % 5
     sums = KernelSums(real, fake, a, b)

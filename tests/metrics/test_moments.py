@@ -1,4 +1,4 @@
-"""Moments: merging, storing, and what they refuse."""
+"""Moments: merging, and what they refuse."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load, save
 
 from latte_eval import metrics
 from latte_eval.core.errors import FeatureError, NotComparable
@@ -88,29 +87,6 @@ def test_features_must_be_a_table(features: np.ndarray) -> None:
 def test_lengths_must_agree() -> None:
     with pytest.raises(NotComparable, match="6 dimensions cannot be compared with features of 4"):
         Moments.from_features(rows(5)) + Moments.from_features(rows(5, 4))
-
-
-def test_storing_keeps_every_bit() -> None:
-    kept = Moments.from_features(rows(20))
-    read = Moments.from_arrays(load(save(kept.to_arrays())))
-    assert read.n == kept.n and type(read.n) is int
-    np.testing.assert_array_equal(read.sum, kept.sum)
-    np.testing.assert_array_equal(read.outer, kept.outer)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda arrays: arrays.pop("outer"), "lack outer"),
-        (lambda arrays: arrays.update(outer=np.zeros((6, 5))), r"shape \(6,\) and an outer of \(6, 5\)"),
-        (lambda arrays: arrays.update(sum=np.full(6, np.nan)), "NaN"),
-    ],
-)
-def test_damaged_arrays_are_refused(change: Callable[[dict[str, np.ndarray]], object], message: str) -> None:
-    arrays = Moments.from_features(rows(20)).to_arrays()
-    change(arrays)
-    with pytest.raises(FeatureError, match=message):
-        Moments.from_arrays(arrays)
 
 
 def test_golden_mean_and_cov(golden: Callable) -> None:

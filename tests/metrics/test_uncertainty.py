@@ -58,11 +58,11 @@ def test_json_shape() -> None:
     found = frechet_uncertainty(rows(60, 8, 0), rows(50, 8, 1), names(60), names(50), confidence=0.9)
     record = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert set(record) == {"value", "interval", "standard_error", "confidence", "corrected", "variance_share",
-                           "groups", "videos", "floor"}  # fmt: skip
+                           "parts", "videos", "floor"}  # fmt: skip
     assert len(record["interval"]) == 2 and record["confidence"] == 0.9
     assert set(record["corrected"]) == {"value", "interval", "systematic"}
     assert sum(record["variance_share"].values()) == pytest.approx(1)
-    assert record["groups"] == {"real": 32, "fake": 32} and record["videos"] == {"real": 60, "fake": 50}
+    assert record["parts"] == {"real": 32, "fake": 32} and record["videos"] == {"real": 60, "fake": 50}
     assert set(record["floor"]) == {"value", "rows", "videos"} and sum(record["floor"]["rows"]) == 60
 
 
@@ -82,9 +82,9 @@ def test_too_few_videos_leave_the_bare_value() -> None:
     assert "3 fake source videos are too few" in found["corrected"]["unidentified"]
 
 
-def test_few_videos_give_fewer_groups() -> None:
+def test_few_videos_give_fewer_parts() -> None:
     found = frechet_uncertainty(rows(30, 5, 0), rows(40, 5, 1), names(30, 3), names(40), progress=None)
-    assert found.groups == {"real": 10, "fake": 10} and isinstance(found.corrected, str)
+    assert found.parts == {"real": 10, "fake": 10} and isinstance(found.corrected, str)
 
 
 def test_order_of_rows_does_not_matter() -> None:
