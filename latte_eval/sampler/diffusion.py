@@ -1,4 +1,4 @@
-"""Gaussian diffusion for sampling: the linear schedule, iDDPM respacing, DDPM and DDIM loops, and `SAMPLERS`.
+"""Gaussian diffusion for sampling: the linear schedule, iDDPM respacing, DDPM and DDIM loops.
 
 DDPM: Ho et al. 2020. Learned-range variance and fractional respacing: Nichol and Dhariwal 2021. DDIM: Song et
 al. 2021. Coefficients are computed in float64 and applied in float32, as the published sampler does.
@@ -14,21 +14,10 @@ import torch
 from torch import Tensor
 
 from latte_eval.core.errors import SamplerError
-from latte_eval.core.registry import Registry
+from latte_eval.core.registry import import_target
+from latte_eval.sampler.samplers import SAMPLERS
 
 TRAINING_STEPS = 1000
-
-# Each takes (denoiser, x, schedule, step_noise, eta=, clip_x0=) and yields (x, predicted clean x).
-STEPPERS = Registry(
-    "sampler",
-    {
-        "ddpm": "latte_eval.sampler.diffusion:ddpm_steps",
-        "ddim": "latte_eval.sampler.diffusion:ddim_steps",
-        "dpmsolver++": "latte_eval.sampler.solvers:dpmsolver_steps",
-        "unipc": "latte_eval.sampler.solvers:unipc_steps",
-    },
-)
-SAMPLERS = tuple(STEPPERS.entries)
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]  # x [N, ...], timesteps [N] -> noise and variance logits
 
@@ -186,4 +175,6 @@ def sample_steps(
     Raises:
         UsageError: no such sampler.
     """
-    yield from STEPPERS.get(sampler)(denoiser, x, schedule, step_noise, eta=eta, clip_x0=clip_x0)
+    steps = SAMPLERS[sampler].steps
+    take_steps = import_target(steps) if isinstance(steps, str) else steps
+    yield from take_steps(denoiser, x, schedule, step_noise, eta=eta, clip_x0=clip_x0)

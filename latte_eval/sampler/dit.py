@@ -82,4 +82,3 @@ def split_heads(state: Mapping[str, Tensor], config: LatteConfig) -> dict[str, T
         split |= {f"{name}attn.proj.weight": first, f"{name}temporal_attn.proj.weight": second}
         split |= {f"{name}attn.proj.bias": bias, f"{name}temporal_attn.proj.bias": torch.zeros_like(bias)}
     return split
-

@@ -25,9 +25,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latte_eval.core.choices import check_name
 from latte_eval.core.clips import Clips, ClipSource, Rejected
 from latte_eval.core.errors import GeneratorError, LatteEvalError, NotEnoughClips, UsageError
-from latte_eval.core.registry import check_name
 from latte_eval.core.seeding import identity_to_seed
 
 GROUP = "latte_eval.generators"

@@ -9,8 +9,8 @@ from typing import Any
 
 from latte_eval.core.clips import Clips
 from latte_eval.core.errors import StoreError, UsageError
-from latte_eval.files.run_folder import write_whole
 from latte_eval.files.weights import file_sha256
+from latte_eval.files.whole_files import write_whole
 from latte_eval.sampler.sources import SampledSource
 
 RECORD = "samples.json"

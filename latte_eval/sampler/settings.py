@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from latte_eval.core.choices import check_choice
 from latte_eval.core.errors import SamplerError
-from latte_eval.core.protocol import check_choice
-from latte_eval.sampler.diffusion import SAMPLERS, respaced_timesteps
+from latte_eval.sampler.diffusion import respaced_timesteps
 from latte_eval.sampler.guidance import Guidance
 from latte_eval.sampler.latte.config import LatteConfig
+from latte_eval.sampler.samplers import SAMPLERS
 
 DTYPES = ("fp32", "bf16", "fp16")
 LABEL_MODES = ("uniform", "balanced", "dataset")
@@ -20,7 +21,7 @@ class SamplerSettings:
     """How a checkpoint is sampled. Together with the checkpoint and the codec it settles every clip.
 
     Attributes:
-        method: `ddpm` (ancestral, learned-range variance), `ddim`, or a fast solver of `diffusion.SAMPLERS`.
+        method: `ddpm` (ancestral, learned-range variance), `ddim`, or another name in `SAMPLERS`.
         steps: 2..1000, spaced evenly over the training steps, both ends included.
         guidance_scale: classifier-free guidance; 1 is none.
         eta: noise share of DDIM, 0..1.

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from latte_eval.core.errors import CheckpointError
+from latte_eval.core.errors import CheckpointError, first_line
 
 GIT_LFS = b"version https://git-lfs"
 PRINTABLE = set(range(32, 127)) | {9, 10, 13} | set(range(128, 256))
@@ -90,8 +90,7 @@ def refused_pickle(path: Path, error: pickle.UnpicklingError) -> str:
 
 
 def first_sentence(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].split(". ")[0].rstrip(".") if lines else type(error).__name__
+    return first_line(error).split(". ")[0].rstrip(".")
 
 
 def names_beside(path: Path) -> list[str]:

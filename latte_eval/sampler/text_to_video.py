@@ -23,17 +23,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latte_eval.core.choices import check_name
 from latte_eval.core.clips import Clips, Rejected
-from latte_eval.core.errors import CheckpointError, NotEnoughClips, SamplerError, UsageError, WeightsError
+from latte_eval.core.errors import CheckpointError, NotEnoughClips, SamplerError, UsageError, WeightsError, first_line
 from latte_eval.core.seeding import clip_generator
+from latte_eval.sampler.samplers import SAMPLERS
 
-# The names of `diffusion.SAMPLERS` as schedulers of diffusers.
-SCHEDULERS = {
-    "ddpm": "DDPMScheduler",
-    "ddim": "DDIMScheduler",
-    "dpmsolver++": "DPMSolverMultistepScheduler",
-    "unipc": "UniPCMultistepScheduler",
-}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 FRAME_NAMES = ("video_length", "num_frames")
 # Larger files are told apart by size and time, or by the name that the hub's cache gives their content.
@@ -167,10 +162,6 @@ def content_mark(file: Path) -> str:
     return blob.name if blob.parent.name == "blobs" else f"{state.st_size} {state.st_mtime_ns}"
 
 
-def first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
 class PromptSource:
     """A pipeline and prompts; implements `latte_eval.core.clips.ClipSource`.
 
@@ -277,10 +268,9 @@ def set_scheduler(pipeline: Any, sampler: str) -> None:
     """Exchange the scheduler for the one of a sampler's name, keeping its betas. Raises `UsageError`."""
     import diffusers
 
-    from latte_eval.core.registry import check_name
-
-    check_name("sampler", sampler, SCHEDULERS)
-    pipeline.scheduler = getattr(diffusers, SCHEDULERS[sampler]).from_config(pipeline.scheduler.config)
+    known = {name: row.scheduler for name, row in zip(SAMPLERS, SAMPLERS.rows(), strict=True) if row.scheduler}
+    check_name("sampler", sampler, known)
+    pipeline.scheduler = getattr(diffusers, known[sampler]).from_config(pipeline.scheduler.config)
 
 
 def named_parameters(pipeline: Any) -> dict[str, inspect.Parameter]:

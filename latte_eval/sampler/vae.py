@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from latte_eval.core.errors import UsageError, WeightsError
+from latte_eval.core.errors import UsageError, WeightsError, first_line
 from latte_eval.core.seeding import numpy_generator
 from latte_eval.files.weights import cache_folder, file_sha256, user_folder
 
@@ -88,8 +88,7 @@ class VaeCodec:
         try:
             vae = autoencoder.from_pretrained(folder, local_files_only=True, low_cpu_mem_usage=False)
         except Exception as error:  # damaged files fail in many ways inside diffusers
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise WeightsError(f"the VAE in {folder} cannot be opened: {reason}") from error
+            raise WeightsError(f"the VAE in {folder} cannot be opened: {first_line(error)}") from error
         name = folder.parent.name if folder.name == "vae" else folder.name
         return cls(vae, name, file_sha256(weights), device, dtype)
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from latte_eval.core.errors import SamplerError, UsageError
-from latte_eval.sampler.diffusion import SAMPLERS, make_schedule, sample_steps
+from latte_eval.sampler.diffusion import make_schedule, sample_steps
 from latte_eval.sampler.guidance import Guidance, guided_denoiser, noise_level, parse_interval
 from latte_eval.sampler.latte import Latte, LatteConfig
+from latte_eval.sampler.samplers import SAMPLERS
 
 SOLVERS = ("dpmsolver++", "unipc")
 MEAN, STD = 0.4, 0.3
@@ -107,7 +108,7 @@ def test_clipping_holds_the_clean_prediction(sampler):
 
 
 def test_names_and_steps():
-    assert SAMPLERS == ("ddpm", "ddim", "dpmsolver++", "unipc")
+    assert tuple(SAMPLERS) == ("ddpm", "ddim", "dpmsolver++", "unipc")
     with pytest.raises(UsageError, match="Did you mean unipc"):
         sample("unipcc", 5)
     with pytest.raises(SamplerError, match="1000 is too many"):
