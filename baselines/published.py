@@ -10,7 +10,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from latte_eval.core.protocol import check_choice
+from latte_eval.core.choices import check_choice
 
 TABLES = ("table1", "table2", "table3", "table4")
 RELATIONS = {"equal": "", "about": "about ", "above": "above "}

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from latte_eval.baselines.published import Column, PublishedTable
-from latte_eval.core.protocol import check_choice
+from latte_eval.core.choices import check_choice
 
 Cell = str | int | float | Decimal | tuple[float, float] | None
 ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
@@ -76,11 +76,6 @@ def cell_to_text(cell: Cell, spec: str = ".2f", missing: str = "-") -> str:
     if isinstance(cell, float):
         return format(cell, spec)
     return f"{cell:,}" if isinstance(cell, int) and spec else str(cell)
-
-
-def number(value: float) -> str:
-    """Two decimals where that is enough, three significant digits below 1."""
-    return f"{value:,.2f}" if abs(value) >= 1 or value == 0 else f"{value:.3g}"
 
 
 def to_texts(table: Table, missing: str = "-") -> list[list[str]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from latte_eval.benchmarks.benchmark import Benchmark, Copy, Found, read_split_lists, video_name
+from latte_eval.benchmarks.dataset import Copy, Dataset, Found, read_split_lists, video_name
 from latte_eval.benchmarks.readers.entries import Entry, class_of, find_entries
 from latte_eval.benchmarks.readers.frames import Size, common_size, read_frames
 from latte_eval.benchmarks.readers.places import Place, open_place
@@ -51,7 +51,7 @@ class Report:
         listed: official list -> (videos of it that are there, videos in it).
     """
 
-    benchmark: Benchmark
+    benchmark: Dataset
     found: Found
     protocol: Protocol
     videos: list[Video]
@@ -158,7 +158,7 @@ def names(values: list[str], most: int = 5) -> str:
 class Inspection:
     """A benchmark's folder that has been found and listed, before its videos are looked at."""
 
-    benchmark: Benchmark
+    benchmark: Dataset
     found: Found
     root: Path
     place: Place
@@ -167,11 +167,11 @@ class Inspection:
     others: int
 
     @classmethod
-    def open(cls, benchmark: Benchmark, root: Path, split: str | None = None) -> Inspection:
+    def open(cls, benchmark: Dataset, root: Path, split: str | None = None) -> Inspection:
         """List the folder or zip archive that a person names.
 
         Raises:
-            ClipError: nothing that could be the benchmark is there; it is another split or another dataset.
+            ClipError: it holds nothing that could be the benchmark, or another split, or another dataset.
         """
         found = benchmark.locate(root, split)
         place = open_place(found.path, found.within)
@@ -210,7 +210,7 @@ class Inspection:
 
 
 def examine(
-    benchmark: Benchmark, place: Place, entries: list[Entry], decode: bool, progress: Progress
+    benchmark: Dataset, place: Place, entries: list[Entry], decode: bool, progress: Progress
 ) -> tuple[list[Video], list[Rejected]]:
     """Length, size and class of every entry, and those that cannot be read."""
     videos, unreadable = list[Video](), list[Rejected]()
@@ -267,7 +267,7 @@ def decoded(place: Place, entry: Entry, length: int) -> Iterator[Any]:
         yield from read_video(path, range(length))
 
 
-def class_name(benchmark: Benchmark, entry: Entry) -> str | None:
+def class_name(benchmark: Dataset, entry: Entry) -> str | None:
     """The class of a video: the folder around it, else the class within a name such as v_Archery_g01_c01."""
     labels = {name: i for i, name in enumerate(benchmark.classes)}
     label = class_of(entry, labels)

@@ -1,7 +1,7 @@
-"""Converting a dataset once: crop, resize, and store videos or frames that every protocol reads as it is.
+"""Converting a dataset once: crop, resize, and store videos or frames that every protocol reads as they are.
 
 The pixels are those that the readers would make of the source: the same crop and resize. `video` and `png` keep them
-exactly, `jpg` stores quality 75, 4:2:0, as the converters of Latte and StyleGAN-V do.
+exactly; `jpg` stores quality 75, 4:2:0, as the converters of Latte and StyleGAN-V do.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ import av
 import numpy as np
 from PIL import Image
 
-from latte_eval.benchmarks.benchmark import Benchmark, video_name
 from latte_eval.benchmarks.check import decoded, probe, side_by_side
+from latte_eval.benchmarks.dataset import Dataset, video_name
 from latte_eval.benchmarks.readers.entries import Entry, find_entries
 from latte_eval.benchmarks.readers.frames import Size
 from latte_eval.benchmarks.readers.places import Place, open_place
 from latte_eval.benchmarks.readers.prepare import has_target_size, prepare_frame
+from latte_eval.core.choices import check_choice
 from latte_eval.core.clips import Rejected
 from latte_eval.core.errors import ClipError, StoreError, UsageError
-from latte_eval.core.protocol import Protocol, check_choice
+from latte_eval.core.protocol import Protocol
 from latte_eval.files.lossy import CHROMA_420, JPEG_QUALITY
-from latte_eval.files.run_folder import write_whole
+from latte_eval.files.whole_files import write_whole
 
 Frames = Iterable[np.ndarray]
 Writer = Callable[[Path, Frames], None]
@@ -53,7 +54,7 @@ class Preparation:
 
     Attributes:
         place: the source, which is only read.
-        entries: its videos; those that could not be stored under a name of their own come as rejected.
+        entries: its videos; one whose name is taken by an earlier one is rejected instead.
         target: folder that is written.
         protocol: crop and size.
         store: `video` (lossless H.264), `png` or `jpg` frames.
@@ -67,9 +68,9 @@ class Preparation:
 
     @classmethod
     def open(
-        cls, benchmark: Benchmark, source: Path, target: Path, store: str, size: int = 256, crop: str = "crop-resize"
+        cls, benchmark: Dataset, source: Path, target: Path, store: str, size: int = 256, crop: str = "crop-resize"
     ) -> Preparation:
-        """List the source and settle where its videos go: class and clip folders keep their names.
+        """List the source and decide where its videos go: class and clip folders keep their names.
 
         Raises:
             UsageError: the target lies in the source or the other way round, or an unknown `store` or `crop`.
@@ -93,7 +94,7 @@ class Preparation:
         """Convert what the target does not hold yet.
 
         Args:
-            jobs: videos at once; by default one a processor.
+            jobs: videos at once; by default one per processor.
             progress: called after each video.
 
         Raises:
@@ -133,7 +134,7 @@ class Preparation:
 
 
 def unique(entries: list[Entry], store: str) -> Iterator[Entry | Rejected]:
-    """The entries; one that would be stored under the name of an earlier one comes as rejected."""
+    """The entries; one that would be stored under the name of an earlier one is rejected instead."""
     taken: dict[Path, str] = {}
     for entry in entries:
         first = taken.setdefault(stored_path(entry, store), entry.path)
@@ -174,7 +175,7 @@ def copy_frames(place: Place, entry: Entry, path: Path) -> None:
     """The frames of an entry, byte for byte and under their own names."""
     make_folder(path)
     for name, file in zip(entry.names, entry.files, strict=True):
-        with place.open(file) as data:
+        with place.open_file(file) as data:
             write_whole(path / name, data.read())
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+from latte_eval.benchmarks.readers.places import (
+    FRAME_SUFFIXES,
+    UNREADABLE,
+    VIDEO_SUFFIXES,
+    is_hidden,
+    is_stray,
+    named_members,
+)
 from latte_eval.core.errors import ClipError
-
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".avi", ".mkv", ".webm", ".mov", ".gif", ".mpg", ".mpeg")
-FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 class Tree:
@@ -32,7 +37,7 @@ class Tree:
         """
         try:
             with os.scandir(self.root / folder) as entries:
-                shown = [entry for entry in entries if not entry.name.startswith(".")]
+                shown = [entry for entry in entries if not is_hidden(entry.name)]
                 folders = sorted(entry.name for entry in shown if entry.is_dir())
                 return folders, sorted(entry.name for entry in shown if not entry.is_dir())
         except OSError as error:
@@ -44,7 +49,7 @@ class Tree:
     def videos(self, folder: str = "") -> Iterator[str]:
         """Paths below `folder` of what would be one video each: a video file, or a folder that holds frames.
 
-        Sub-folders that cannot be read are passed over. Raises `ClipError` if `folder` itself cannot.
+        Sub-folders that cannot be read are left out. Raises `ClipError` if `folder` itself cannot.
         """
         folders, files = self.listing(folder)
         prefix = PurePosixPath(folder)
@@ -57,24 +62,32 @@ class Tree:
 
 
 class ZipTree(Tree):
-    """Names inside a zip archive."""
+    """Names inside a zip archive.
 
-    def __init__(self, root: Path):
+    Args:
+        root: the archive, which `open` reads.
+        names: paths of its members; those of folders end in `/`.
+    """
+
+    def __init__(self, root: Path, names: Iterable[str]):
         super().__init__(root)
         self.folders: dict[str, set[str]] = defaultdict(set)
         self.files: dict[str, set[str]] = defaultdict(set)
-        try:
-            with zipfile.ZipFile(root) as archive:
-                names = archive.namelist()
-        except (OSError, zipfile.BadZipFile) as error:
-            raise ClipError(f"cannot read {root}: {error}") from error
         for name in names:
             self.add(name)
 
+    @classmethod
+    def open(cls, root: Path) -> ZipTree:
+        """List an archive, hidden members left out. Raises `ClipError` for one that cannot be read."""
+        try:
+            with zipfile.ZipFile(root) as archive:
+                return cls(root, [name for name in named_members(archive) if not is_stray(name)])
+        except UNREADABLE as error:
+            raise ClipError(f"cannot read {root}: {error}") from error
+
     def add(self, name: str) -> None:
+        """Note a member and the folders around it."""
         path = PurePosixPath(name)
-        if any(part.startswith((".", "__MACOSX")) for part in path.parts):
-            return
         if not name.endswith("/"):
             self.files[folder_key(path.parent)].add(path.name)
             path = path.parent
@@ -92,6 +105,7 @@ class ZipTree(Tree):
 
 
 def folder_key(path: PurePosixPath) -> str:
+    """The path of a folder as `listing` is asked for it: the root is empty."""
     return "" if str(path) == "." else str(path)
 
 
@@ -103,4 +117,4 @@ def open_tree(root: Path) -> Tree:
         raise ClipError(f"{root} does not exist")
     if root.suffix.lower() != ".zip":
         raise ClipError(f"{root} is neither a folder nor a zip archive")
-    return ZipTree(root)
+    return ZipTree.open(root)

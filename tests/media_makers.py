@@ -12,6 +12,9 @@ import av
 import numpy as np
 from PIL import Image
 
+from latte_eval.benchmarks.readers import FolderSource
+from latte_eval.evaluation.stored import StoredSource
+
 # The 3x3 display matrices of a tkhd box that ask a player to turn a picture clockwise.
 TURNS = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
 
@@ -88,3 +91,8 @@ def cut(path: Path, share: float = 0.5, target: Path | None = None) -> Path:
     target = target or path
     target.write_bytes(data[: int(len(data) * share)])
     return target
+
+
+def stored(source: FolderSource) -> StoredSource:
+    """The clips of a folder after the lossy steps that its protocol has for its side."""
+    return StoredSource(source, source.named_storage)

@@ -1,8 +1,8 @@
 """FaceForensics: talking faces cropped from YouTube, 256x256."""
 
-from latte_eval.benchmarks.benchmark import Benchmark, Copy, Layout
+from latte_eval.benchmarks.dataset import Copy, Dataset, Layout
 
-FACEFORENSICS = Benchmark(
+FACEFORENSICS = Dataset(
     name="faceforensics",
     title="FaceForensics",
     origin="hf://datasets/maxin-cn/FaceForensics (FaceForensics.zip: faces already cropped, videos and frames); raw "

@@ -1,8 +1,8 @@
 """SkyTimelapse: moving skies, sliced from YouTube time-lapses by MDGAN, 640x360 as released."""
 
-from latte_eval.benchmarks.benchmark import Benchmark, Copy, Layout
+from latte_eval.benchmarks.dataset import Copy, Dataset, Layout
 
-SKYTIMELAPSE = Benchmark(
+SKYTIMELAPSE = Dataset(
     name="skytimelapse",
     title="SkyTimelapse",
     origin="hf://datasets/maxin-cn/SkyTimelapse (sky_timelapse.zip, 29.3 GB); the same frames from MDGAN, "

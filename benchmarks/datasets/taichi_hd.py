@@ -1,8 +1,8 @@
 """Taichi-HD: tai chi performers cropped from YouTube for the First Order Motion Model, 256x256."""
 
-from latte_eval.benchmarks.benchmark import Benchmark, Copy, Layout
+from latte_eval.benchmarks.dataset import Copy, Dataset, Layout
 
-TAICHI_HD = Benchmark(
+TAICHI_HD = Dataset(
     name="taichi-hd",
     title="Taichi-HD",
     origin="hf://datasets/maxin-cn/Taichi-HD (a split zip: join it with `zip -s 0 taichi-256-part.zip --out "

@@ -1,6 +1,6 @@
 """UCF101: 13,320 user videos of 101 human actions, 320x240 at 25 frames a second."""
 
-from latte_eval.benchmarks.benchmark import Benchmark, Copy, Layout
+from latte_eval.benchmarks.dataset import Copy, Dataset, Layout
 
 # In the order of sorted folder names, which is the label that a checkpoint knows a class by.
 CLASS_NAMES = """
@@ -18,7 +18,7 @@ VolleyballSpiking WalkingWithDog WallPushups WritingOnBoard YoYo
 """
 CLASSES = tuple(CLASS_NAMES.split())
 
-UCF101 = Benchmark(
+UCF101 = Dataset(
     name="ucf101",
     title="UCF101",
     origin="crcv.ucf.edu/data/UCF101/UCF101.rar (avi files in class folders) and UCF101TrainTestSplits-*.zip",

@@ -1,4 +1,4 @@
-"""What a video file says it is, and how long, in bytes: the part of a container that a cut file cannot hide."""
+"""Which container format a file has, and how many bytes it should have by its own account: a cut file has fewer."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ SYNC, TS_PACKET = 0x47, 188
 
 
 def container_kind(path: Path) -> str | None:
-    """What a file is by its first bytes, as FFmpeg names the format, or None where it is none of a video.
+    """The format of a file by its first bytes, under FFmpeg's name for it, or None where it is not a video.
 
-    `mov` is mp4 and its kin, `matroska` also webm, `mpeg` a program stream, `mpegvideo` a stream without a container.
+    `mov` includes mp4, `matroska` webm; `mpeg` is a program stream, `mpegvideo` a stream without a container.
     """
     with path.open("rb") as file:
         head = file.read(TS_PACKET + 1)
@@ -27,7 +27,7 @@ def container_kind(path: Path) -> str | None:
 
 
 def missing_bytes(path: Path) -> int:
-    """How many bytes, at least, a file lacks of what its container announces; 0 where it is whole or cannot say."""
+    """How many bytes are missing, at least, from the length that the container states; 0 where it states none."""
     ends = {"mov": iso_end, "avi": riff_end, "matroska": matroska_end, "gif": gif_end}
     end = ends.get(container_kind(path) or "")
     if end is None:
@@ -85,7 +85,7 @@ def matroska_end(file: BinaryIO, size: int) -> int:
 
 
 def vint_length(first: int) -> int:
-    """Bytes of a variable-length integer that begins with this byte; 9 for a byte that begins none."""
+    """Bytes of a variable-length integer that begins with this byte; 9 for a byte that cannot begin one."""
     return 9 - first.bit_length()
 
 

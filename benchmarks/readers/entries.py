@@ -8,11 +8,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from latte_eval.benchmarks.readers.places import File, join, printable
+from latte_eval.benchmarks.readers.places import FRAME_SUFFIXES, VIDEO_SUFFIXES, File, join, printable
 from latte_eval.core.seeding import identity_to_seed
-
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".avi", ".mkv", ".webm", ".mov", ".gif", ".mpg", ".mpeg")
-FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +32,10 @@ class Entry:
 
     @property
     def identity(self) -> str:
-        """What chance goes by: the path without a video file's suffix, so that a converted copy keeps its windows."""
+        """What random choices depend on: the path without the suffix of a video file.
+
+        So a copy that was converted to another format keeps its place and its windows.
+        """
         return posixpath.splitext(self.path)[0] if self.kind == "video" else self.path
 
     @property
@@ -45,7 +45,7 @@ class Entry:
 
 
 def find_entries(folders: Iterable[tuple[str, list[File]]]) -> tuple[list[Entry], int]:
-    """Every entry in listed folders, and the number of other files, which are none of ours."""
+    """Every entry in listed folders, and the number of other files, which are neither videos nor frames."""
     entries, others = list[Entry](), 0
     for folder, files in folders:
         found = list(entries_of_folder(folder, files))
@@ -75,21 +75,21 @@ def stamp(files: Iterable[File]) -> str:
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
-    """Sorts frame2 before frame10, and padded names as ever."""
+    """Sort key by which frame2 comes before frame10; padded names sort as usual."""
     parts = re.split(r"([0-9]+)", name.rpartition(".")[0])  # text and numbers in turn
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 
 
 def path_key(entry: Entry) -> tuple[list[str], str]:
-    """Sorts as StyleGAN-V would: by the names of folders, a video file counting as the folder of its frames."""
+    """Sort key of StyleGAN-V's order: by folder names, where a video file counts as the folder of its frames."""
     return entry.identity.split("/"), entry.path
 
 
 def selection_key(selection: str, seed: int, entry: Entry, window: int) -> tuple[object, ...]:
     """Where a window of an entry stands in the order in which clips are chosen.
 
-    `sorted` goes by path. `seeded` goes by a hash of the seed, the path and the window: a further video takes a
-    place of its own and moves no other.
+    `sorted` is the order of paths. `seeded` is the order of a hash of the seed, the path and the window: a video that
+    is added finds its own place and does not change the order of the others.
     """
     if selection == "sorted":
         return (*path_key(entry), window)
@@ -97,7 +97,7 @@ def selection_key(selection: str, seed: int, entry: Entry, window: int) -> tuple
 
 
 def number_classes(classes: Sequence[str], entries: Iterable[Entry]) -> dict[str, int]:
-    """Numbers of the classes in their order; none where not a single entry lies in a class folder."""
+    """Numbers of the classes in their order; empty where no entry lies in a class folder."""
     numbers = {name: number for number, name in enumerate(classes)}
     return numbers if any(class_of(entry, numbers) is not None for entry in entries) else {}
 

@@ -12,7 +12,7 @@ from latte_eval.benchmarks.readers.entries import Entry
 from latte_eval.benchmarks.readers.places import UNREADABLE, Place
 from latte_eval.core.errors import ClipError
 
-# What Pillow raises for a damaged image, or the zip archive beneath it.
+# What is raised for a damaged image: by Pillow, or by Python for the zip archive that holds it.
 DAMAGE = (*UNREADABLE, SyntaxError, Image.DecompressionBombError)
 
 Size = tuple[int, int]  # width, height
@@ -49,7 +49,7 @@ def open_image(place: Place, file: str) -> Iterator[Image.Image]:
     """An opened image. What can go wrong with it, until it is closed, becomes a `ClipError` that names it."""
     name = file.rpartition("/")[2]
     try:
-        with place.open(file) as handle, Image.open(handle, formats=("JPEG", "PNG")) as image:
+        with place.open_file(file) as handle, Image.open(handle, formats=("JPEG", "PNG")) as image:
             yield image
     except UnidentifiedImageError as error:
         raise ClipError(f"{name} is not an image") from error

@@ -18,17 +18,26 @@ from typing import IO
 from latte_eval.core.clips import Rejected
 from latte_eval.core.errors import ClipError, StoreError, UsageError
 
-# A member beyond either limit is a bomb or a mistake; video and image files hardly compress.
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".avi", ".mkv", ".webm", ".mov", ".gif", ".mpg", ".mpeg")
+FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+# A member beyond either limit is a zip bomb or a mistake; video and image files hardly compress.
 MOST_BYTES = 8 * 2**30
 MOST_INFLATION, INFLATION_FLOOR = 100, 64 * 2**20
 
-# What Python raises for a damaged archive or member, one with a password, or a method it does not know.
+# What Python raises for an archive or member that is damaged, has a password, or is packed in an unknown way.
 UNREADABLE = (OSError, zipfile.BadZipFile, EOFError, ValueError, RuntimeError, zlib.error)
 
 
 @dataclass(frozen=True)
 class File:
-    """A file as it is listed: name within its folder, bytes, and what tells a changed one from the same one."""
+    """A file as it is listed.
+
+    Attributes:
+        name: its name within its folder.
+        size: in bytes.
+        stamp: time of its last change on disk, checksum in an archive: it changes when the file does.
+    """
 
     name: str
     size: int
@@ -41,7 +50,7 @@ class Folder:
 
     Attributes:
         root: paths of files are relative to it, with `/`.
-        rejected: folders and files that could not be listed, as far as `folders` has got.
+        rejected: folders and files that could not be listed; `folders` adds them.
     """
 
     root: Path
@@ -88,36 +97,49 @@ class Folder:
                     files.append(File(entry.name, status.st_size, status.st_mtime_ns))
         return below, files
 
-    def open(self, path: str) -> IO[bytes]:
+    def open_file(self, path: str) -> IO[bytes]:
         """One file for reading. Raises `OSError`."""
         return (self.root / path).open("rb")
 
     def local(self, path: str) -> AbstractContextManager[Path]:
-        """One file under a path of its own on disk, while it is needed."""
+        """A path on disk that leads to one file, for as long as the context is open."""
         return nullcontext(self.root / path)
 
 
+@dataclass
 class ZipFolder:
-    """A zip archive, or a folder within one; its members are read where they are.
+    """A zip archive, or a folder within one; its members are read from the archive, which is never unpacked.
 
-    Names of members are names only and never become paths on disk, so a name such as `../x` does no harm. Where the
-    archive of a folder holds that folder (`data.zip` with `data/...`), paths begin below it, as they would on disk.
+    Names of members are names only and never become paths on disk, so a name such as `../x` does no harm.
 
-    Raises `ClipError` for a file that is no readable archive.
+    Attributes:
+        root: path of the archive.
+        archive: the opened archive.
+        members: its files by their path below the folder that counts.
+        rejected: always empty: the names of an archive can be listed, or it cannot be opened at all.
     """
 
-    def __init__(self, path: Path, within: str = ""):
-        self.root, self.rejected = path, list[Rejected]()
+    root: Path
+    archive: zipfile.ZipFile
+    members: dict[str, zipfile.ZipInfo]
+    rejected: list[Rejected] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, path: Path, within: str = "") -> ZipFolder:
+        """List an archive. Raises `ClipError` for a file that is no readable archive.
+
+        Where the archive of a folder holds that folder (`data.zip` with `data/...`), paths begin below it, as they
+        would on disk.
+        """
         try:
-            self.archive = zipfile.ZipFile(path)
+            archive = zipfile.ZipFile(path)
         except UNREADABLE as error:
             raise ClipError(f"{path} is not a readable zip archive: {error}") from error
-        members = {info.filename.replace("\\", "/").lstrip("/"): info for info in self.archive.infolist()}
-        self.members = {name: info for name, info in members.items() if not name.endswith("/")}
-        prefix = within.strip("/") or path.stem
-        if within or all(name.startswith(prefix + "/") or is_stray(name) for name in self.members):
-            start = len(prefix) + 1
-            self.members = {n[start:]: info for n, info in self.members.items() if n.startswith(prefix + "/")}
+        members = {name: info for name, info in named_members(archive).items() if not name.endswith("/")}
+        prefix = (within.strip("/") or path.stem) + "/"
+        if within or all(name.startswith(prefix) or is_stray(name) for name in members):
+            members = {name.removeprefix(prefix): members[name] for name in members if name.startswith(prefix)}
+        return cls(path, archive, members)
 
     def folders(self) -> Iterator[tuple[str, list[File]]]:
         """As `Folder.folders`."""
@@ -128,8 +150,8 @@ class ZipFolder:
                 grouped.setdefault(folder, []).append(File(name, info.file_size, info.CRC))
         yield from grouped.items()
 
-    def open(self, path: str) -> IO[bytes]:
-        """One member for reading. Raises `ClipError` for one that is damaged, locked or absurdly large."""
+    def open_file(self, path: str) -> IO[bytes]:
+        """One member for reading. Raises `ClipError` for one that is damaged, has a password or is absurdly large."""
         info, name = self.members[path], path.rpartition("/")[2]
         if info.file_size > MOST_BYTES or info.file_size > max(INFLATION_FLOOR, MOST_INFLATION * info.compress_size):
             raise ClipError(f"{name} is refused: {info.file_size:,} bytes unpacked from {info.compress_size:,}")
@@ -140,10 +162,10 @@ class ZipFolder:
 
     @contextmanager
     def local(self, path: str) -> Iterator[Path]:
-        """One member as a temporary file. Raises `ClipError` as `open`, and `StoreError` where there is no room."""
+        """One member as a temporary file. Raises `ClipError` as `open_file`, `StoreError` where there is no room."""
         with tempfile.NamedTemporaryFile(suffix=Path(path).suffix) as file:
             try:
-                with self.open(path) as member:
+                with self.open_file(path) as member:
                     shutil.copyfileobj(member, file)
                 file.flush()
             except UNREADABLE as error:
@@ -168,11 +190,16 @@ def open_place(path: Path, within: str = "") -> Place:
         return Folder(path / within)
     if path.suffix.lower() != ".zip" and not zipfile.is_zipfile(path):
         raise ClipError(f"{path} is neither a folder nor a zip archive; name the folder that holds the videos")
-    return ZipFolder(path, within)
+    return ZipFolder.open(path, within)
+
+
+def named_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """What an archive holds, by path; those of folders end in `/`. Backslashes of old Windows tools become `/`."""
+    return {info.filename.replace("\\", "/").lstrip("/"): info for info in archive.infolist()}
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is none of the user's data."""
+    """Whether a file or folder of this name was left by the system and holds no data of the user."""
     return name.startswith(".") or name == "__MACOSX"
 
 

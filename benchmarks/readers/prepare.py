@@ -1,22 +1,22 @@
-"""What happens to a frame between its file and a clip: crop, resize, and the lossy storage that still applies."""
+"""What happens to a frame between its file and a clip: crop and resize, and which lossy steps its file has passed."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image
 
-from latte_eval.core.protocol import Protocol
+from latte_eval.core.protocol import STORAGE_STEPS, Protocol
 
 FILTERS = {"lanczos": Image.Resampling.LANCZOS, "bilinear": Image.Resampling.BILINEAR}
 
 
-def storage_steps(kind: str, at_size: bool, side: str, protocol: Protocol) -> tuple[str, ...]:
-    """The lossy steps that a video still has to pass through, after what its files have been through already.
+def passed_steps(kind: str, at_size: bool, side: str) -> tuple[str, ...]:
+    """The lossy steps that a video has passed already, whatever the protocol says.
 
-    - Frames at the target size are what the published converters write: they are read as they are, on both sides.
-    - On the fake side H.264 stands for the file that a sampler's clip would be written to. A folder is past that,
-      so only the later steps (JPEG) remain.
-    - Everything else, which is every real video and real frames that had to be resized, takes all steps.
+    - Frames at the target size are what the published converters write. They have passed every step, on both sides.
+    - On the fake side, H.264 stands for the file that a sampler's clip would be written to. The videos of a folder
+      are such files, so they have passed H.264 but not JPEG.
+    - Everything else, which is every real video and real frames that have to be resized, has passed nothing.
 
     Args:
         kind: `video` or `frames`.
@@ -24,10 +24,8 @@ def storage_steps(kind: str, at_size: bool, side: str, protocol: Protocol) -> tu
         side: `real` or `fake`.
     """
     if kind == "frames" and at_size:
-        return ()
-    if side == "fake":
-        return tuple(step for step in protocol.fake_storage if not step.startswith("h264"))
-    return protocol.real_storage
+        return STORAGE_STEPS
+    return ("h264-crf5",) if side == "fake" else ()
 
 
 def has_target_size(width: int, height: int, protocol: Protocol) -> bool:
@@ -36,7 +34,7 @@ def has_target_size(width: int, height: int, protocol: Protocol) -> bool:
 
 
 def prepare_frame(frame: np.ndarray, protocol: Protocol) -> np.ndarray:  # [H, W, 3] uint8 -> [size, size, 3] uint8
-    """Bring a frame to the target size; one that has it, or a protocol without a size, is passed through untouched.
+    """Bring a frame to the target size; one that has it stays as it is, and so does any where the protocol has no size.
 
     `crop-resize` is the converter of Vchitect/Latte@b27c24a, `resize-crop` that of universome/stylegan-v@3fecd69;
     `none` resizes without a crop.

@@ -14,9 +14,9 @@ from latte_eval.benchmarks.readers.prepare import prepare_frame
 from latte_eval.benchmarks.readers.video import Damaged, count_frames, read_video
 from latte_eval.core.errors import ClipError
 from latte_eval.core.protocol import Protocol
-from latte_eval.files.lossy import store_frames
 
-# So many frames of a video are decoded at least once, whichever of them a clip needs: a damaged file is damaged.
+# Of every video, so many frames are decoded at least once, even if its clips need fewer: damage behind the frames of
+# a clip counts too.
 CHECKED_FRAMES = 1000
 
 
@@ -27,13 +27,13 @@ class Window:
     Attributes:
         number: its place among the windows of the video.
         frames: indices of its frames.
-        steps: lossy storage that it still passes through.
+        passed: lossy steps that its files have been through already.
     """
 
     entry: Entry
     number: int
     frames: range
-    steps: tuple[str, ...]
+    passed: tuple[str, ...]
 
 
 def video_length(place: Place, entry: Entry) -> int:
@@ -47,11 +47,11 @@ def video_length(place: Place, entry: Entry) -> int:
 def read_windows(
     place: Place, windows: Sequence[Window], protocol: Protocol, check: bool
 ) -> list[np.ndarray | ClipError]:  # [T, H, W, 3] uint8 each
-    """Windows of one video in one pass over it: the clip, or the reason why there is none.
+    """Read windows of one video in one pass over it: for each the clip, or the reason why there is none.
 
-    Damage among the first `CHECKED_FRAMES` frames spoils every window, later damage the windows that end behind it:
-    so what becomes of a window does not depend on those that are read with it. Frames are brought to the target size
-    one by one, and neither length nor size of a video counts in memory.
+    Damage among the first `CHECKED_FRAMES` frames rejects every window; later damage rejects the windows that end
+    behind it. So the outcome of a window does not depend on the windows that are read with it. Frames are brought to
+    the target size one by one: only those of the windows are held in memory, however long or large the video is.
 
     Args:
         check: look for damage; False for a video that has been read before without finding any.
@@ -81,7 +81,7 @@ def read_entry(place: Place, entry: Entry, indices: Sequence[int], check: bool) 
 
 
 def join_window(window: Window, frames: dict[int, np.ndarray], reason: ClipError | None) -> np.ndarray | ClipError:
-    """The frames of one window as a clip, [T, H, W, 3] uint8, after its storage."""
+    """The frames of one window as a clip, [T, H, W, 3] uint8."""
     if reason and window.frames[-1] not in frames:
         return reason
     chosen = [frames[index] for index in window.frames]
@@ -89,4 +89,4 @@ def join_window(window: Window, frames: dict[int, np.ndarray], reason: ClipError
     for frame in chosen:
         if frame.shape != first:
             return ClipError(f"frames of different sizes: {first[1]}x{first[0]} and {frame.shape[1]}x{frame.shape[0]}")
-    return store_frames(np.stack(chosen), window.steps)
+    return np.stack(chosen)

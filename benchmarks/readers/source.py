@@ -8,15 +8,17 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from latte_eval.benchmarks.readers.entries import Entry, class_of, find_entries, number_classes, selection_key
 from latte_eval.benchmarks.readers.frames import common_size
-from latte_eval.benchmarks.readers.places import open_place
-from latte_eval.benchmarks.readers.prepare import has_target_size, storage_steps
+from latte_eval.benchmarks.readers.places import Place, open_place
+from latte_eval.benchmarks.readers.prepare import has_target_size, passed_steps
 from latte_eval.benchmarks.readers.reading import Window, read_windows, video_length
 from latte_eval.benchmarks.readers.windows import TooShort, frame_indices, side_stride, window_starts
 from latte_eval.core.clips import Clips, Rejected
@@ -31,40 +33,57 @@ STEP_VERSION = 1
 CHUNK = 64
 
 
+@dataclass(eq=False, repr=False)
 class FolderSource:
     """The videos of a folder or zip archive as a `ClipSource`, candidates in the order in which they are chosen.
 
     A video is a video file (mp4, m4v, avi, mkv, webm, mov, gif, mpg) or a folder of frames (jpg, png), at any depth.
-    Each is examined before it becomes a candidate: readable, as long as its container says, long enough, frames of
-    one size. What fails is in `rejected` with its reason. Damage that shows only in decoding is found by `clips`, which
-    decodes a video to its end once.
+    Each is examined before it becomes a candidate: it must be readable, as long as its container says, long enough, and
+    have frames of one size. What fails is in `rejected` with its reason. Damage that shows only in decoding is found by
+    `clips`, which decodes every video once, as far as `CHECKED_FRAMES` in reading.py says.
 
-    Args:
-        path: a folder or a zip archive.
-        protocol: windows, sizes, storage and selection.
-        seed: chooses videos and offsets where the protocol says `seeded`.
-        side: `real` or `fake`.
-        wanted: examine videos only until there are this many candidates; further ones are examined when asked for.
-            None examines all. It changes no clip.
-        classes: names of class folders; a clip is labelled by the innermost one around it. Where some videos lie in
-            such folders the others are rejected; where none does there are no labels.
-        within: the part of `path` that counts.
-        keep: which videos count, by relative path; the others are as if they were not there.
-        progress: called with how many more videos have been examined.
+    Clips come without the lossy steps of the protocol: each says in `passed` which of them its files have been through,
+    and `latte_eval.files.lossy.StoredSource` applies the others.
+
+    `open` lists and examines a folder. The constructor takes what was listed and reads nothing.
 
     Attributes:
-        rejected: videos that could not be used so far, in the order in which that was found.
+        path: the folder or zip archive, as it was given.
+        place: where the files are read.
+        entries: what should be videos, in the order in which they are chosen.
+        protocol: windows, sizes and selection.
+        seed: chooses videos and offsets where the protocol says `seeded`.
+        side: `real` or `fake`.
+        label_of: class name -> label; empty where there are no labels.
         ignored: number of files that are neither videos nor frames.
-        classes: names of the classes, or None where there are no labels.
-
-    Raises:
-        UsageError: the path does not exist.
-        ClipError: the path cannot be read, holds no videos, or none that can be used.
-        NotEnoughClips: every video is too short.
+        progress: called with how many more videos have been examined.
+        rejected: videos that could not be used so far, in the order in which that was found.
+        windows: the candidates among the first `examined` entries.
+        too_short: why videos were too short, one per such video.
+        sound: entries that have been decoded without finding damage.
+        own_size: shape of the clips where the protocol takes them at their own size; empty until one was read.
     """
 
-    def __init__(
-        self,
+    path: Path
+    place: Place
+    entries: list[Entry]
+    protocol: Protocol
+    seed: int
+    side: str
+    label_of: dict[str, int] = field(default_factory=dict)
+    ignored: int = 0
+    progress: Callable[[int], None] = lambda count: None
+    rejected: list[Rejected] = field(default_factory=list)
+    windows: list[Window] = field(default_factory=list, init=False)
+    too_short: list[TooShort] = field(default_factory=list, init=False)
+    sound: set[Entry] = field(default_factory=set, init=False)
+    examined: int = field(default=0, init=False)
+    own_size: tuple[int, ...] = field(default=(), init=False)
+    lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    @classmethod
+    def open(
+        cls,
         path: str | Path,
         protocol: Protocol,
         seed: int,
@@ -75,24 +94,56 @@ class FolderSource:
         within: str = "",
         keep: Callable[[str], bool] = lambda path: True,
         progress: Callable[[int], None] = lambda count: None,
-    ):
-        self.path, self.protocol, self.seed, self.side = Path(path), protocol, seed, side
-        self.progress, self.lock = progress, threading.Lock()
-        self.place = open_place(self.path, within)
-        found, self.ignored = find_entries(self.place.folders())
-        self.entries = sorted((entry for entry in found if keep(entry.path)), key=self.order)
-        self.rejected: list[Rejected] = list(self.place.rejected)
-        self.label_of = number_classes(classes, self.entries)
-        self.classes = tuple(self.label_of) or None
-        self.windows: list[Window] = []
-        self.too_short: list[TooShort] = []
-        self.sound: set[Entry] = set()
-        self.examined = 0
-        self.own_size: tuple[int, ...] = ()
-        self.examine(max(1, wanted) if wanted is not None and protocol.windows == "one" else None)
-        self.windows.sort(key=lambda window: self.order(window.entry, window.number))
+    ) -> FolderSource:
+        """List a folder or zip archive, and examine its videos.
+
+        Args:
+            path: a folder or a zip archive.
+            protocol: windows, sizes, storage and selection.
+            seed: chooses videos and offsets where the protocol says `seeded`.
+            side: `real` or `fake`.
+            wanted: examine videos only until there are this many candidates; further ones are examined when they are
+                asked for. None examines all. It changes no clip.
+            classes: names of class folders; a clip is labelled by the innermost one around it. Where some videos lie
+                in such folders the others are rejected; where none does there are no labels.
+            within: the part of `path` that counts.
+            keep: which videos count, by relative path; the others are as if they were not there.
+            progress: called with how many more videos have been examined.
+
+        Raises:
+            UsageError: the path does not exist.
+            ClipError: the path cannot be read, holds no videos, or none that can be used.
+            NotEnoughClips: every video is too short.
+        """
+        path = Path(path)
+        place = open_place(path, within)
+        found, ignored = find_entries(place.folders())
+        entries = [entry for entry in found if keep(entry.path)]
+        entries.sort(key=lambda entry: selection_key(protocol.real_selection, seed, entry, 0))
+        numbers, rejected = number_classes(classes, entries), list(place.rejected)
+        source = cls(path, place, entries, protocol, seed, side, numbers, ignored, progress, rejected)
+        source.examine_first(wanted)
+        return source
+
+    def examine_first(self, wanted: int | None) -> None:
+        """Examine videos until there are `wanted` candidates, or all, and put the candidates in order.
+
+        Raises `ClipError` or `NotEnoughClips` where there is not one.
+        """
+        one_each = self.protocol.windows == "one"
+        self.examine(max(1, wanted) if wanted is not None and one_each else None)
+        self.windows.sort(key=self.order)
         if not self.windows:
             raise nothing_usable(self)
+
+    def order(self, window: Window) -> tuple[object, ...]:
+        """Where a window stands among the candidates."""
+        return selection_key(self.protocol.real_selection, self.seed, window.entry, window.number)
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Names of the classes, or None where there are no labels."""
+        return tuple(self.label_of) or None
 
     @property
     def name(self) -> str:
@@ -100,26 +151,31 @@ class FolderSource:
         return str(self.path)
 
     @property
+    def named_storage(self) -> tuple[str, ...]:
+        """The steps of this side, which the fingerprint names itself: so features of earlier versions are found."""
+        return self.protocol.real_storage if self.side == "real" else self.protocol.fake_storage
+
+    @property
     def fingerprint(self) -> str:
         """sha256 of the listing (path, size and time of every file, or its checksum in an archive), the choices of
         the protocol that matter on this side, the seed and the version of this step."""
         fields = ["frames", "size", "windows", "crop", "resample", "real_selection", f"{self.side}_stride"]
         fields += [f"{self.side}_storage", *(["real_offset"] if self.side == "real" else [])]
-        choices = {field: getattr(self.protocol, field) for field in fields}
+        choices = {name: getattr(self.protocol, name) for name in fields}
         listing = sorted((entry.path, entry.kind, entry.stamp) for entry in self.entries)
         parts = ["folder", STEP_VERSION, self.side, self.seed, choices, self.classes, listing]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     @property
     def labels(self) -> tuple[int, ...] | None:
-        """The class of every candidate, those counted that have not been examined yet; None without classes."""
+        """The class of every candidate, videos that have not been examined yet included; None without classes."""
         if self.classes is None:
             return None
         entries = [*(window.entry for window in self.windows), *self.entries[self.examined :]]
         return tuple(label for entry in entries if (label := class_of(entry, self.label_of)) is not None)
 
     def __len__(self) -> int:
-        """Candidates, those counted that have not been examined yet."""
+        """Number of candidates, where every video that has not been examined yet counts as one."""
         return len(self.windows) + len(self.entries) - self.examined
 
     def groups(self, indices: Sequence[int]) -> list[str]:
@@ -129,18 +185,27 @@ class FolderSource:
     def clips(self, indices: Sequence[int]) -> Clips:  # -> [N, T, 3, H, W] uint8
         """The clips of these candidates, in order. Damaged ones are left out and added to `rejected`.
 
-        Raises `ClipError` where the protocol takes frames at their own size and videos differ in it.
+        Raises `ClipError` where the protocol takes frames at their own size and the videos have different sizes.
         """
         self.examine(max(indices, default=-1) + 1)
         known = [index for index in indices if index < len(self.windows)]
         read = self.read(known)
         good = [(i, clip) for i in known if (clip := self.accepted(self.windows[i], read[i])) is not None]
+        windows = [self.windows[i] for i, _ in good]
+        labels = [label for each in windows if (label := class_of(each.entry, self.label_of)) is not None]
+        return Clips(
+            self.stack([clip for _, clip in good]),
+            tuple(i for i, _ in good),
+            tuple(labels) or None,
+            tuple(window.passed for window in windows),
+        )
+
+    def stack(self, clips: list[np.ndarray]) -> Tensor:  # [T, H, W, 3] uint8 each -> [N, T, 3, H, W] uint8
+        """The clips as one batch; an empty one has the size of the protocol."""
+        if clips:
+            return torch.stack([from_frames(clip) for clip in clips])
         size = self.protocol.size or 1
-        pixels = torch.empty((0, self.protocol.frames, 3, size, size), dtype=torch.uint8)
-        if good:
-            pixels = torch.stack([from_frames(clip) for _, clip in good])
-        labels = [class_of(self.windows[i].entry, self.label_of) for i, _ in good]
-        return Clips(pixels, tuple(i for i, _ in good), tuple(n for n in labels if n is not None) or None)
+        return torch.empty((0, self.protocol.frames, 3, size, size), dtype=torch.uint8)
 
     def read(self, indices: Sequence[int]) -> dict[int, np.ndarray | ClipError]:
         """The windows of these candidates, each video in one pass and videos side by side."""
@@ -207,17 +272,13 @@ class FolderSource:
             return error
         except OSError as error:
             return ClipError(f"cannot be read: {error.strerror}")
-        steps = storage_steps(entry.kind, at_size, self.side, self.protocol)
+        passed = passed_steps(entry.kind, at_size, self.side)
         frames, stride = self.protocol.frames, side_stride(self.protocol, self.side)
-        return [Window(entry, n, frame_indices(start, frames, stride), steps) for n, start in enumerate(starts)]
-
-    def order(self, entry: Entry, window: int = 0) -> tuple[object, ...]:
-        """Where a window stands among the candidates."""
-        return selection_key(self.protocol.real_selection, self.seed, entry, window)
+        return [Window(entry, n, frame_indices(start, frames, stride), passed) for n, start in enumerate(starts)]
 
 
 def workers(jobs: int) -> ThreadPoolExecutor:
-    """Threads for so many jobs; decoding, resizing and JPEG let go of the interpreter lock."""
+    """Threads for this many jobs; decoding and resizing release the interpreter lock."""
     return ThreadPoolExecutor(max(1, min(jobs, os.cpu_count() or 1)))
 
 

@@ -1,11 +1,11 @@
 """Frames of a video file, by index, through PyAV.
 
 Frames are counted in the order in which they are shown, whatever their times: a variable frame rate or times out of
-order change nothing. A file is decoded from its first frame up to the last one asked for and never sought in: behind
-a seek, H.264 with open groups of pictures, MPEG-4 part 2 and MPEG-2 can give other frames than the ones counted.
+order change nothing. A file is decoded from its first frame up to the last one asked for, without seeking: after a
+seek, H.264 with open groups of pictures, MPEG-4 part 2 and MPEG-2 can give other frames than those that were counted.
 
 Why not decord: from the start of a whole file decord 0.6 gives the same pixels, bit for bit, but it seeks (with that
-effect), hands out damaged frames as if they were whole, and refuses AV1 and GIF.
+effect), returns damaged frames as if they were whole, and refuses AV1 and GIF.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from av.video.stream import VideoStream
 from latte_eval.benchmarks.readers.containers import container_kind, missing_bytes
 from latte_eval.core.errors import ClipError
 
-# AVI headers may count a frame that was never written; beyond this share frames are lost.
+# AVI headers may count a frame that was never written; where more than this share is missing, frames were lost.
 LOST_SHARE = 0.05
 
 
@@ -41,10 +41,10 @@ def count_frames(path: Path) -> int:
 
 
 def check_whole(path: Path, stored: int, declared: int) -> None:
-    """Raise `ClipError` for a file that was cut, by its own account of its length in bytes and in frames.
+    """Raise `ClipError` for a file that was cut: it has fewer bytes or frames than it says itself.
 
-    A file cut behind its last frame has lost nothing. Only mp4, mov and avi count their frames; there, an edit list
-    may leave frames of a whole mp4 or mov file out on purpose, so that fewer frames alone prove nothing.
+    A file that was cut after its last frame has lost nothing. Only mp4, mov and avi count their frames. An edit list
+    may leave out frames of a whole mp4 or mov file on purpose, so there fewer frames alone prove nothing.
     """
     kind, missing = container_kind(path), missing_bytes(path)
     counts = kind in ("mov", "avi") and declared > 0
@@ -70,7 +70,7 @@ def read_video(path: Path, indices: Sequence[int], check: int = 0) -> Iterator[n
     """The frames of these ascending indices, RGB and upright.
 
     Args:
-        check: decode at least so many frames, or to the end, before the iterator is exhausted.
+        check: decode at least this many frames, or to the end, before the iterator is exhausted.
 
     Raises:
         Damaged: a frame up to there does not decode cleanly, or one of `indices` is not there.

@@ -1,7 +1,7 @@
 """Which frames of a video become a clip.
 
-Source: universome/stylegan-v@3fecd69 and Vchitect/Latte@b27c24a agree in every rule here. What they leave to
-chance, the offset, is a function of the seed and of the video's own path.
+Source: universome/stylegan-v@3fecd69 and Vchitect/Latte@b27c24a agree in every rule here. The offset, which they draw
+at random, is here a function of the seed and of the video's path.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def window_starts(length: int, protocol: Protocol, side: str, seed: int, path: s
     A generated video gives its first frames, a real one a window at an offset of its own.
 
     Raises:
-        TooShort: the video has fewer than frames x stride frames. Fewer would do, frames x stride is the rule.
+        TooShort: the video has fewer than frames x stride frames. A window spans fewer than that, but this is the rule
+            of both code bases.
     """
     frames, stride = protocol.frames, side_stride(protocol, side)
     if length < frames * stride:

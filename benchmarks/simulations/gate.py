@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from latte_eval.evaluation.extract import Features
+from latte_eval.core.features import Features
 from latte_eval.gate.boundaries import rounds, spending_boundaries, student_boundary
 from latte_eval.gate.contrast import compare_features
 from latte_eval.gate.rules import parse_rule

@@ -24,12 +24,12 @@ TOTAL_VARIANCE = 500.0
 HEAVY = 0.5
 CONFIDENCE = 0.95
 RESAMPLES = 60
-GROUPS = 32
+PARTS = 32
 
 
 @dataclass(frozen=True)
 class Case:
-    """One setting: features, true distance, clips of each side, clips a source video and their correlation."""
+    """One setting: features, true distance, clips of each side, clips per source video and their correlation."""
 
     name: str
     dimensions: int
@@ -126,10 +126,10 @@ def shipped(rows: Rows, random: np.random.Generator) -> dict[str, Estimate]:
 
 
 def jackknife_by_clip(rows: Rows, random: np.random.Generator) -> dict[str, Estimate]:
-    """Groups of clips instead of videos: clips of one video are taken for independent."""
+    """Parts of clips instead of videos: clips of one video are treated as independent."""
     real, fake = rows[:2]
-    labels = (random.permutation(len(side)) % GROUPS for side in (real, fake))
-    found = delete_one(frechet_statistic(real, fake, *labels), GROUPS)
+    labels = (random.permutation(len(side)) % PARTS for side in (real, fake))
+    found = delete_one(frechet_statistic(real, fake, *labels), PARTS)
     return {"value at N, jackknife by clip": Estimate(found.value, found.interval(found.value, CONFIDENCE))}
 
 
@@ -272,7 +272,7 @@ def grid(outcomes: Iterable[Outcome], cell: Callable[[Outcome], str]) -> Iterato
 
 
 def contrast_table(repetitions: int, seed: int) -> Iterator[str]:
-    """One row a correlation of the noise that both checkpoints start from."""
+    """One row per correlation of the noise that both checkpoints start from."""
     rows = [simulate_contrast(ContrastCase(correlation), repetitions, seed) for correlation in (0.0, 0.5, 0.9)]
     yield f"| {' | '.join(rows[0])} |"
     yield "|" + " --- |" * len(rows[0])

@@ -1,10 +1,10 @@
-"""Folder of videos to clips in memory against JPEG frames on disk, in one run, as markdown rows.
+"""Time two ways from a folder of videos to clips, in memory and through JPEG frames on disk, as markdown rows.
 
     python benchmarks/speed/readers.py FOLDER
 
-The baseline is what the published road does: extract every frame of every video, centre-crop, resize to 256 and save
-it as JPEG, then read the frames of one window a video back. Both sides take the same windows, so that their clips are
-the same. With `--detector i3d-seeded` each side also sends its clips through that detector: folder to features.
+The baseline does what the published code does: extract every frame of every video, centre-crop, resize to 256 and save
+it as JPEG, then read the frames of one window per video back. Both take the same windows, so that their clips are the
+same. With `--detector i3d-seeded` both also send their clips through that detector: folder to features.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from PIL import Image
 from torch import Tensor
 
 from latte_eval.benchmarks.readers import FolderSource
-from latte_eval.core.protocol import named_protocol
+from latte_eval.core.protocols import named_protocol
+from latte_eval.evaluation.stored import StoredSource
 from latte_eval.metrics.detectors import open_detector
 
-# One window a video at offset 0: the frames that both roads can name without each other.
+# One window per video at offset 0: both ways find the same frames without asking each other.
 PROTOCOL = named_protocol("latte").replace(real_stride=1, real_offset="zero", real_selection="sorted", real_clips=None)
 
 Features = Callable[[Tensor], object]
@@ -36,7 +37,7 @@ Features = Callable[[Tensor], object]
 
 def clips_in_memory(folder: Path, features: Features) -> Tensor:
     """Ours: decode the window, crop, resize, JPEG in memory."""
-    source = FolderSource(folder, PROTOCOL, 0, "real")
+    source = StoredSource(FolderSource.open(folder, PROTOCOL, 0, "real"), PROTOCOL.real_storage)
     batches = []
     for start in range(0, len(source), 4):
         batches.append(source.clips(range(start, min(start + 4, len(source)))))
@@ -84,8 +85,8 @@ def timed(work: Callable[[], Tensor]) -> tuple[tuple[float, float], Tensor]:
 
 
 def copies(folder: Path, target: Path, count: int) -> list[Path]:
-    """So many copies of the videos that the reader accepts, in its order."""
-    source = FolderSource(folder, PROTOCOL, 0, "real")
+    """`count` copies of the videos that the reader accepts, in its order."""
+    source = FolderSource.open(folder, PROTOCOL, 0, "real")
     names = source.groups(source.clips(range(len(source))).indices)
     target.mkdir()
     chosen = [folder / names[i % len(names)] for i in range(count)]
@@ -96,7 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="video files to copy about")
     parser.add_argument("--videos", type=int, default=24)
-    parser.add_argument("--detector", help="send the clips of both sides through it, such as i3d-seeded")
+    parser.add_argument("--detector", help="send the clips of both ways through it, such as i3d-seeded")
     arguments = parser.parse_args()
     detector = open_detector(arguments.detector) if arguments.detector else len
     with tempfile.TemporaryDirectory() as scratch:

@@ -18,8 +18,8 @@ from dataset_makers import (
 )
 from media_makers import cut
 
-from latte_eval.benchmarks.benchmark import find_benchmark
 from latte_eval.benchmarks.check import Inspection, Report
+from latte_eval.benchmarks.dataset import find_dataset
 from latte_eval.benchmarks.datasets.ucf101 import CLASSES
 from latte_eval.cli import group
 from latte_eval.core.errors import LatteEvalError
@@ -31,7 +31,7 @@ def run(*arguments: object) -> Result:
 
 
 def report(name: str, root: Path, **options: bool) -> Report:
-    return Inspection.open(find_benchmark(name), root).report(**options)
+    return Inspection.open(find_dataset(name), root).report(**options)
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +161,12 @@ def test_another_dataset_fails_with_its_name(tmp_path: Path) -> None:
     done = run("check", "ucf101", make_faceforensics(tmp_path / "data", kind="images"))
     assert isinstance(done.exception, LatteEvalError) and done.exception.exit_code == 1
     assert "is FaceForensics, not UCF101" in str(done.exception)
+
+
+def test_shapes_has_no_folder_to_check(tmp_path: Path) -> None:
+    done = run("check", "shapes", tmp_path)
+    assert isinstance(done.exception, LatteEvalError) and done.exception.exit_code == 2
+    assert "drawn on the fly" in str(done.exception) and "\n" not in str(done.exception)
 
 
 def test_json(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ import pytest
 import torch
 from click.testing import CliRunner
 from dataset_makers import make_faceforensics, make_frames, make_skytimelapse, make_taichi, make_ucf101, zip_folder
-from media_makers import decode_all, moving_frames, write_lossless
+from media_makers import decode_all, moving_frames, stored, write_lossless
 from PIL import Image
 
-from latte_eval.benchmarks.benchmark import find_benchmark
 from latte_eval.benchmarks.check import Inspection
 from latte_eval.benchmarks.convert import Preparation, Prepared
+from latte_eval.benchmarks.dataset import find_dataset
 from latte_eval.benchmarks.readers import FolderSource
 from latte_eval.benchmarks.readers.prepare import prepare_frame
 from latte_eval.cli import group
@@ -25,7 +25,7 @@ NAME = "aS62n5PdTIU_1_8WGsQ0Y7uyU_1"
 
 
 def prepare(name: str, source: Path, target: Path, store: str = "video", size: int = 32, **options: str) -> Prepared:
-    return Preparation.open(find_benchmark(name), source, target, store, size, **options).run(jobs=2)
+    return Preparation.open(find_dataset(name), source, target, store, size, **options).run(jobs=2)
 
 
 def fingerprints(folder: Path) -> dict[str, tuple[int, str]]:
@@ -71,11 +71,11 @@ def test_a_prepared_copy_gives_the_clips_of_its_source(tmp_path: Path, store: st
     for i in range(4):
         write_lossless(tmp_path / "faces" / "train" / f"{NAME}{i}.mkv", moving_frames(60 + i, 48, 64))
     prepare("faceforensics", tmp_path / "faces", tmp_path / "out", store)
-    protocol = find_benchmark("faceforensics").protocol("latte").replace(size=32, real_clips=3)
+    protocol = find_dataset("faceforensics").protocol("latte").replace(size=32, real_clips=3)
     folders = tmp_path / "faces" / "train", tmp_path / "out" / "train"
-    before, after = (FolderSource(folder, protocol, 5, "real") for folder in folders)
+    before, after = (stored(FolderSource.open(folder, protocol, 5, "real")) for folder in folders)
     if store == "png":  # frames at the target size are never stored again: without the JPEG of the protocol
-        before = FolderSource(folders[0], protocol.replace(real_storage=()), 5, "real")
+        before = stored(FolderSource.open(folders[0], protocol.replace(real_storage=()), 5, "real"))
     assert torch.equal(before.clips(range(3)).pixels, after.clips(range(3)).pixels)
 
 
@@ -85,7 +85,7 @@ def test_the_source_is_not_touched_and_the_target_passes_the_check(tmp_path: Pat
     done = prepare("skytimelapse", source, tmp_path / "out", "jpg")
     assert (done.written, done.kept, done.unreadable) == (3, 0, [])
     assert fingerprints(source) == before
-    report = Inspection.open(find_benchmark("skytimelapse"), tmp_path / "out").report()
+    report = Inspection.open(find_dataset("skytimelapse"), tmp_path / "out").report()
     assert report.serves and report.sizes == {(32, 32): 3}
     assert [video.path for video in report.videos] == [
         "08ug3bzhV8Y/08ug3bzhV8Y_1", "3bufRYg7qxY/3bufRYg7qxY_1", "3bufRYg7qxY/3bufRYg7qxY_2",
@@ -126,7 +126,7 @@ def test_a_killed_run_leaves_whole_files_only(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(module, "prepare_frame", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        Preparation.open(find_benchmark("taichi-hd"), source, tmp_path / "out", "png", 32).run(jobs=1)
+        Preparation.open(find_dataset("taichi-hd"), source, tmp_path / "out", "png", 32).run(jobs=1)
     left = [path for path in (tmp_path / "out" / "train").iterdir() if path.is_dir()]
     assert len(left) == 1 and len(list(left[0].iterdir())) == 100
     monkeypatch.undo()

@@ -28,7 +28,7 @@ def noisy_frames(count: int = 60) -> np.ndarray:
 def reason(folder: Path, name: str, protocol: Protocol = PROTOCOL) -> str:
     """Why a file is rejected beside a good one, which is used."""
     write_lossless(folder / "good.mkv", moving_frames(60))
-    source = FolderSource(folder, protocol, 0, "real")
+    source = FolderSource.open(folder, protocol, 0, "real")
     clips = source.clips(range(len(source)))
     assert source.groups(clips.indices) == ["good.mkv"]
     reasons = [each.reason for each in source.rejected if each.path == name]
@@ -89,7 +89,7 @@ def test_cut_file(
 ) -> None:
     pix_fmt = {"gif": "rgb8", "mjpeg": "yuvj420p"}.get(codec, "yuv420p")
     path = write_video(tmp_path / name, noisy_frames(), codec, pix_fmt, container_options=options)
-    source = FolderSource(tmp_path, PROTOCOL, 0, "real")
+    source = FolderSource.open(tmp_path, PROTOCOL, 0, "real")
     assert len(source) == 1 and not source.rejected
     cut(path, share)
     why = reason(tmp_path, name)
@@ -110,7 +110,7 @@ def test_real_files_cut_in_half(clips_folder: Path, tmp_path: Path) -> None:
     for name in names:
         cut(clips_folder / name, 0.5, tmp_path / name)
     write_lossless(tmp_path / "good.mkv", moving_frames(60))
-    source = FolderSource(tmp_path, PROTOCOL, 0, "real")
+    source = FolderSource.open(tmp_path, PROTOCOL, 0, "real")
     assert len(source) == 1
     assert {each.path for each in source.rejected if each.reason.startswith("truncated")} == set(names)
 
@@ -119,7 +119,7 @@ def test_a_file_that_lost_nothing_but_its_tail_is_used(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.avi", noisy_frames(), "mjpeg", "yuvj420p")
     size = path.stat().st_size
     cut(path, (size - 100) / size)  # part of the index behind the last frame
-    source = FolderSource(tmp_path, PROTOCOL, 0, "real")
+    source = FolderSource.open(tmp_path, PROTOCOL, 0, "real")
     assert len(source) == 1 and not source.rejected
 
 
@@ -136,7 +136,7 @@ def test_a_trimmed_phone_video_is_not_truncated(tmp_path: Path) -> None:
             packet.pts, packet.dts, packet.stream = packet.pts - first, packet.dts - first, target
             trimmed.mux(packet)
     path.unlink()
-    videos = FolderSource(tmp_path, PROTOCOL.replace(windows="all"), 0, "real")
+    videos = FolderSource.open(tmp_path, PROTOCOL.replace(windows="all"), 0, "real")
     clips = videos.clips(range(len(videos)))
     assert not videos.rejected and 7 <= len(clips) <= 10
 
@@ -148,7 +148,7 @@ def test_damage_anywhere_in_a_file(side: str, tmp_path: Path) -> None:
     data[-2000:-1000] = bytes(1000)
     path.write_bytes(data)
     write_lossless(tmp_path / "good.mkv", moving_frames(60))
-    source = FolderSource(tmp_path, PROTOCOL, 0, side)
+    source = FolderSource.open(tmp_path, PROTOCOL, 0, side)
     assert len(source) == 2
     assert source.groups(source.clips([0, 1]).indices) == ["good.mkv"]
     assert [each.path for each in source.rejected] == ["a.mp4"]
@@ -164,10 +164,10 @@ def test_late_damage_spares_the_windows_before_it(tmp_path: Path, monkeypatch: p
     data[at : at + 1000] = bytes(1000)
     path.write_bytes(data)
     protocol = PROTOCOL.replace(windows="all", real_selection="sorted")
-    source = FolderSource(tmp_path, protocol, 0, "real")
+    source = FolderSource.open(tmp_path, protocol, 0, "real")
     together = source.clips(range(15)).indices
     assert together == tuple(range(len(together))) and 5 <= len(together) <= 9
-    fresh = FolderSource(tmp_path, protocol, 0, "real")
+    fresh = FolderSource.open(tmp_path, protocol, 0, "real")
     alone = [index for index in reversed(range(15)) if len(fresh.clips([index]))]
     assert tuple(reversed(alone)) == together
     assert [each.path for each in source.rejected] == ["a.mp4"]
@@ -175,7 +175,7 @@ def test_late_damage_spares_the_windows_before_it(tmp_path: Path, monkeypatch: p
 
 def test_a_damaged_file_is_named_once(tmp_path: Path, clips_folder: Path) -> None:
     (tmp_path / "bad.mp4").write_bytes((clips_folder / "bad_corrupted.mp4").read_bytes())
-    source = FolderSource(tmp_path, Protocol(size=64, windows="all"), 0, "real")
+    source = FolderSource.open(tmp_path, Protocol(size=64, windows="all"), 0, "real")
     assert len(source) == 3
     for index in (0, 1, 2, 0):
         assert len(source.clips([index])) == 0
@@ -190,7 +190,7 @@ def test_damaged_real_file(clips_folder: Path, tmp_path: Path) -> None:
 def test_too_short(tmp_path: Path) -> None:
     write_lossless(tmp_path / "a.mkv", moving_frames(11))
     write_frames(tmp_path / "good.mkv", moving_frames(12))
-    source = FolderSource(tmp_path, PROTOCOL.replace(real_stride=3), 0, "real")
+    source = FolderSource.open(tmp_path, PROTOCOL.replace(real_stride=3), 0, "real")
     assert [(each.path, each.reason) for each in source.rejected] == [
         ("a.mkv", "too short: 11 frames, 12 needed (4 at stride 3)")
     ]
@@ -200,7 +200,7 @@ def test_all_too_short(tmp_path: Path) -> None:
     for count in (5, 7, 11):
         write_lossless(tmp_path / f"{count}.mkv", moving_frames(count))
     with pytest.raises(NotEnoughClips) as caught:
-        FolderSource(tmp_path, PROTOCOL.replace(real_stride=3), 0, "real")
+        FolderSource.open(tmp_path, PROTOCOL.replace(real_stride=3), 0, "real")
     assert str(caught.value) == (
         f"all 3 videos in {tmp_path} are too short: they have 5 to 11 frames, 12 are needed (4 at stride 3)"
     )
@@ -211,39 +211,39 @@ def test_none_usable(tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").touch()
     expected = r"none of the 2 videos in .* can be used \(1 are too short\); empty.mp4: empty file"
     with pytest.raises(ClipError, match=expected):
-        FolderSource(tmp_path, PROTOCOL, 0, "real")
+        FolderSource.open(tmp_path, PROTOCOL, 0, "real")
 
 
 def test_missing_path(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nowhere does not exist"):
-        FolderSource(tmp_path / "nowhere", PROTOCOL, 0, "real")
+        FolderSource.open(tmp_path / "nowhere", PROTOCOL, 0, "real")
 
 
 def test_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(ClipError, match="holds no videos and no folders of frames$"):
-        FolderSource(tmp_path, PROTOCOL, 0, "real")
+        FolderSource.open(tmp_path, PROTOCOL, 0, "real")
 
 
 def test_folder_of_other_files(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(ClipError, match="holds no videos and no folders of frames, only 1 other files"):
-        FolderSource(tmp_path, PROTOCOL, 0, "real")
+        FolderSource.open(tmp_path, PROTOCOL, 0, "real")
 
 
 def test_a_file_instead_of_a_folder(tmp_path: Path) -> None:
     write_lossless(tmp_path / "a.mkv", moving_frames(4))
     with pytest.raises(ClipError, match="neither a folder nor a zip archive"):
-        FolderSource(tmp_path / "a.mkv", PROTOCOL, 0, "real")
+        FolderSource.open(tmp_path / "a.mkv", PROTOCOL, 0, "real")
 
 
 def test_unreadable_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_lossless(tmp_path / "open" / "a.mkv", moving_frames(4))
     (tmp_path / "closed").mkdir()
     refuse_to_list(monkeypatch, tmp_path / "closed")
-    source = FolderSource(tmp_path, PROTOCOL, 0, "real")
+    source = FolderSource.open(tmp_path, PROTOCOL, 0, "real")
     assert [(each.path, each.reason) for each in source.rejected] == [("closed", "cannot be read: Permission denied")]
     with pytest.raises(ClipError, match="cannot read .*closed: Permission denied"):
-        FolderSource(tmp_path / "closed", PROTOCOL, 0, "real")
+        FolderSource.open(tmp_path / "closed", PROTOCOL, 0, "real")
 
 
 def refuse_to_list(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -268,7 +268,7 @@ def test_unreadable_file(tmp_path: Path) -> None:
 
 def test_a_file_that_disappears(tmp_path: Path) -> None:
     write_lossless(tmp_path / "a.mkv", moving_frames(8))
-    source = FolderSource(tmp_path, PROTOCOL, 0, "real")
+    source = FolderSource.open(tmp_path, PROTOCOL, 0, "real")
     (tmp_path / "a.mkv").unlink()
     assert len(source.clips([0])) == 0
     assert source.rejected[0].reason == "cannot be read: No such file or directory"
@@ -282,7 +282,7 @@ def test_broken_link(tmp_path: Path) -> None:
 def test_videos_of_different_sizes_without_a_size(tmp_path: Path) -> None:
     write_lossless(tmp_path / "a.mkv", moving_frames(4, 48, 64))
     write_lossless(tmp_path / "b.mkv", moving_frames(4, 32, 40))
-    source = FolderSource(tmp_path, PROTOCOL.replace(real_selection="sorted"), 0, "real")
+    source = FolderSource.open(tmp_path, PROTOCOL.replace(real_selection="sorted"), 0, "real")
     with pytest.raises(ClipError, match=r"are 64x48 and 40x32 \(b.mkv\); .* --param size=48"):
         source.clips([0, 1])
 
@@ -290,7 +290,7 @@ def test_videos_of_different_sizes_without_a_size(tmp_path: Path) -> None:
 def test_the_size_is_checked_across_batches(tmp_path: Path) -> None:
     write_lossless(tmp_path / "a.mkv", moving_frames(4, 48, 64))
     write_lossless(tmp_path / "b.mkv", moving_frames(4, 32, 40))
-    source = FolderSource(tmp_path, PROTOCOL, 0, "real")
+    source = FolderSource.open(tmp_path, PROTOCOL, 0, "real")
     source.clips([0])
     with pytest.raises(ClipError, match="bring them to one size"):
         source.clips([1])

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from media_makers import moving_frames, write_frames, write_lossless, write_video
+from media_makers import moving_frames, stored, write_frames, write_lossless, write_video
 
 from latte_eval.benchmarks.readers import FolderSource
 from latte_eval.core.errors import ClipError
@@ -22,7 +22,7 @@ FRAMES = moving_frames(4)
 
 def videos(path: Path, **options: object) -> list[str]:
     """Relative paths of the videos that give clips; each must give the pixels that were written."""
-    source = FolderSource(path, SORTED, 0, "real", **options)  # type: ignore[arg-type]
+    source = FolderSource.open(path, SORTED, 0, "real", **options)  # type: ignore[arg-type]
     clips = source.clips(range(len(source)))
     for pixels in clips.pixels:
         np.testing.assert_array_equal(pixels.permute(0, 2, 3, 1).numpy(), FRAMES)
@@ -83,7 +83,7 @@ def test_stray_and_hidden_files(tmp_path: Path) -> None:
         (root / name).write_text("x")
     (root / "empty").mkdir()
     assert both(root) == ["v"]
-    assert FolderSource(root, SORTED, 0, "real").ignored == 4
+    assert FolderSource.open(root, SORTED, 0, "real").ignored == 4
 
 
 def test_upper_case_suffixes(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
 def test_the_order_on_disk_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "abcdef":
         write_lossless(tmp_path / name / f"{name}.mkv", FRAMES)
-    expected = FolderSource(tmp_path, SORTED, 0, "real")
+    expected = FolderSource.open(tmp_path, SORTED, 0, "real")
     listing = os.scandir
 
     class Shuffled(list):  # type: ignore[type-arg]
@@ -121,7 +121,7 @@ def test_the_order_on_disk_does_not_matter(tmp_path: Path, monkeypatch: pytest.M
             pass
 
     monkeypatch.setattr(os, "scandir", lambda path: Shuffled(listing(path)))
-    shuffled = FolderSource(tmp_path, SORTED, 0, "real")
+    shuffled = FolderSource.open(tmp_path, SORTED, 0, "real")
     assert shuffled.groups(range(6)) == expected.groups(range(6))
     assert shuffled.fingerprint == expected.fingerprint
 
@@ -134,7 +134,7 @@ def test_part_of_a_folder_or_archive(tmp_path: Path) -> None:
     assert videos(archive(root, tmp_path / "z.zip"), within="test") == ["b"]
     assert videos(archive(root, tmp_path / "data.zip", prefix="data/"), within="data/test") == ["b"]
     with pytest.raises(ClipError):
-        FolderSource(root, SORTED, 0, "real", within="validation")
+        FolderSource.open(root, SORTED, 0, "real", within="validation")
 
 
 def test_only_those_to_keep(tmp_path: Path) -> None:
@@ -149,9 +149,9 @@ def test_an_archive_of_the_folder_itself_gives_the_same_clips(tmp_path: Path) ->
     for name in ("x/a", "x/b", "y/c"):
         write_video(root / f"{name}.mp4", moving_frames(30))
     protocol = Protocol(frames=4, size=32, real_storage=("jpeg75",))
-    folder = FolderSource(root, protocol, 5, "real")
+    folder = stored(FolderSource.open(root, protocol, 5, "real"))
     for path in (archive(root, tmp_path / "other.zip"), archive(root, tmp_path / "data.zip", prefix="data/")):
-        zipped = FolderSource(path, protocol, 5, "real")
+        zipped = stored(FolderSource.open(path, protocol, 5, "real"))
         assert zipped.groups(range(3)) == folder.groups(range(3))
         assert torch.equal(zipped.clips(range(3)).pixels, folder.clips(range(3)).pixels)
 
@@ -172,7 +172,7 @@ def test_names_in_an_archive_are_only_names(tmp_path: Path) -> None:
 def test_an_archive_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_text("no archive")
     with pytest.raises(ClipError, match="a.zip is not a readable zip archive: File is not a zip file"):
-        FolderSource(tmp_path / "a.zip", SORTED, 0, "real")
+        FolderSource.open(tmp_path / "a.zip", SORTED, 0, "real")
 
 
 def test_an_archive_cut_in_half(tmp_path: Path) -> None:
@@ -180,13 +180,13 @@ def test_an_archive_cut_in_half(tmp_path: Path) -> None:
     path = archive(tmp_path / "data", tmp_path / "a.zip")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(ClipError, match="not a readable zip archive"):
-        FolderSource(path, SORTED, 0, "real")
+        FolderSource.open(path, SORTED, 0, "real")
 
 
 def test_an_empty_archive(tmp_path: Path) -> None:
     zipfile.ZipFile(tmp_path / "a.zip", "w").close()
     with pytest.raises(ClipError, match="holds no videos"):
-        FolderSource(tmp_path / "a.zip", SORTED, 0, "real")
+        FolderSource.open(tmp_path / "a.zip", SORTED, 0, "real")
 
 
 @pytest.mark.parametrize("kind", ["video", "frames"])
@@ -201,7 +201,7 @@ def test_a_damaged_member(kind: str, tmp_path: Path) -> None:
     at = data.find(b"mdat" if kind == "video" else b"IDAT") + 100
     data[at] ^= 255
     (tmp_path / "a.zip").write_bytes(data)
-    source = FolderSource(tmp_path / "a.zip", SORTED, 0, "real")
+    source = FolderSource.open(tmp_path / "a.zip", SORTED, 0, "real")
     assert source.groups(source.clips(range(len(source))).indices) == ["z.mkv"]
     assert "Bad CRC" in source.rejected[0].reason or "damaged: 000000.png" in source.rejected[0].reason
 
@@ -212,7 +212,7 @@ def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         file.writestr("bomb.mp4", bytes(3 * 2**20))
         file.writestr("v/000000.png", bytes(3 * 2**20))
         file.write(write_lossless(tmp_path / "v.mkv", FRAMES), "good.mkv")
-    source = FolderSource(tmp_path / "a.zip", SORTED.replace(frames=1), 0, "real")
+    source = FolderSource.open(tmp_path / "a.zip", SORTED.replace(frames=1), 0, "real")
     reasons = {each.path: each.reason for each in source.rejected}
     assert set(reasons) == {"bomb.mp4", "v"}
     assert reasons["bomb.mp4"].startswith("bomb.mp4 is refused: 3,145,728 bytes unpacked from ")

@@ -24,7 +24,7 @@ def make(root: Path, names: list[str]) -> Path:
 
 
 def chosen(root: Path, count: int | None = None, seed: int = 0, protocol: Protocol = PROTOCOL) -> list[str]:
-    source = FolderSource(root, protocol, seed, "real")
+    source = FolderSource.open(root, protocol, seed, "real")
     return source.groups(range(len(source) if count is None else count))
 
 
@@ -60,25 +60,25 @@ def test_adding_a_video_changes_little(tmp_path: Path) -> None:
 
 def test_offsets_belong_to_the_video(tmp_path: Path) -> None:
     make(tmp_path, [f"v{i}" for i in range(8)])
-    source = FolderSource(tmp_path, PROTOCOL, 0, "real")
+    source = FolderSource.open(tmp_path, PROTOCOL, 0, "real")
     starts = {window.entry.path: window.frames[0] for window in source.windows}
     assert set(starts.values()) <= set(range(5)) and len(set(starts.values())) > 1
     make(tmp_path, ["a", "zz"])
-    after = {window.entry.path: window.frames[0] for window in FolderSource(tmp_path, PROTOCOL, 0, "real").windows}
+    after = {window.entry.path: window.frames[0] for window in FolderSource.open(tmp_path, PROTOCOL, 0, "real").windows}
     assert after | starts == after
-    others = {window.entry.path: window.frames[0] for window in FolderSource(tmp_path, PROTOCOL, 1, "real").windows}
-    assert others != after
+    other = FolderSource.open(tmp_path, PROTOCOL, 1, "real")
+    assert {window.entry.path: window.frames[0] for window in other.windows} != after
 
 
 def test_fake_clips_are_the_first_frames(tmp_path: Path) -> None:
     make(tmp_path, ["a", "b", "c", "d"])
-    source = FolderSource(tmp_path, PROTOCOL.replace(fake_stride=2), 0, "fake")
+    source = FolderSource.open(tmp_path, PROTOCOL.replace(fake_stride=2), 0, "fake")
     assert [list(window.frames) for window in source.windows] == [[0, 2]] * 4
 
 
 def test_all_windows(tmp_path: Path) -> None:
     make(tmp_path, ["a"])
-    source = FolderSource(tmp_path, PROTOCOL.replace(windows="all"), 0, "real")
+    source = FolderSource.open(tmp_path, PROTOCOL.replace(windows="all"), 0, "real")
     assert sorted(list(window.frames) for window in source.windows) == [[0, 1], [2, 3], [4, 5]]
     assert source.groups([0, 1, 2]) == ["a", "a", "a"]
     clips = source.clips(range(3)).pixels.permute(0, 1, 3, 4, 2).numpy()
@@ -92,8 +92,8 @@ def test_wanted_saves_looking_but_changes_nothing(tmp_path: Path) -> None:
     for name in names[::7]:
         (tmp_path / name / "000003.png").write_text("no picture")
     calls: list[int] = []
-    whole = FolderSource(tmp_path, PROTOCOL, 0, "real", progress=calls.append)
-    few = FolderSource(tmp_path, PROTOCOL, 0, "real", wanted=5)
+    whole = FolderSource.open(tmp_path, PROTOCOL, 0, "real", progress=calls.append)
+    few = FolderSource.open(tmp_path, PROTOCOL, 0, "real", wanted=5)
     assert sum(calls) == len(names) and few.examined == CHUNK
     assert len(few) > len(whole) == len(names) - len(names[::7])
     assert few.fingerprint == whole.fingerprint
@@ -105,7 +105,7 @@ def test_wanted_saves_looking_but_changes_nothing(tmp_path: Path) -> None:
 
 def test_labels_from_class_folders(tmp_path: Path) -> None:
     make(tmp_path, ["one/a", "two/b", "one/sub/c"])
-    source = FolderSource(tmp_path, PROTOCOL, 0, "real", classes=["one", "two", "three"])
+    source = FolderSource.open(tmp_path, PROTOCOL, 0, "real", classes=["one", "two", "three"])
     expected = {"one/a": 0, "one/sub/c": 0, "two/b": 1}
     clips = source.clips(range(3))
     assert source.classes == ("one", "two", "three")
@@ -114,24 +114,24 @@ def test_labels_from_class_folders(tmp_path: Path) -> None:
 
 def test_labels_before_anything_is_examined(tmp_path: Path) -> None:
     make(tmp_path, [f"{name}/{i}" for name in ("one", "two") for i in range(CHUNK)])
-    source = FolderSource(tmp_path, PROTOCOL, 0, "real", wanted=1, classes=["one", "two"])
+    source = FolderSource.open(tmp_path, PROTOCOL, 0, "real", wanted=1, classes=["one", "two"])
     assert source.labels is not None and sorted(source.labels) == [0] * CHUNK + [1] * CHUNK
 
 
 def test_no_class_folders_no_labels(tmp_path: Path) -> None:
     make(tmp_path, ["a", "b"])
-    source = FolderSource(tmp_path, PROTOCOL, 0, "real", classes=["one", "two"])
+    source = FolderSource.open(tmp_path, PROTOCOL, 0, "real", classes=["one", "two"])
     assert source.classes is source.labels is source.clips([0]).labels is None
 
 
 def test_a_video_outside_the_class_folders(tmp_path: Path) -> None:
     make(tmp_path, ["one/a", "stray"])
-    source = FolderSource(tmp_path, PROTOCOL, 0, "real", classes=["one", "two"])
+    source = FolderSource.open(tmp_path, PROTOCOL, 0, "real", classes=["one", "two"])
     assert [(each.path, each.reason) for each in source.rejected] == [("stray", "in none of the 2 class folders")]
 
 
 def fingerprint(root: Path, protocol: Protocol = PROTOCOL, seed: int = 0, side: str = "real") -> str:
-    return FolderSource(root, protocol, seed, side).fingerprint
+    return FolderSource.open(root, protocol, seed, side).fingerprint
 
 
 def test_fingerprint_changes_with_what_changes_clips(tmp_path: Path) -> None:

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from media_makers import moving_frames, write_frames, write_lossless
+from media_makers import moving_frames, stored, write_frames, write_lossless
 
 from latte_eval.benchmarks.readers import FolderSource
 from latte_eval.benchmarks.readers.prepare import prepare_frame
 from latte_eval.benchmarks.readers.windows import TooShort, frame_indices, highest_offset, seeded_offset, window_starts
 from latte_eval.core.clips import Clips
-from latte_eval.core.protocol import Protocol, named_protocol
+from latte_eval.core.protocol import Protocol
+from latte_eval.core.protocols import named_protocol
 from latte_eval.files.lossy import apply_storage, jpeg_frame
 
 CASES = list(itertools.product(("land", "port", "square"), ("stylegan-v", "latte")))
@@ -94,7 +95,7 @@ def test_the_first_videos_in_sorted_order(semantics: Any, tmp_path: Path) -> Non
     names = [f"v{i}" for i in range(10)]
     for name in names:
         write_frames(tmp_path / name, moving_frames(2, 8, 8))
-    source = FolderSource(tmp_path, Protocol(frames=2, size=8, real_selection="sorted"), 0, "real")
+    source = FolderSource.open(tmp_path, Protocol(frames=2, size=8, real_selection="sorted"), 0, "real")
     for example in semantics.meta["item_subset_examples"]:
         taken = {item for rank in example["ranks"] for item in rank}
         assert source.groups(sorted(taken)) == names[: example["n"]]
@@ -149,7 +150,7 @@ def test_a_real_video_through_the_whole_road(semantics: Any, seeded: ModuleType,
     frame = source_frame(semantics, seeded, "land")
     write_lossless(tmp_path / "v.mkv", np.repeat(frame[None], 16 * 3, axis=0))
     for code_base in ("stylegan-v", "latte"):
-        clips = FolderSource(tmp_path, named_protocol(code_base), 0, "real").clips([0])
+        clips = stored(FolderSource.open(tmp_path, named_protocol(code_base), 0, "real")).clips([0])
         patch = clips.pixels[0, 7, :, 112:144, 112:144].permute(1, 2, 0).numpy()
         assert_close(patch, semantics[f"conv_land_{code_base}_decoded_patch"], 2)
 
@@ -198,20 +199,20 @@ def test_layouts_that_upstream_accepts(semantics: Any, tmp_path: Path) -> None:
     """Same videos, same frames, same order, where both code bases agree and a user would too."""
     cases = semantics.meta["layout_cases_load_2_consecutive"]
     plain = make_layout(tmp_path / "two", {"a": 3, "b": 2})
-    assert names_in_order(FolderSource(plain, TWO, 0, "real")) == cases["two_videos"]
+    assert names_in_order(FolderSource.open(plain, TWO, 0, "real")) == cases["two_videos"]
     letter = make_layout(tmp_path / "letter", {"a": 3, "ab": 3})
-    assert names_in_order(FolderSource(letter, TWO, 0, "real")) == cases["prefix_letter"]
+    assert names_in_order(FolderSource.open(letter, TWO, 0, "real")) == cases["prefix_letter"]
     short = make_layout(tmp_path / "short", {"a": 1, "b": 2})
-    assert names_in_order(FolderSource(short, TWO, 0, "real")) == cases["one_frame_short"]
+    assert names_in_order(FolderSource.open(short, TWO, 0, "real")) == cases["one_frame_short"]
     stray = make_layout(tmp_path / "stray", {"a": 3})
     (stray / "dataset.json").write_text('{"labels": []}')
     (stray / "empty").mkdir()
     expected = cases["dataset_json"]
-    assert names_in_order(FolderSource(stray, TWO, 0, "real")) == expected == cases["empty_video_dir"]
+    assert names_in_order(FolderSource.open(stray, TWO, 0, "real")) == expected == cases["empty_video_dir"]
     mixed = make_layout(tmp_path / "mixed", {})
     write_frames(mixed / "a", moving_frames(2, 8, 8), "{:06d}.jpg")
     write_frames(mixed / "a", moving_frames(3, 8, 8), "x{:03d}.png")
-    assert names_in_order(FolderSource(mixed, TWO, 0, "real")) == cases["mixed_ext"]
+    assert names_in_order(FolderSource.open(mixed, TWO, 0, "real")) == cases["mixed_ext"]
 
 
 def test_layouts_on_which_upstream_fails(semantics: Any, tmp_path: Path) -> None:
@@ -223,7 +224,7 @@ def test_layouts_on_which_upstream_fails(semantics: Any, tmp_path: Path) -> None
     }  # fmt: skip
     for case, files in layouts.items():
         assert cases[case] == "AssertionError"
-        source = FolderSource(make_layout(tmp_path / case, files), TWO, 0, "real")
+        source = FolderSource.open(make_layout(tmp_path / case, files), TWO, 0, "real")
         assert [window.entry.path for window in source.windows] == list(files)
 
 
@@ -232,8 +233,8 @@ def test_layouts_that_we_read_differently_on_purpose(semantics: Any, tmp_path: P
     cases = semantics.meta["layout_cases_load_2_consecutive"]
     unpadded = tmp_path / "unpadded"
     write_frames(unpadded / "a", moving_frames(12, 8, 8), "{}.png")
-    ((path, names),) = names_in_order(FolderSource(unpadded, TWO, 0, "real"))
+    ((path, names),) = names_in_order(FolderSource.open(unpadded, TWO, 0, "real"))
     ((upstream_path, upstream_names),) = cases["unpadded_names"]
     assert path == upstream_path and sorted(names) == upstream_names and names != upstream_names
     hidden = make_layout(tmp_path / "hidden", {"a": 3, ".thumbs": 3})
-    assert names_in_order(FolderSource(hidden, TWO, 0, "real")) == cases["hidden_dir"][1:]
+    assert names_in_order(FolderSource.open(hidden, TWO, 0, "real")) == cases["hidden_dir"][1:]

@@ -57,7 +57,7 @@ def frames_of(clips: Clips, index: int = 0) -> np.ndarray:  # -> [T, H, W, 3]
 
 
 def all_windows(folder: Path, protocol: Protocol = NATIVE) -> Clips:
-    source = FolderSource(folder, protocol.replace(windows="all", real_selection="sorted"), 0, "real")
+    source = FolderSource.open(folder, protocol.replace(windows="all", real_selection="sorted"), 0, "real")
     return source.clips(range(len(source)))
 
 
@@ -114,7 +114,7 @@ def test_phone_video_is_upright(degrees: int, tmp_path: Path) -> None:
     upright = np.rot90(decode_all(path), -degrees // 90, axes=(1, 2))
     read = np.stack(list(read_video(path, range(8))))
     np.testing.assert_array_equal(read, upright)
-    clips = FolderSource(tmp_path, NATIVE, 0, "fake").clips([0])
+    clips = FolderSource.open(tmp_path, NATIVE, 0, "fake").clips([0])
     np.testing.assert_array_equal(frames_of(clips), upright[:4])
 
 
@@ -128,12 +128,12 @@ def test_variable_frame_rate_counts_frames_not_time(suffix: str, tmp_path: Path)
 
 def test_times_out_of_order(clips_folder: Path, tmp_path: Path) -> None:
     shutil.copy(clips_folder / "bad_4frames_unordered.mov", tmp_path)
-    clips = FolderSource(tmp_path, NATIVE, 0, "real").clips([0])
+    clips = FolderSource.open(tmp_path, NATIVE, 0, "real").clips([0])
     np.testing.assert_array_equal(frames_of(clips), decode_all(tmp_path / "bad_4frames_unordered.mov"))
 
 
 def test_real_files_of_every_format(clips_folder: Path) -> None:
-    source = FolderSource(clips_folder, Protocol(), 0, "real")
+    source = FolderSource.open(clips_folder, Protocol(), 0, "real")
     clips = source.clips(range(len(source)))
     rejected = {each.path: each.reason for each in source.rejected}
     assert clips.pixels.shape == (7, 16, 3, 256, 256)
@@ -145,13 +145,13 @@ def test_real_files_of_every_format(clips_folder: Path) -> None:
 def test_five_long_files_give_82_clips(clips_folder: Path) -> None:
     long = ("arm_", "cleaning_", "basketball_", "ucf101_", "flipping_")
     protocol = Protocol(windows="all")
-    source = FolderSource(clips_folder, protocol, 0, "real", keep=lambda path: path.startswith(long))
+    source = FolderSource.open(clips_folder, protocol, 0, "real", keep=lambda path: path.startswith(long))
     assert len(source) == 82 and not source.rejected
 
 
 def test_is_a_clip_source(tmp_path: Path) -> None:
     write_lossless(tmp_path / "a.mkv", moving_frames(8))
-    source = FolderSource(tmp_path, NATIVE, 0, "real")
+    source = FolderSource.open(tmp_path, NATIVE, 0, "real")
     assert isinstance(source, ClipSource)
     assert source.name == str(tmp_path)
 
@@ -160,7 +160,7 @@ def test_is_a_clip_source(tmp_path: Path) -> None:
 def test_odd_names(name: str, tmp_path: Path) -> None:
     frames = moving_frames(4)
     write_lossless(tmp_path / "plain.mkv", frames).rename(tmp_path / name)
-    source = FolderSource(tmp_path, NATIVE, 0, "real")
+    source = FolderSource.open(tmp_path, NATIVE, 0, "real")
     np.testing.assert_array_equal(frames_of(source.clips([0])), frames)
     assert source.groups([0]) == [name]
 
@@ -172,7 +172,7 @@ def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
         plain.rename(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.mkv"))
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
-    source = FolderSource(tmp_path, NATIVE.replace(windows="all"), 0, "real")
+    source = FolderSource.open(tmp_path, NATIVE.replace(windows="all"), 0, "real")
     np.testing.assert_array_equal(frames_of(source.clips([0])), frames)
     assert source.groups([0]) == ["\\xff\\xfe.mkv"] and source.fingerprint
 
@@ -180,7 +180,7 @@ def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
 def test_clips_do_not_depend_on_the_batch(tmp_path: Path) -> None:
     for name in "abc":
         write_lossless(tmp_path / f"{name}.mkv", moving_frames(20) // (1 + ord(name) % 3))
-    source = FolderSource(tmp_path, NATIVE.replace(windows="all"), 0, "real")
+    source = FolderSource.open(tmp_path, NATIVE.replace(windows="all"), 0, "real")
     together = source.clips(range(len(source)))
     for index in (3, 0, 14, 7):
         assert torch.equal(source.clips([index]).pixels[0], together.pixels[index])
@@ -191,12 +191,12 @@ def test_clips_do_not_depend_on_the_batch(tmp_path: Path) -> None:
 
 def test_no_clips_asked_for(tmp_path: Path) -> None:
     write_lossless(tmp_path / "a.mkv", moving_frames(8))
-    assert FolderSource(tmp_path, NATIVE.replace(size=16), 0, "real").clips([]).pixels.shape == (0, 4, 3, 16, 16)
+    assert FolderSource.open(tmp_path, NATIVE.replace(size=16), 0, "real").clips([]).pixels.shape == (0, 4, 3, 16, 16)
 
 
 def test_only_the_frames_of_a_clip_are_held(tmp_path: Path) -> None:
     write_video(tmp_path / "long.mp4", np.repeat(moving_frames(20, 240, 320), 15, axis=0))  # 69 MB of pixels
-    source = FolderSource(tmp_path, Protocol(frames=8, size=64, real_offset="seeded"), 3, "real")
+    source = FolderSource.open(tmp_path, Protocol(frames=8, size=64, real_offset="seeded"), 3, "real")
     source.clips([0])
     tracemalloc.start()
     source.clips([0])
@@ -208,7 +208,7 @@ def test_only_the_frames_of_a_clip_are_held(tmp_path: Path) -> None:
 def test_crop_and_resize_of_a_video(tmp_path: Path) -> None:
     frames = moving_frames(4, 40, 64)
     write_lossless(tmp_path / "a.mkv", frames)
-    clips = FolderSource(tmp_path, Protocol(frames=4, size=32), 0, "real").clips([0])
+    clips = FolderSource.open(tmp_path, Protocol(frames=4, size=32), 0, "real").clips([0])
     image = Image.fromarray(frames[1]).crop((12, 0, 52, 40)).resize((32, 32), Image.Resampling.LANCZOS)
     np.testing.assert_array_equal(frames_of(clips)[1], np.asarray(image))
 
@@ -218,5 +218,5 @@ def test_folder_and_frames_of_the_same_video_agree(tmp_path: Path) -> None:
     write_lossless(tmp_path / "video" / "v.mkv", frames)
     write_frames(tmp_path / "frames" / "v", frames)
     protocol = Protocol(frames=6, size=32)
-    video, images = (FolderSource(tmp_path / kind, protocol, 0, "fake").clips([0]) for kind in ("video", "frames"))
+    video, images = (FolderSource.open(tmp_path / kind, protocol, 0, "fake").clips([0]) for kind in ("video", "frames"))
     assert torch.equal(video.pixels, images.pixels)

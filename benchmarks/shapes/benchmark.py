@@ -1,0 +1,72 @@
+"""The row of the embedded benchmark: real clips that are drawn, and the shipped checkpoints that belong to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from latte_eval.benchmarks.benchmark import Benchmark
+from latte_eval.benchmarks.shapes.draw import CLASSES, FRAMES, SIZE
+from latte_eval.core.choices import check_choice
+from latte_eval.core.errors import ProtocolError
+from latte_eval.core.protocol import Protocol
+from latte_eval.core.protocols import PROTOCOLS
+
+if TYPE_CHECKING:
+    from latte_eval.benchmarks.shapes.sources import ShapesSource
+    from latte_eval.sampler.latte import LatteConfig
+
+CLIPS = 64
+# Clips that are drawn where a protocol takes all there are: as many as the published tables have.
+MOST_CLIPS = 2048
+
+# Drawn at its own size and read as it is; the test split is independent of what the shipped checkpoints have seen.
+DEMO = Protocol(
+    stem="demo", benchmark="shapes", size=None, crop="none", real_split="test", real_clips=CLIPS, fake_clips=CLIPS,
+    real_offset="zero",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shapes(Benchmark):
+    """Four moving shapes, small enough to train and evaluate on a laptop."""
+
+    @property
+    def sampler(self) -> dict[str, Any]:
+        """A model of this size strays without clipping, and 50 DDIM steps are enough for it."""
+        return {"method": "ddim", "steps": 50, "guidance_scale": 1.0, "clip_x0": True}
+
+    def protocol(self, name: str | None = None) -> Protocol:
+        """`demo`, which `clean` means here too. Raises `ProtocolError` for one that needs real video."""
+        check_choice("--protocol", name or DEMO.stem, [DEMO.stem, *PROTOCOLS])
+        if name not in (None, DEMO.stem, "clean"):
+            raise ProtocolError(f"--protocol {name} needs real video; the shapes benchmark has the protocol demo")
+        return DEMO
+
+    def open_real(
+        self, folder: Path | None, protocol: Protocol, seed: int, progress: Callable[[int], None]
+    ) -> ShapesSource:
+        """Drawn clips; no folder is read."""
+        from latte_eval.benchmarks.shapes.sources import ShapesSource
+
+        return ShapesSource(protocol.real_clips or MOST_CLIPS, seed=seed, interval=protocol.real_stride)
+
+    def check_classes(self, classes: int | None) -> None:
+        """Any number will do: a checkpoint of another training is measured as it is."""
+
+    def fits(self, config: LatteConfig) -> bool:
+        """Whether a checkpoint paints clips of this size."""
+        shape = config.channels, config.input_size, config.frames
+        return shape == (3, SIZE, FRAMES) and config.classes in (None, len(CLASSES))
+
+
+SHAPES = Shapes(
+    name="shapes",
+    title="Shapes",
+    classes=CLASSES,
+    checkpoints=("demo", "demo-early"),
+    seeded_detectors=True,
+    needs_folder=False,
+)
