@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from latte_eval.benchmarks.benchmark import find_benchmark
+from latte_eval.benchmarks.dataset import find_dataset
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
 
@@ -18,12 +18,13 @@ def make_result(
     benchmark: str = "ucf101", stem: str = "latte", changes: dict[str, Any] | None = None, **fields: Any
 ) -> Result:
     """A result of the published checkpoint of a benchmark, 2,048 clips, FVD 300 with the interval 290 to 310."""
-    entry = find_benchmark(benchmark)
+    entry = find_dataset(benchmark)
     protocol = entry.protocol(stem).replace(**(changes or {}))
     name = entry.checkpoint.rpartition("/")[2]
     known: dict[str, Any] = {
         "metric": "fvd",
         "value": 300.0,
+        "better": "lower",
         "interval": [290.0, 310.0],
         "fake": 2048,
         "real": 2048,

@@ -8,10 +8,10 @@ from typing import Any
 
 from latte_eval.baselines.published import reports
 from latte_eval.baselines.table import Cell, Heading, Table
-from latte_eval.compare.lineup import show
+from latte_eval.compare.comparable import Difference, differences, value_to_text
+from latte_eval.core.choices import check_name
 from latte_eval.core.errors import NotComparable
 from latte_eval.core.protocol import STORAGE_STEPS, Protocol
-from latte_eval.core.registry import check_name
 from latte_eval.core.result import Result
 
 # Real and fake choices that need no new sampling. Those of both sides need the fake clips themselves.
@@ -21,54 +21,15 @@ BOTH_FIELDS = ("frames", "windows", "crop", "resample", "size")
 STEP_NAMES = {"jpeg75": "JPEG", "h264-crf5": "mp4"}
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A field in which two results differ.
+def explaining(first: Result, second: Result) -> list[Difference]:
+    """Every field that may explain a difference.
 
-    Attributes:
-        part: `protocol`, `counts`, `data`, `detector`, `checkpoint`, `sampler` or `code`.
-        field: its name.
-        values: of the first and the second result.
+    A fingerprint holds the protocol: under two of them it says nothing about the files.
     """
-
-    part: str
-    field: str
-    values: tuple[Any, Any]
-
-
-def differences(first: Result, second: Result) -> list[Difference]:
-    """Every field that may explain a difference, the most telling parts first."""
-    return list(differing(parts_of(first), parts_of(second), same_protocol(first, second)))
-
-
-def same_protocol(first: Result, second: Result) -> bool:
-    return first.protocol_sha256 == second.protocol_sha256
-
-
-def parts_of(result: Result) -> dict[str, dict[str, Any]]:
-    """The record of a result by part; a part that a result does not have is empty."""
-    counts = {"fake clips": result.fake, "real clips": result.real, "clip indices": result.seeds}
-    sides = {"real": result.real_source or {}, "fake": result.fake_source if result.checkpoint is None else {}}
-    return {
-        "protocol": {key: value for key, value in result.protocol_fields.items() if key != "stem"},
-        "counts": counts,
-        "data": {f"{side} {key}": value for side, record in sides.items() for key, value in record.items()},
-        "detector": result.detector,
-        "checkpoint": result.checkpoint or {},
-        "sampler": result.sampler or {},
-        "code": {**result.code, **result.env},
-    }
-
-
-def differing(
-    first: dict[str, dict[str, Any]], second: dict[str, dict[str, Any]], protocols_equal: bool
-) -> Iterator[Difference]:
-    for part in first:
-        for field in dict.fromkeys([*first[part], *second[part]]):
-            values = first[part].get(field), second[part].get(field)
-            # A fingerprint holds the protocol: under two of them it says nothing about the files.
-            if values[0] != values[1] and (protocols_equal or not field.endswith("fingerprint")):
-                yield Difference(part, field, values)
+    found = differences(first, second)
+    if first.protocol_sha256 == second.protocol_sha256:
+        return found
+    return [each for each in found if not each.field.endswith("fingerprint")]
 
 
 def pair_results(
@@ -92,20 +53,15 @@ def pair_results(
 
 def difference_table(first: Result, second: Result) -> Table:
     """What differs between two results, with what others have reported of such differences."""
-    headings = {key: Heading(key) for key in ("part", "field", "first", "second")}
+    headings = {key: Heading(key) for key in ("part", "field", "first", "second", "why")}
     rows: list[dict[str, Cell]] = [
-        {"part": each.part, "field": each.field, "first": short(each.values[0]), "second": short(each.values[1])}
-        for each in differences(first, second)
-    ]
+        {"part": each.part, "field": each.field, "first": value_to_text(each.values[0]),
+         "second": value_to_text(each.values[1]), "why": each.reason}
+        for each in explaining(first, second)
+    ]  # fmt: skip
     change = second.value - first.value
     title = f"{first.metric.upper()} {first.value:.2f} and {second.value:.2f}: a difference of {change:+.2f}"
     return Table("explain", title, headings, rows, explain_notes(first, second, bool(rows)))
-
-
-def short(value: Any) -> str:
-    """A value as a person reads it; hashes by their first digits."""
-    text = show(value)
-    return text[:12] if len(text) >= 40 and all(c in "0123456789abcdef" for c in text) else text
 
 
 def explain_notes(first: Result, second: Result, any_rows: bool) -> list[str]:
@@ -169,6 +125,6 @@ def unchangeable(first: Result, second: Result, measured: Collection[str]) -> li
     silent = ("code", "data", "counts")
     return [
         each
-        for each in differences(first, second)
+        for each in explaining(first, second)
         if each.part not in silent and not (each.part == "protocol" and each.field in measured)
     ]

@@ -7,8 +7,9 @@ from decimal import Decimal
 
 from latte_eval.baselines.published import Column, PublishedTable, Report, published_table, reports
 from latte_eval.baselines.table import Cell, Heading, Table, cell_to_text, column_heading, published_to_table
-from latte_eval.benchmarks.benchmark import find_benchmark
-from latte_eval.compare.lineup import reasons_not_comparable, subject
+from latte_eval.benchmarks.dataset import find_dataset
+from latte_eval.compare.comparable import differences, published_conditions, reasons_against
+from latte_eval.compare.results import subject
 from latte_eval.core.result import Result
 
 # The rows that a published checkpoint may belong to; its files do not say with or without images.
@@ -22,7 +23,7 @@ def distance_tables(name: str, results: Sequence[Result] = ()) -> list[Table]:
     if not results:
         return tables
     belonging = [(column, r) for column in published.columns.values() for r in results if belongs(r, column)]
-    reasons = [reasons_not_comparable(r, find_benchmark(str(column.benchmark)).protocol()) for column, r in belonging]
+    reasons = [reasons_against(r, find_dataset(str(column.benchmark))) for column, r in belonging]
     rows = list(zip(belonging, reasons, strict=True))
     measured = [measured_row(published, column, r) for (column, r), why in rows if not why]
     others = [other_row(column, r, why) for (column, r), why in rows if why]
@@ -64,10 +65,9 @@ def measured_table(name: str, rows: list[dict[str, Cell]], results: Sequence[Res
 
 def sampler_notes(result: Result) -> list[str]:
     """What was sampled otherwise than the published checkpoint is."""
-    if result.sampler is None:
-        return []
-    wanted, used = find_benchmark(result.protocol_fields["benchmark"]).sampler, result.sampler
-    changed = [f"{key} {used[key]} (published: {value})" for key, value in wanted.items() if used.get(key) != value]
+    dataset = find_dataset(result.protocol_fields["benchmark"])
+    care = [each for each in differences(result, published_conditions(dataset)) if each.weight == "care"]
+    changed = [f"{each.field} {each.values[0]} (published: {each.values[1]})" for each in care]
     return [f"{subject(result)} was sampled with {', '.join(changed)}."] if changed else []
 
 

@@ -14,7 +14,8 @@ from result_makers import I3D, SEEDED, make_result, replaced, write_results
 from torch import Tensor
 
 from latte_eval.cli import group
-from latte_eval.compare.explain import changeable, difference_table, differences, pair_results
+from latte_eval.compare.comparable import differences
+from latte_eval.compare.explain import changeable, difference_table, explaining, pair_results
 from latte_eval.compare.lineup import align, compare_table
 from latte_eval.core.errors import LatteEvalError, NotComparable, UsageError
 from latte_eval.core.progress import Reporter
@@ -93,9 +94,9 @@ def test_every_differing_field_is_listed_and_nothing_else() -> None:
 
 def test_a_fingerprint_tells_of_other_files_only_under_one_protocol() -> None:
     other = {"name": "/data/ucf101", "fingerprint": "0" * 64, "rejected": 0, "videos": 2048}
-    same = differences(make_result(), make_result(real_source=other))
+    same = explaining(make_result(), make_result(real_source=other))
     assert [(each.part, each.field) for each in same] == [("data", "real fingerprint")]
-    changed = differences(make_result(), make_result("ucf101", "clean", real_source=other))
+    changed = explaining(make_result(), make_result("ucf101", "clean", real_source=other))
     assert {each.part for each in changed} == {"protocol"}
 
 

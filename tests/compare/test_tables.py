@@ -16,9 +16,9 @@ from result_makers import SEEDED, make_result, write_results
 from torch import Tensor
 
 from latte_eval.cli import group
+from latte_eval.compare.results import read_results
 from latte_eval.compare.tables import cost_table, distance_tables, size_table
 from latte_eval.core.errors import LatteEvalError, StoreError, UsageError
-from latte_eval.core.result import read_results
 from latte_eval.evaluation import pipeline
 from latte_eval.metrics.detectors import Detector
 from latte_eval.sampler.latte import Latte

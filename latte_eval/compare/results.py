@@ -1,0 +1,70 @@
+"""Reading results with care, and what they are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from latte_eval.core.errors import LatteEvalError, StoreError
+from latte_eval.core.protocol import Protocol
+from latte_eval.core.result import Result
+from latte_eval.files.jsonl import read_lines
+from latte_eval.files.run_folder import RESULTS
+from latte_eval.metrics.rows import METRICS
+
+
+def load_results(path: Path) -> list[Result]:
+    """Results of a JSONL file, of a run folder, or of every run below a folder, in order of path.
+
+    Raises:
+        StoreError: nothing there; or a line that was cut, edited, or written by a newer version: names it.
+    """
+    if not path.exists():
+        raise StoreError(f"{path} does not exist")
+    files = sorted(path.rglob(RESULTS)) if path.is_dir() else [path]
+    if not files:
+        raise StoreError(f"{path} holds no {RESULTS}; runs write one, as in latte-eval fvd ... --out {path}/NAME")
+    found = [(file, result) for file in files for result in read_results(file)]
+    for file, result in found:
+        check_untouched(result, str(file))
+    if not found:
+        raise StoreError(f"{path} holds no result yet")
+    return [result for _, result in found]
+
+
+def read_results(path: str | Path) -> list[Result]:
+    """All results of a JSONL file. Raises `StoreError` with the line number of what cannot be read."""
+    path = Path(path)
+    return [Result.from_json(line, f"{path} line {n}") for n, line in read_lines(path, "results")]
+
+
+def check_untouched(result: Result, where: str) -> None:
+    """Raise `StoreError` if the fields of a result contradict each other, as they do after editing by hand."""
+    what = f"the {result.metric} result of {result.started} in {where}"
+    try:
+        protocol = Protocol.from_dict(result.protocol_fields)
+    except (LatteEvalError, TypeError) as error:
+        raise StoreError(f"{what} has a protocol this version cannot read: {error}") from error
+    if (protocol.id, protocol.sha256) != (result.protocol, result.protocol_sha256):
+        raise StoreError(f"{what} was edited: its protocol fields belong to {protocol.id}, not to {result.protocol}")
+    if result.interval and not result.interval[0] <= result.value <= result.interval[1]:
+        raise StoreError(f"{what} was edited: {result.value} lies outside its own interval {result.interval}")
+    if result.metric not in METRICS:
+        raise StoreError(f"{where}: the metric {result.metric!r} has no direction here; known: {', '.join(METRICS)}")
+    if result.better != METRICS[result.metric].better:
+        raise StoreError(f"{what} was edited: {result.better!r} is not the better direction of {result.metric}")
+
+
+def subject(result: Result) -> str:
+    """What was measured: the checkpoint's name, else the folder's."""
+    return str((result.checkpoint or result.fake_source)["name"])
+
+
+def training_run(result: Result) -> str | None:
+    """The folder of a checkpoint, which a training run fills; None where it is not known."""
+    return (result.checkpoint or {}).get("run")
+
+
+def full_name(result: Result) -> str:
+    """A checkpoint with its folder: files of several training runs are called alike."""
+    run = training_run(result)
+    return f"{run}/{subject(result)}" if run else subject(result)

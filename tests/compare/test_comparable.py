@@ -1,0 +1,125 @@
+"""The one rule: which fields of two results differ, which of them decide, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from result_makers import SEEDED, make_result, replaced
+
+from latte_eval.benchmarks.dataset import find_dataset
+from latte_eval.compare.comparable import (
+    FAKE_ONLY,
+    PROTOCOL_REASONS,
+    Conditions,
+    decisive,
+    differences,
+    line_key,
+    published_conditions,
+    reasons_against,
+)
+from latte_eval.core.protocol import Protocol
+from latte_eval.evaluation.request import Request
+from latte_eval.evaluation.table_runs import answers, request_conditions
+
+
+def labels(*pair: object) -> list[str]:
+    return [each.label for each in decisive(differences(*pair))]  # type: ignore[arg-type]
+
+
+def test_every_field_of_a_protocol_has_a_reason() -> None:
+    fields = {field.name for field in dataclasses.fields(Protocol)}
+    assert set(PROTOCOL_REASONS) | {"stem"} == fields and set(FAKE_ONLY) <= fields
+
+
+def test_equal_results_differ_in_nothing() -> None:
+    assert differences(make_result(), make_result()) == []
+
+
+@pytest.mark.parametrize("name", sorted(PROTOCOL_REASONS))
+def test_every_field_of_a_protocol_decides(name: str) -> None:
+    before = make_result().protocol_fields
+    value = {int: 7, str: {"real_split": "all", "real_selection": "sorted", "windows": "all", "real_offset": "zero",
+                           "crop": "none", "resample": "bilinear", "labels": "balanced"}.get(name, "shapes"),
+             list: ["jpeg75", "jpeg75"]}[type(before[name])]  # fmt: skip
+    (found,) = differences(make_result(), make_result(changes={name: value}))
+    assert (found.label, found.weight, found.reason) == (name, "decides", PROTOCOL_REASONS[name])
+
+
+def test_a_name_of_the_same_fields_does_not_decide() -> None:
+    assert differences(make_result(), make_result(changes={"stem": "other"})) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "label", "sentence"),
+    [
+        ({"fake": 64}, "fake clips", "2,048 fake clips, not 64"),
+        ({"real": 64}, "real clips", "2,048 real clips, not 64"),
+        ({"real_source": {"name": "/data/ucf101", "fingerprint": "9" * 64, "rejected": 0, "videos": 2048}},
+         "real data", "real data is dddddddddddd, not 999999999999"),
+        ({"sampler": {"steps": 50}}, "sampler steps", "sampler steps is 250, not 50"),
+    ],
+)  # fmt: skip
+def test_what_else_decides(changes: dict[str, object], label: str, sentence: str) -> None:
+    if "sampler" in changes:
+        changes = {"sampler": {**(make_result().sampler or {}), "steps": 50}}
+    (found,) = decisive(differences(make_result(), make_result(**changes)))
+    assert (found.label, found.sentence()) == (label, sentence) and found.reason
+
+
+def test_what_is_compared_and_what_only_pairs_clips_does_not_decide() -> None:
+    seeds = {"sampler": {**(make_result().sampler or {}), "seed": 5}, "seeds": [5, 2052]}
+    checkpoint = {"name": "y.pt", "sha256": "e" * 64, "weights": "model"}
+    other = make_result(checkpoint=checkpoint, env={"python": "3.12"}, **seeds)
+    found = differences(make_result(), other)
+    assert {each.part for each in found} == {"checkpoint", "sampler", "counts", "code"}
+    assert not decisive(found) and all(each.weight == "free" and each.reason for each in found)
+
+
+def test_a_folder_beside_a_checkpoint_was_not_sampled_here() -> None:
+    folder = replaced(make_result(), checkpoint=None, sampler=None, seeds=None)
+    assert not decisive(differences(make_result(), folder))
+
+
+def test_other_weights_of_a_detector_decide() -> None:
+    assert labels(make_result(), make_result(detector=SEEDED)) == [
+        "detector name", "detector sha256", "detector comparable",
+    ]  # fmt: skip
+
+
+def test_published_rows_know_less() -> None:
+    """The number of real clips is an upper bound there, and how other rows were sampled is not known."""
+    ucf101 = find_dataset("ucf101")
+    few = make_result(real=1900, sampler={**(make_result().sampler or {}), "steps": 50})
+    assert reasons_against(few, ucf101) == []
+    care = [each for each in differences(few, published_conditions(ucf101)) if each.weight == "care"]
+    assert [(each.label, each.values) for each in care] == [("sampler steps", (50, 250))]
+    assert reasons_against(make_result(detector=SEEDED), ucf101) == ["detector i3d-seeded is not the published one"]
+    assert reasons_against(make_result(fake=64), ucf101) == ["64 fake clips, not 2,048"]
+    told_once = make_result(fake=64, changes={"fake_clips": 64})
+    assert reasons_against(told_once, ucf101) == ["fake_clips is 64, not 2048"]
+
+
+def test_a_request_is_compared_before_it_runs(tmp_path: Path) -> None:
+    (tmp_path / "x.pt").write_bytes(b"weights")
+    request = Request(ckpt=str(tmp_path / "x.pt"), benchmark="ucf101", real=tmp_path)
+    conditions = request_conditions(request, "fvd")
+    own = conditions.parts["checkpoint"]["sha256"]
+    result = make_result(checkpoint={"name": "x.pt", "sha256": own, "weights": "ema"})
+    assert differences(result, conditions) == [] and answers(result, request)
+    for changes in ({"steps": 50}, {"detectors": ("i3d-seeded",)}, {"params": ("real_stride=1",)}, {"seed": 3}):
+        other = dataclasses.replace(request, **changes)
+        assert not answers(result, other) or changes == {"seed": 3}
+    assert not answers(make_result(), request)  # another file
+
+
+def test_fields_that_one_side_does_not_know_are_left_alone() -> None:
+    assert differences(make_result(), Conditions({"detector": {"name": "i3d"}})) == []
+    assert labels(make_result(), Conditions({"detector": {"name": "c3d"}})) == ["detector name"]
+
+
+def test_one_line_over_time_has_one_metric_protocol_and_detector() -> None:
+    result = make_result()
+    assert line_key(result) == ("fvd", result.protocol, "i3d")
+    assert line_key(make_result(detector=SEEDED)) != line_key(result)
