@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from latte_eval.compare.comparable import decisive, differences
 from latte_eval.core.errors import CheckpointError, NotComparable, StoreError, UsageError
+from latte_eval.core.numbers import interval_to_text, number_to_text
 from latte_eval.core.progress import Reporter
 from latte_eval.core.result import Result
 from latte_eval.evaluation.pipeline import evaluate
@@ -96,13 +98,14 @@ def measure_curve(request: Request, points: Sequence[Point], reporter: Reporter)
     Processes of torchrun other than the first yield nothing. Raises `NotComparable` where checkpoints differ in what
     the protocol fixes, such as the size of a frame, and all that `evaluate` raises.
     """
-    protocol = None
-    for number, point in enumerate(points, start=1):
-        reporter.say(f"{number} of {len(points)}: {point.path}, iteration {point.iteration:,}")
+    first: Result | None = None
+    for place, point in enumerate(points, start=1):
+        reporter.say(f"{place} of {len(points)}: {point.path}, iteration {point.iteration:,}")
         for result in evaluate(dataclasses.replace(request, ckpt=point.path), reporter):
-            if protocol not in (None, result.protocol_sha256):
-                raise NotComparable(f"{point.path} was measured under {result.protocol}, those before it were not")
-            protocol = result.protocol_sha256
+            first = first or result
+            if wrong := decisive(differences(result, first)):
+                said = "; ".join(each.sentence("before it") for each in wrong)
+                raise NotComparable(f"{point.path} was measured under {result.protocol}: {said}")
             yield Measured(point, result)
 
 
@@ -123,12 +126,8 @@ def aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 def table_row(measured: Measured) -> tuple[str, ...]:
     r, point = measured.result, measured.point
-    bounds = f"{number(r.interval[0])} to {number(r.interval[1])}" if r.interval else ""
-    return point.run, f"{point.iteration:,}", number(r.value), bounds, f"{r.fake:,}"
-
-
-def number(value: float) -> str:
-    return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.4g}"
+    bounds = interval_to_text(r.interval) if r.interval else ""
+    return point.run, f"{point.iteration:,}", number_to_text(r.value), bounds, f"{r.fake:,}"
 
 
 def draw_curve(measured: Sequence[Measured], paths: Sequence[Path]) -> None:

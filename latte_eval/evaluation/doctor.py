@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from latte_eval import __version__
+from latte_eval.core.errors import first_line
 from latte_eval.files.download import is_offline
 from latte_eval.files.weights import all_weights, cache_folder, user_folder, weights_paths, weights_state
 
@@ -64,10 +65,6 @@ def packages() -> Iterator[Finding]:
             yield Finding("packages", name, "ok", metadata.version(name))
         except (ImportError, OSError) as error:
             yield Finding("packages", name, "broken", f"does not import: {first_line(error)}")
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def hardware() -> Iterator[Finding]:

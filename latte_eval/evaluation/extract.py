@@ -2,69 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 
 import numpy as np
 
 from latte_eval.core.clips import Clips, ClipSource, Rejected
 from latte_eval.core.errors import NotEnoughClips
+from latte_eval.core.features import Features
 from latte_eval.core.processes import barrier, rank, world_size
-from latte_eval.files.previews import clip_to_strip, preview_key, strips_to_arrays
-from latte_eval.files.run_folder import PREVIEWS, RunFolder, content_key
+from latte_eval.files.previews import clip_to_strip
+from latte_eval.files.run_folder import FEATURES, PREVIEWS, Range, RunFolder, feature_key, preview_key, shard_ranges
 from latte_eval.metrics.detectors import Detector
 
-# Clips in a shard: what a killed run loses at most, a process.
-SHARD_CLIPS = 32
-
-# Counts up when a change here changes what is stored.
-STEP_VERSION = 1
-
 OnClips = Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class Features:
-    """What one detector says about one source.
-
-    Attributes:
-        outputs: by name, such as `features` [N, 400]; row i belongs to clip `indices[i]`.
-        indices: candidate index of each clip.
-        groups: the source video of each clip; clips of one group are not independent.
-        rejected: candidates that could not be used.
-        labels: the class of each clip; None where there are no classes, or none were stored.
-    """
-
-    outputs: dict[str, np.ndarray]
-    indices: list[int]
-    groups: list[str]
-    rejected: list[Rejected]
-    labels: list[int] | None = None
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def first(self, count: int | None) -> Features:
-        """The first `count` clips."""
-        outputs = {name: array[:count] for name, array in self.outputs.items()}
-        labels = None if self.labels is None else self.labels[:count]
-        return Features(outputs, self.indices[:count], self.groups[:count], self.rejected, labels)
-
-
-def shard_ranges(count: int) -> list[tuple[int, int]]:
-    """Ranges of at most `SHARD_CLIPS` candidates that cover 0..count-1."""
-    return [(start, min(start + SHARD_CLIPS, count)) for start in range(0, count, SHARD_CLIPS)]
-
-
-def feature_key(source: ClipSource, detector: Detector) -> str:
-    """The folder of a source's features by a detector: changes with all that changes them."""
-    return recorded_feature_key(source.fingerprint, detector.name, detector.sha256, detector.used)
-
-
-def recorded_feature_key(fingerprint: str, name: str, sha256: str, used: str) -> str:
-    """The same key from what a result records of its source and its detector."""
-    return content_key(fingerprint, name, sha256, used, STEP_VERSION)
 
 
 def extract(
@@ -79,12 +30,12 @@ def extract(
 ) -> list[Features]:
     """Features of a source by every detector, in one pass over its clips.
 
-    Shards that the run folder holds are not computed again. Under torchrun the shards are shared out.
+    What the run folder holds is not computed again. Under torchrun the shards are shared out.
 
     Args:
         wanted: exactly this many clips; candidates that turn out unreadable are replaced by the next ones.
         at_most: as `wanted`, but fewer will do. Without both, every candidate is used.
-        on_clips: called with the number of clips after each batch, and for each shard that was there already.
+        on_clips: called with the number of clips after each batch, and with those that were there already.
 
     Raises:
         NotEnoughClips: fewer than `wanted` remain, or fewer than two.
@@ -94,11 +45,10 @@ def extract(
     check_enough(source, limit, wanted)
     target = goal
     while True:
-        mine = shard_ranges(target)[rank() :: world_size()]
-        for start, stop in mine:
-            extract_shard(source, detectors, run, start, stop, batch_size, on_clips)
+        for span in shard_ranges(target)[rank() :: world_size()]:
+            extract_shard(source, detectors, run, span, batch_size, on_clips)
         barrier()
-        features = [load(run, feature_key(source, detector), target) for detector in detectors]
+        features = [read_back(source, detector, run, target) for detector in detectors]
         missing = goal - len(features[0])
         if missing <= 0 or target == limit:
             check_enough(source, len(features[0]), wanted, features[0].rejected)
@@ -107,34 +57,48 @@ def extract(
 
 
 def extract_shard(
-    source: ClipSource,
-    detectors: Sequence[Detector],
-    run: RunFolder,
-    start: int,
-    stop: int,
-    batch_size: int,
-    on_clips: OnClips,
+    source: ClipSource, detectors: Sequence[Detector], run: RunFolder, span: Range, batch_size: int, on_clips: OnClips
 ) -> None:
-    """Compute and store what the run folder lacks of candidates start..stop-1, previews along with features."""
-    keys = {detector.name: feature_key(source, detector) for detector in detectors}
-    preview = preview_key(source.fingerprint)
-    lacking = [each for each in detectors if not run.has_shard(keys[each.name], start, stop)]
-    if not lacking:
-        on_clips(stop - start)
-        return
-    known, shard = len(source.rejected), ShardContent(lacking, not run.has_shard(preview, start, stop, PREVIEWS))
-    for batch in in_batches(range(start, stop), batch_size):
-        shard.add(source.clips(batch))
+    """Compute and store what the run folder lacks of some candidates, previews along with features."""
+    missing = list(missing_parts(source, detectors, run, span))
+    there = span[1] - span[0] - sum(stop - start for (start, stop), _ in missing)
+    if there:
+        on_clips(there)
+    for part, lacking in missing:
+        extract_part(source, lacking, run, part, batch_size, on_clips)
+
+
+def missing_parts(
+    source: ClipSource, detectors: Sequence[Detector], run: RunFolder, span: Range
+) -> Iterator[tuple[Range, list[Detector]]]:
+    """Ranges of candidates with the detectors that have not seen them."""
+    keys = {each.name: feature_key(source.fingerprint, each.record()) for each in detectors}
+    gaps = {name: run.lacking(FEATURES, key, span) for name, key in keys.items()}
+
+    def lacking(index: int) -> list[Detector]:
+        return [each for each in detectors if any(start <= index < stop for start, stop in gaps[each.name])]
+
+    for found, indices in groupby(range(*span), lacking):
+        if found:
+            part = list(indices)
+            yield (part[0], part[-1] + 1), found
+
+
+def extract_part(
+    source: ClipSource, detectors: Sequence[Detector], run: RunFolder, span: Range, batch_size: int, on_clips: OnClips
+) -> None:
+    """Some candidates through some detectors, and what is kept of them into the run folder."""
+    without_previews = run.lacking(PREVIEWS, preview_key(source.fingerprint), span)
+    known, content = len(source.rejected), ShardContent(detectors, with_strips=bool(without_previews))
+    for batch in in_batches(range(*span), batch_size):
+        content.add(source.clips(batch))
         on_clips(len(batch))
-    if shard.with_strips:
-        run.write_shard(preview, start, stop, strips_to_arrays(shard.strips), {}, PREVIEWS)
-    notes = {
-        "groups": source.groups(shard.indices),
-        "rejected": [[each.path, each.reason] for each in list(source.rejected)[known:]],
-        "labels": shard.labels if len(shard.labels) == len(shard.indices) else None,
-    }
-    for detector in lacking:
-        run.write_shard(keys[detector.name], start, stop, shard.arrays(detector), notes)
+    if content.with_strips:
+        run.write_previews(source.fingerprint, *span, content.strips)
+    rejected, groups = list(source.rejected)[known:], source.groups(content.indices)
+    for detector in detectors:
+        features = content.features(detector, groups, rejected)
+        run.write_features(feature_key(source.fingerprint, detector.record()), *span, features)
 
 
 class ShardContent:
@@ -159,10 +123,11 @@ class ShardContent:
             for name, value in detector(clips.to_detector()).items():
                 self.outputs[detector.name].setdefault(name, []).append(value.numpy())
 
-    def arrays(self, detector: Detector) -> dict[str, np.ndarray]:
-        """Outputs of one detector by name, and the index of each row."""
+    def features(self, detector: Detector, groups: list[str], rejected: list[Rejected]) -> Features:
+        """What one detector said."""
         outputs = {name: np.concatenate(parts) for name, parts in self.outputs[detector.name].items()}
-        return {"indices": np.array(self.indices, np.int64), **outputs}
+        labels = self.labels if len(self.labels) == len(self.indices) else None
+        return Features(outputs, self.indices, groups, rejected, labels)
 
 
 def in_batches(indices: Sequence[int], size: int) -> Iterator[list[int]]:
@@ -171,41 +136,11 @@ def in_batches(indices: Sequence[int], size: int) -> Iterator[list[int]]:
         yield list(indices[start : start + size])
 
 
-def keep(run: RunFolder, key: str, features: Features) -> None:
-    """Store features that came from elsewhere as shards of the run, as if they had been computed here.
-
-    What the folder holds already stays. Raises `StoreError`.
-    """
-    for start, stop in shard_ranges(features.indices[-1] + 1):
-        if run.has_shard(key, start, stop):
-            continue
-        rows = [row for row, index in enumerate(features.indices) if start <= index < stop]
-        arrays = {name: array[rows] for name, array in features.outputs.items()}
-        labels = None if features.labels is None else [features.labels[row] for row in rows]
-        notes = {"groups": [features.groups[row] for row in rows], "rejected": [], "labels": labels}
-        indices = np.array([features.indices[row] for row in rows], np.int64)
-        run.write_shard(key, start, stop, {"indices": indices, **arrays}, notes)
-
-
-def load(run: RunFolder, key: str, count: int) -> Features:
-    """Read the shards of candidates 0..count-1 back, in candidate order."""
-    shards = [run.read_shard(key, start, stop) for start, stop in shard_ranges(count)]
-    names = {name for arrays, _ in shards for name in arrays if name != "indices"}
-    filled = [arrays for arrays, _ in shards if len(arrays["indices"])]
-    return Features(
-        outputs={name: np.concatenate([arrays[name] for arrays in filled]) for name in sorted(names)},
-        indices=[int(i) for arrays, _ in shards for i in arrays["indices"]],
-        groups=[group for _, notes in shards for group in notes["groups"]],
-        rejected=[Rejected(path, reason) for _, notes in shards for path, reason in notes["rejected"]],
-        labels=joined_labels([notes for arrays, notes in shards if len(arrays["indices"])]),
-    )
-
-
-def joined_labels(notes: Sequence[Mapping[str, Any]]) -> list[int] | None:
-    """Classes from the notes of shards; None unless every shard has them."""
-    if any(each.get("labels") is None for each in notes):
-        return None
-    return [int(label) for each in notes for label in each["labels"]]
+def read_back(source: ClipSource, detector: Detector, run: RunFolder, count: int) -> Features:
+    """The features of candidates 0..count-1, which every process has stored by now."""
+    features = run.read_features(feature_key(source.fingerprint, detector.record()), count)
+    assert features is not None  # at least two clips were asked for
+    return features
 
 
 def check_enough(source: ClipSource, count: int, wanted: int | None, rejected: Sequence[Rejected] = ()) -> None:

@@ -1,40 +1,54 @@
-"""Checkpoint to results: the whole road on one screen. What a request means is in `request.py`."""
+"""Request to results: the whole road on one screen. What a request means is in `request.py`."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from latte_eval.core.clips import ClipSource
+from latte_eval.core.features import Features
 from latte_eval.core.processes import process_group, rank
 from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
-from latte_eval.evaluation.extract import Features, extract, feature_key, keep
+from latte_eval.evaluation.extract import extract
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.sides import Side, open_real, open_sides
 from latte_eval.evaluation.stats import StatsSource, write_stats
-from latte_eval.files.run_folder import RunFolder
+from latte_eval.files.environment import code_record, environment_record
+from latte_eval.files.run_folder import RunFolder, feature_key
 from latte_eval.metrics.detectors import Detector, open_detector
 from latte_eval.metrics.rows import METRICS, Measurement
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that `evaluate` opened before the long work began."""
+    """Everything that is open before the long work begins.
+
+    Attributes:
+        detectors: by metric.
+        clock: time.perf_counter() at the start.
+    """
 
     request: Request
     protocol: Protocol
     fake: Side
     real: Side | None
-    detectors: dict[str, Detector]  # by metric
+    detectors: dict[str, Detector]
     run: RunFolder
     started: datetime
-    clock: float  # time.perf_counter() at the start
+    clock: float
+
+
+@dataclass(frozen=True)
+class RealFeatures:
+    """What a metric compares with, and what a result says about it."""
+
+    features: Features
+    record: dict[str, Any]
 
 
 def evaluate(request: Request, reporter: Reporter | None = None) -> list[Result]:
@@ -55,9 +69,9 @@ def prepare(request: Request, reporter: Reporter) -> Evaluation:
     """Open both sides, the detectors and the run folder, and say what will be done."""
     started = datetime.now(UTC), time.perf_counter()
     request.check_sides()
-    run = RunFolder(request.run_folder)
+    run = request.run_folder.make()
     protocol, real, fake = open_sides(request, reporter)
-    detectors = open_detectors(request)
+    detectors = open_detectors(request, {metric: request.detector_for(metric) for metric in request.metrics})
     if real and isinstance(real.source, StatsSource):
         real.source.check(protocol, [detectors[m] for m in request.metrics if METRICS[m].needs_real])
     evaluation = Evaluation(request, protocol, fake, real, detectors, run, *started)
@@ -65,10 +79,10 @@ def prepare(request: Request, reporter: Reporter) -> Evaluation:
     return evaluation
 
 
-def open_detectors(request: Request) -> dict[str, Detector]:
-    """The detector of every metric of a request, each opened once."""
-    opened = {name: open_detector(name, request.device, trust=request.trust) for name in request.detector_names()}
-    return {metric: opened[request.detector_for(metric)] for metric in request.metrics}
+def open_detectors(request: Request, names: Mapping[str, str]) -> dict[str, Detector]:
+    """The detector of every metric, from its name; each is opened once."""
+    opened = {name: open_detector(name, request.device, trust=request.trust) for name in dict.fromkeys(names.values())}
+    return {metric: opened[name] for metric, name in names.items()}
 
 
 def finish(evaluation: Evaluation, reporter: Reporter) -> list[Result]:
@@ -77,7 +91,7 @@ def finish(evaluation: Evaluation, reporter: Reporter) -> list[Result]:
     fake = side_features(evaluation, evaluation.fake, reporter)
     if rank():
         return []
-    return [make_result(evaluation, metric, fake, real, reporter) for metric in evaluation.request.metrics]
+    return [measure_metric(evaluation, metric, fake, real, reporter) for metric in evaluation.request.metrics]
 
 
 def plan(evaluation: Evaluation) -> str:
@@ -87,7 +101,7 @@ def plan(evaluation: Evaluation) -> str:
     if real:
         lines.append(f"real      {real.expected:,} clips of {real.source.name}")
     lines.append(f"fake      {fake.expected:,} clips of {fake.source.name}{weights_text(fake)}")
-    for detector in unique_detectors(list(evaluation.detectors.values())):
+    for detector in unique_detectors(evaluation.detectors.values()):
         lines.append(f"detector  {detector.name}" + (f": {detector.note}" if detector.note else ""))
     return "\n".join([*lines, f"run       {evaluation.run.path}"])
 
@@ -102,14 +116,15 @@ def weights_text(fake: Side) -> str:
     return text
 
 
-def unique_detectors(detectors: Sequence[Detector]) -> list[Detector]:
+def unique_detectors(detectors: Iterable[Detector]) -> list[Detector]:
+    """Each detector once."""
     return list({detector.name: detector for detector in detectors}.values())
 
 
 def side_features(evaluation: Evaluation, side: Side, reporter: Reporter) -> dict[str, Features]:
     """Features of one side by detector name, in one pass."""
-    metrics = [m for m in evaluation.request.metrics if side is evaluation.fake or METRICS[m].needs_real]
-    detectors = unique_detectors([evaluation.detectors[metric] for metric in metrics])
+    metrics = [m for m in evaluation.request.metrics if side is not evaluation.real or METRICS[m].needs_real]
+    detectors = unique_detectors(evaluation.detectors[metric] for metric in metrics)
     if isinstance(side.source, StatsSource):
         return {detector.name: stored_features(side.source, detector, evaluation.run) for detector in detectors}
     return read_side(side, detectors, evaluation.run, evaluation.request.clips_at_once, reporter)
@@ -119,7 +134,7 @@ def stored_features(source: StatsSource, detector: Detector, run: RunFolder) -> 
     """Features from a file of statistics, which the run keeps like its own: a report needs both sides."""
     features = source.features(detector)
     if rank() == 0:
-        keep(run, feature_key(source, detector), features)
+        run.keep_features(feature_key(source.fingerprint, detector.record()), features)
     return features
 
 
@@ -137,62 +152,53 @@ def read_side(
     return {detector.name: each for detector, each in zip(detectors, features, strict=True)}
 
 
-def measure(
-    evaluation: Evaluation, name: str, fake: dict[str, Features], real: dict[str, Features], reporter: Reporter
-) -> Measurement:
-    """One metric from the features of both sides."""
-    metric, detector = METRICS[name], evaluation.detectors[name].name
-    with reporter.bar(f"{name} interval", None) as advance:
-        return metric.measure(
-            fake[detector], real.get(detector), evaluation.request.interval, lambda done, total: advance(1)
-        )
+def measure_metric(
+    evaluation: Evaluation, metric: str, fake: Mapping[str, Features], real: Mapping[str, Features], reporter: Reporter
+) -> Result:
+    """One metric from the features of both sides, by detector name."""
+    detector, seed = evaluation.detectors[metric].name, evaluation.request.seed
+    against = None
+    if evaluation.real and METRICS[metric].needs_real:
+        against = RealFeatures(real[detector], evaluation.real.record(real[detector], seed))
+    return make_result(evaluation, metric, fake[detector], against, reporter)
 
 
 def make_result(
-    evaluation: Evaluation, name: str, fake: dict[str, Features], real: dict[str, Features], reporter: Reporter
+    evaluation: Evaluation, metric: str, fake: Features, real: RealFeatures | None, reporter: Reporter
 ) -> Result:
-    """The record of one measured metric."""
-    measurement = measure(evaluation, name, fake, real, reporter)
-    detector = evaluation.detectors[name]
-    fake_features, real_features = fake[detector.name], real.get(detector.name)
-    real_side, seed = evaluation.real if METRICS[name].needs_real else None, evaluation.request.seed
-    real_record = source_record(real_side.source, real_features, seed) if real_side and real_features else None
+    """The record of one metric, measured on these features."""
+    row, detector, protocol = METRICS[metric], evaluation.detectors[metric], evaluation.protocol
+    measurement = measure(evaluation, metric, fake, real, reporter)
     return Result(
-        metric=name,
-        protocol=evaluation.protocol.id,
-        protocol_sha256=evaluation.protocol.sha256,
-        protocol_fields=evaluation.protocol.to_dict(),
-        fake=len(fake_features),
-        real=len(real_features) if real_record and real_features else 0,
-        fake_source=source_record(evaluation.fake.source, fake_features, seed) | made_by(evaluation.request),
-        real_source=real_record,
+        metric=metric,
+        better=row.better,
+        protocol=protocol.id,
+        protocol_sha256=protocol.sha256,
+        protocol_fields=protocol.to_dict(),
+        fake=len(fake),
+        real=len(real.features) if real else 0,
+        fake_source=evaluation.fake.record(fake, evaluation.request.seed),
+        real_source=real.record if real else None,
         checkpoint=evaluation.fake.checkpoint,
-        detector=detector_record(detector),
+        detector=detector.record(),
         sampler=evaluation.fake.sampler,
-        seeds=[fake_features.indices[0], fake_features.indices[-1]] if evaluation.fake.checkpoint else None,
+        seeds=[fake.indices[0], fake.indices[-1]] if evaluation.fake.checkpoint else None,
         started=evaluation.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
         seconds=round(time.perf_counter() - evaluation.clock, 3),
+        code=code_record(),
+        env=environment_record(),
         note=detector.note or None,
         **vars(measurement),
     )
 
 
-def source_record(source: ClipSource, features: Features, seed: int) -> dict[str, Any]:
-    """Name, fingerprint, seed of the choices, and the files of a side that could not be used."""
-    rejected = {each.path: each.reason for each in [*source.rejected, *features.rejected]}
-    return {"name": source.name, "fingerprint": source.fingerprint, "rejected": len(rejected),
-            "videos": len(set(features.groups)), "seed": seed}  # fmt: skip
-
-
-def made_by(request: Request) -> dict[str, Any]:
-    """What was typed for a generator, whose own name may be another."""
-    return {"generator": request.generator} if request.generator else {}
-
-
-def detector_record(detector: Detector) -> dict[str, Any]:
-    """What a result says about its detector."""
-    return {"name": detector.name, "sha256": detector.sha256, "comparable": detector.comparable,
-            "used": detector.used, "agreement": detector.agreement}  # fmt: skip
+def measure(
+    evaluation: Evaluation, metric: str, fake: Features, real: RealFeatures | None, reporter: Reporter
+) -> Measurement:
+    """The value of one metric, with a bar for its interval."""
+    against = real.features if real else None
+    with reporter.bar(f"{metric} interval", None) as advance:
+        return METRICS[metric].measure(fake, against, evaluation.request.interval, lambda done, total: advance(1))
 
 
 def compute_stats(request: Request, path: Path, reporter: Reporter) -> int:
@@ -200,12 +206,13 @@ def compute_stats(request: Request, path: Path, reporter: Reporter) -> int:
 
     Raises what reading the set raises, and `StoreError` where the file cannot be written.
     """
-    run, protocol = RunFolder(request.run_folder), request.resolved_protocol()
+    run, protocol = request.run_folder.make(), request.resolved_protocol()
+    names = {metric: request.detector_for(metric) for metric in request.metrics}
     with process_group(request.device):
         side = open_real(request, protocol, reporter)
-        detectors = unique_detectors(list(open_detectors(request).values()))
+        detectors = unique_detectors(open_detectors(request, names).values())
         features = read_side(side, detectors, run, request.clips_at_once, reporter)
     first = next(iter(features.values()))
     if rank() == 0:
-        write_stats(path, features, detectors, protocol, source_record(side.source, first, request.seed))
+        write_stats(path, features, detectors, protocol, side.record(first, request.seed))
     return len(first)

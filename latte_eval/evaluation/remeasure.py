@@ -16,22 +16,22 @@ from pathlib import Path
 import numpy as np
 
 from latte_eval.baselines.table import Cell, Heading, Table
-from latte_eval.compare.explain import Choice, changeable, short, unchangeable
-from latte_eval.compare.lineup import show
+from latte_eval.benchmarks.benchmark import BENCHMARKS
+from latte_eval.compare.comparable import value_to_text
+from latte_eval.compare.explain import Choice, changeable, unchangeable
 from latte_eval.core.errors import ClipError, NotComparable, NotEnoughClips, UsageError
+from latte_eval.core.features import Features, feature_rows
 from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
-from latte_eval.evaluation.extract import Features, load, recorded_feature_key, shard_ranges
 from latte_eval.evaluation.pipeline import read_side
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.sides import Side, open_folder, open_real
+from latte_eval.evaluation.stored import StoredSource
 from latte_eval.files.run_folder import RunFolder
 from latte_eval.metrics import frechet_distance_between
 from latte_eval.metrics.detectors import Detector, open_detector
-from latte_eval.metrics.rows import feature_rows
-
-FRECHET = ("fvd", "fid")
+from latte_eval.metrics.rows import METRICS
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Bench:
     Attributes:
         request: real folder, benchmark, batch size, device; its seed and protocol are replaced.
         fakes: folder of generated clips, or features of them that a run stored.
-        metric: `fvd` or `fid`.
+        metric: a Fréchet distance.
         most_clips: use at most this many clips of each side.
     """
 
@@ -101,7 +101,8 @@ class Bench:
         if isinstance(self.fakes, Features):
             return self.fakes.first(protocol.fake_clips)
         source = open_folder(self.fakes, protocol, seed, "fake", self.reporter)
-        return self.features(Side(source, at_most=protocol.fake_clips).checked())
+        stored = StoredSource(source, protocol.fake_storage)
+        return self.features(Side(stored, at_most=protocol.fake_clips).checked())
 
     def features(self, side: Side) -> Features:
         found = read_side(side, [self.detector], self.run, self.request.clips_at_once, self.reporter)
@@ -133,12 +134,14 @@ def open_bench(
     Raises:
         UsageError: another metric than a Fréchet distance, or clips that are not where the result says.
     """
-    if result.metric not in FRECHET:
-        raise UsageError(f"--measure re-computes {' and '.join(FRECHET)}, not {result.metric}")
+    if not METRICS[result.metric].frechet:
+        known = " and ".join(row.name for row in METRICS.rows() if row.frechet)
+        raise UsageError(f"--measure re-computes {known}, not {result.metric}")
     benchmark = result.protocol_fields["benchmark"]
     benchmark = None if benchmark == "none" else benchmark
     recorded = Path(str((result.real_source or {}).get("name", "")))
-    real = request.real or (recorded if benchmark == "shapes" or recorded.exists() else None)
+    drawn = benchmark is not None and not BENCHMARKS[benchmark].needs_folder
+    real = request.real or (recorded if drawn or recorded.exists() else None)
     if real is None:
         raise UsageError(f"the real clips are not at {recorded}: give --real DIR")
     if real.suffix == ".safetensors":
@@ -155,25 +158,14 @@ def find_fakes(result: Result, file: Path, detector: Detector) -> Path | Feature
     folder = Path(str(result.fake_source["name"]))
     if result.checkpoint is None and folder.exists():
         return folder
-    stored = stored_features(result, file.parent if file.is_file() else file, detector)
+    run = RunFolder(file.parent if file.is_file() else file)
+    stored = run.features_of(dataclasses.replace(result, detector=detector.record()), "fake")
     if stored is None:
         raise UsageError(
             f"neither the clips of {folder} nor features of them by {detector.name} in {file.parent} are there: "
             "give --fake DIR"
         )
     return stored
-
-
-def stored_features(result: Result, folder: Path, detector: Detector) -> Features | None:
-    """Features of the fake side in a run folder, or None where they are not whole."""
-    key = recorded_feature_key(result.fake_source["fingerprint"], detector.name, detector.sha256, detector.used)
-    stops = sorted(int(path.stem.partition("-")[2]) for path in (folder / "features" / key).glob("*.safetensors"))
-    for stop in reversed(stops):
-        run = RunFolder(folder)
-        if all(run.has_shard(key, *ends) for ends in shard_ranges(stop)):
-            features = load(run, key, stop)
-            return features.first(result.fake) if len(features) >= result.fake else None
-    return None
 
 
 def measure_effects(bench: Bench, first: Result, second: Result, seeds: Sequence[int]) -> list[Effect]:
@@ -186,7 +178,7 @@ def measure_effects(bench: Bench, first: Result, second: Result, seeds: Sequence
     if before.benchmark != after.benchmark:
         raise NotComparable(f"the first is on {before.benchmark}, the second on {after.benchmark}: nothing to measure")
     choices = changeable(before, after, not isinstance(bench.fakes, Features))
-    bench.reporter.say(f"as the first: {len(seeds)} seeds")
+    bench.reporter.say(f"as the first: {len(seeds)} draws")
     base = {seed: bench.distance(before, seed) for seed in seeds}
     middle = statistics.fmean(base.values())
     noise = Effect("another seed of subset and offset", ("", ""), tuple(value - middle for value in base.values()))
@@ -202,7 +194,7 @@ def measure_effects(bench: Bench, first: Result, second: Result, seeds: Sequence
 
 
 def texts(choice: Choice) -> tuple[str, str]:
-    return show(choice.values[0]), show(choice.values[1])
+    return value_to_text(choice.values[0]), value_to_text(choice.values[1])
 
 
 def try_effect(
@@ -227,12 +219,12 @@ def effects_table(effects: Sequence[Effect], first: Result, second: Result) -> T
     ]
     rows.append({"choice": "as reported", "from": f"{first.value:.2f}", "to": f"{second.value:.2f}",
                  "change": second.value - first.value})  # fmt: skip
-    seeds = max((len(each.changes) for each in effects), default=0)
-    notes = [f"One choice at a time from the first protocol, mean and standard deviation over {seeds} seeds of subset "
+    draws = max((len(each.changes) for each in effects), default=0)
+    notes = [f"One choice at a time from the first protocol, mean and standard deviation over {draws} draws of subset "
              "and offset. Choices interact: the single changes need not add up."]  # fmt: skip
     notes += [f"{each.name}: {each.problem}." for each in effects if each.problem]
     measured = {each.field for each in effects if each.field}
     notes += [f"Needs new sampling, other files or another detector, not measured: {each.part} {each.field} "
-              f"{short(each.values[0])} -> {short(each.values[1])}."
+              f"{value_to_text(each.values[0])} -> {value_to_text(each.values[1])}."
               for each in unchangeable(first, second, measured)]  # fmt: skip
     return Table("explain-measured", "Measured again on these clips", headings, rows, notes)

@@ -6,13 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from latte_eval.benchmarks.benchmark import BENCHMARKS, Benchmark, benchmark_of_checkpoint
+from latte_eval.core.choices import check_name
 from latte_eval.core.errors import UsageError
-from latte_eval.core.protocol import PROTOCOLS, Protocol, check_choice, named_protocol
-from latte_eval.core.registry import check_name
+from latte_eval.core.protocol import Protocol
+from latte_eval.core.protocols import named_protocol
+from latte_eval.files.run_folder import RunFolder
 from latte_eval.files.weights import cache_folder
+from latte_eval.metrics.detectors.base import DETECTORS, detector_of_family
 from latte_eval.metrics.rows import METRICS
 
-DEMO_CLIPS = 64
+# Where nobody names a protocol and there is no benchmark.
+DEFAULT_PROTOCOL = "clean"
+
+# What `--detector` takes for all detectors at once.
+SEEDED = "seeded"
 
 
 @dataclass(frozen=True)
@@ -29,8 +37,8 @@ class Request:
         prompts: file of prompts for a text-to-video pipeline.
         generator: `package.module:callable` or the name of a plugin.
         fake, real: folder or zip of videos or frame folders.
-        benchmark: `shapes` or one of the four.
-        protocol: `clean`, `latte` or `stylegan-v`.
+        benchmark: a name in `BENCHMARKS`.
+        protocol: a name in `PROTOCOLS`.
         params: `field=value` overrides of the protocol.
         clips: this many of each side.
         windows: `one` or `all`.
@@ -77,6 +85,8 @@ class Request:
     def __post_init__(self) -> None:
         for metric in self.metrics:
             check_name("metric", metric, METRICS)
+        if self.benchmark is not None:
+            check_name("benchmark", self.benchmark, BENCHMARKS)
         if self.clips is not None and self.clips < 2:
             raise UsageError(f"--clips {self.clips} is too few: a distance needs at least 2")
         self.detector_names()
@@ -87,7 +97,7 @@ class Request:
         if len(given) != 1:
             many = ", not both" if len(given) == 2 else ""
             raise UsageError(f"give one of --ckpt CHECKPOINT, --fake FOLDER and --generator MODULE:NAME{many}")
-        if self.needs_real and self.real is None and self.resolved_benchmark is None:
+        if self.needs_real and self.real is None and self.benchmark_row is None:
             raise UsageError("give --real FOLDER or --benchmark NAME: a distance needs a real side")
 
     @property
@@ -97,74 +107,57 @@ class Request:
 
     @property
     def is_demo(self) -> bool:
-        """The embedded default: the shipped checkpoint on the embedded benchmark."""
-        return self.ckpt in ("demo", "demo-early") and self.real is None and self.benchmark in (None, "shapes")
+        """The embedded default: a shipped checkpoint on the benchmark that it belongs to."""
+        own = benchmark_of_checkpoint(self.ckpt)
+        return own is not None and self.real is None and self.benchmark in (None, own)
 
     @property
-    def resolved_benchmark(self) -> str | None:
-        return "shapes" if self.is_demo else self.benchmark
+    def benchmark_row(self) -> Benchmark | None:
+        """The benchmark that was named, else the one that a shipped checkpoint belongs to."""
+        name = self.benchmark or (benchmark_of_checkpoint(self.ckpt) if self.is_demo else None)
+        return BENCHMARKS[name] if name else None
 
     @property
     def counts_are_exact(self) -> bool:
         """Whether the fake side must give exactly its count: on a benchmark, and wherever a person asks for N."""
-        return self.clips is not None or self.resolved_benchmark is not None
+        return self.clips is not None or self.benchmark_row is not None
 
     @property
     def is_trial(self) -> bool:
         """Whether every detector is a seeded one: then no number of this request means anything elsewhere."""
-        return all(name.endswith("-seeded") for name in self.detector_names())
+        return all(DETECTORS[name].seeded for name in self.detector_names())
 
     @property
     def clips_at_once(self) -> int:
         return self.batch_size or (32 if self.device.startswith("cuda") else 8)
 
     @property
-    def run_folder(self) -> Path:
+    def run_folder(self) -> RunFolder:
         """`out`, or a shared one in the cache: shards are keyed by content, so runs do not disturb each other."""
-        return self.out or cache_folder() / "run"
+        return RunFolder(self.out or cache_folder() / "run")
 
     def detector_for(self, metric: str) -> str:
         """Name of the detector that a metric uses under this request."""
         families = METRICS[metric].families
         for name in self.detectors:
-            if name.removesuffix("-seeded") in families:
+            if name != SEEDED and DETECTORS[name].family in families:
                 return name
-        return f"{families[0]}-seeded" if "seeded" in self.detectors or self.is_demo else families[0]
+        row = self.benchmark_row
+        return detector_of_family(families[0], SEEDED in self.detectors or bool(row and row.seeded_detectors))
 
     def detector_names(self) -> list[str]:
         """Every detector the request needs. Raises `UsageError` for one that no metric of it can use."""
-        from latte_eval.metrics.detectors import DETECTORS
-
         for name in self.detectors:
-            family = name.removesuffix("-seeded")
-            if name != "seeded":
-                check_name("detector", name, DETECTORS.names())
-                if not any(family in METRICS[metric].families for metric in self.metrics):
-                    raise UsageError(f"--detector {name} serves none of: {', '.join(self.metrics)}")
+            served = name == SEEDED or any(DETECTORS[name].family in METRICS[m].families for m in self.metrics)
+            if not served:
+                raise UsageError(f"--detector {name} serves none of: {', '.join(self.metrics)}")
         return list(dict.fromkeys(self.detector_for(metric) for metric in self.metrics))
 
     def resolved_protocol(self) -> Protocol:
         """The protocol with every choice made, except the size of a checkpoint's own frames."""
-        if self.resolved_benchmark == "shapes":
-            base = shapes_protocol(self.protocol)
-        elif self.resolved_benchmark is not None:
-            from latte_eval.benchmarks.benchmark import find_benchmark
-
-            base = find_benchmark(self.resolved_benchmark).protocol(self.protocol or "latte")
-        else:
-            base = named_protocol(self.protocol or "clean")
+        row = self.benchmark_row
+        base = row.protocol(self.protocol) if row else named_protocol(self.protocol or DEFAULT_PROTOCOL)
         changes: dict[str, Any] = {} if self.windows is None else {"windows": self.windows}
         if self.clips is not None:
             changes |= {"real_clips": self.clips, "fake_clips": self.clips}
         return base.replace(**changes).override(self.params)
-
-
-def shapes_protocol(stem: str | None) -> Protocol:
-    """The embedded benchmark: drawn at its own size, read as it is."""
-    check_choice("--protocol", stem or "demo", ["demo", *PROTOCOLS])
-    if stem not in (None, "demo", "clean"):
-        raise UsageError(f"--protocol {stem} needs real video; the shapes benchmark has the protocol demo")
-    return Protocol(
-        stem="demo", benchmark="shapes", size=None, crop="none", real_split="test",
-        real_clips=DEMO_CLIPS, fake_clips=DEMO_CLIPS, real_offset="zero",
-    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Opening the two sides of an evaluation: folders, checkpoints, the embedded benchmark."""
+"""Opening the two sides of an evaluation: folders, checkpoints, generators, benchmarks, stored features."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from latte_eval.core.clips import ClipSource
 from latte_eval.core.errors import UsageError, WeightsError
+from latte_eval.core.features import Features
 from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import Protocol
 from latte_eval.evaluation.extract import check_enough
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.stats import StatsSource
-from latte_eval.files.lossy import StoredSource
+from latte_eval.evaluation.stored import StoredSource
 
 if TYPE_CHECKING:
     from latte_eval.sampler import Checkpoint, Codec, Latte, SampledSource, SamplerSettings
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 # Clips that a checkpoint gives where nobody says how many: the count of the published tables.
 MOST_CLIPS = 2048
+
+# How a checkpoint is sampled where neither a benchmark nor a person says.
+PUBLISHED_SAMPLER = {"method": "ddpm", "steps": 250, "guidance_scale": 1.0, "clip_x0": False}
 
 # What the weights may not tell of a model, as options and as arguments of `Checkpoint.build`.
 MODEL_CHOICES = ("heads", "variant", "temporal_position")
@@ -36,6 +40,7 @@ class Side:
         wanted: exactly this many clips, or
         at_most: at most this many; with neither, all.
         checkpoint, sampler: records for the result; None for a folder.
+        generator: what was typed for a generator, whose own name may be another.
     """
 
     source: ClipSource
@@ -43,6 +48,7 @@ class Side:
     at_most: int | None = None
     checkpoint: dict[str, Any] | None = None
     sampler: dict[str, Any] | None = None
+    generator: str | None = None
 
     @property
     def expected(self) -> int:
@@ -53,6 +59,15 @@ class Side:
         """This side, if it can give what is wanted. Raises `NotEnoughClips`."""
         check_enough(self.source, len(self.source), self.wanted)
         return self
+
+    def record(self, features: Features, seed: int) -> dict[str, Any]:
+        """What a result says about this side: name, fingerprint, seed of the choices, files that could not be used."""
+        if isinstance(self.source, StatsSource):
+            return self.source.record()
+        rejected = {each.path for each in [*self.source.rejected, *features.rejected]}
+        made_by = {"generator": self.generator} if self.generator else {}
+        return {"name": self.source.name, "fingerprint": self.source.fingerprint, "rejected": len(rejected),
+                "videos": len(set(features.groups)), "seed": seed, **made_by}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -137,18 +152,23 @@ def open_sides(request: Request, reporter: Reporter) -> tuple[Protocol, Side | N
     """Protocol, real side (None where no metric needs one) and fake side, each able to give what is wanted."""
     protocol = request.resolved_protocol()
     if request.fake is not None:
-        real = open_real(request, protocol, reporter) if request.needs_real else None
-        return protocol, real, open_fake_folder(request, protocol, reporter)
+        return protocol, open_real_if_needed(request, protocol, reporter), open_fake(request, protocol, reporter)
     opened = open_maker(request, protocol, reporter)
     protocol = fit_protocol(request, protocol, opened)
-    real = open_real(request, protocol, reporter) if request.needs_real else None
+    real = open_real_if_needed(request, protocol, reporter)
     count = protocol.fake_clips or min(MOST_CLIPS, real.expected if real else MOST_CLIPS)
     if isinstance(opened, OpenedModel) and protocol.labels == "dataset":
         opened = opened.with_labels_of(real)
-    source = opened.source(count, request.device, reporter)
-    stored = StoredSource(source, protocol.fake_storage)
+    return protocol, real, made_side(opened, protocol, count, request, reporter)
+
+
+def made_side(
+    opened: OpenedModel | OpenedSource, protocol: Protocol, count: int, request: Request, reporter: Reporter
+) -> Side:
+    """Clips 0..count-1 of what was opened, stored as the protocol says."""
+    source = StoredSource(opened.source(count, request.device, reporter), protocol.fake_storage)
     records = opened.checkpoint_record(), opened.sampler_record()
-    return protocol, real, Side(stored, min(count, len(source)), None, *records).checked()
+    return Side(source, min(count, len(source)), None, *records, request.generator).checked()
 
 
 def open_maker(request: Request, protocol: Protocol, reporter: Reporter) -> OpenedModel | OpenedSource:
@@ -180,7 +200,7 @@ def open_pipeline(request: Request, protocol: Protocol, reporter: Reporter) -> O
     from latte_eval.sampler.text_to_video import TextSettings, open_text_to_video
 
     assert request.ckpt is not None
-    fixed = [name for name in ("frames", "size") if request.resolved_benchmark or is_given(request, name)]
+    fixed = [name for name in ("frames", "size") if request.benchmark_row or is_given(request, name)]
     settings = TextSettings(
         **{name: getattr(protocol, name) for name in fixed}, steps=request.steps, sampler=request.sampler,
         guidance_scale=request.guidance_scale, dtype=request.dtype, seed=request.seed,
@@ -203,63 +223,53 @@ def fit_protocol(request: Request, protocol: Protocol, opened: OpenedModel | Ope
     Raises `UsageError` for clips of another length than the benchmark's.
     """
     own = {"frames": opened.frames, "size": opened.frame_size}
-    if request.resolved_benchmark is not None:
+    if request.benchmark_row is not None:
         if own["frames"] not in (None, protocol.frames):
             raise UsageError(
-                f"the clips have {own['frames']} frames, {request.resolved_benchmark} compares {protocol.frames}; "
+                f"the clips have {own['frames']} frames, {request.benchmark_row.name} compares {protocol.frames}; "
                 f"--param frames={own['frames']} changes the protocol"
             )
         return protocol
     return protocol.replace(**{name: value for name, value in own.items() if value and not is_given(request, name)})
 
 
+def open_real_if_needed(request: Request, protocol: Protocol, reporter: Reporter) -> Side | None:
+    return open_real(request, protocol, reporter) if request.needs_real else None
+
+
 def open_real(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
     """The real side: exactly `--clips` of a folder, at most the protocol's count otherwise."""
-    if request.resolved_benchmark == "shapes":
-        from latte_eval.benchmarks.shapes.sources import ShapesSource
-
-        count, interval = protocol.real_clips or MOST_CLIPS, protocol.real_stride
-        return Side(ShapesSource(count, seed=request.seed, interval=interval), wanted=protocol.real_clips)
-    if request.real and request.real.suffix == ".safetensors":
+    row = request.benchmark_row
+    if request.real and request.real.suffix == ".safetensors" and (row is None or row.needs_folder):
         return Side(StatsSource.open(request.real))
-    source = open_real_folder(request, protocol, reporter)
-    exact = request.clips is not None and request.resolved_benchmark is None
-    side = Side(source, wanted=protocol.real_clips) if exact else Side(source, at_most=protocol.real_clips)
+    if row is None:
+        assert request.real is not None  # `Request.check_sides`
+        source = open_folder(request.real, protocol, request.seed, "real", reporter)
+    else:
+        with reporter.bar(f"examine {request.real.name if request.real else row.name}", None) as advance:
+            source = row.open_real(request.real, protocol, request.seed, advance)
+    stored = StoredSource(source, protocol.real_storage)
+    exact = request.clips is not None and row is None
+    side = Side(stored, wanted=protocol.real_clips) if exact else Side(stored, at_most=protocol.real_clips)
     return side.checked()
 
 
-def open_real_folder(request: Request, protocol: Protocol, reporter: Reporter) -> ClipSource:
-    """The folder of real videos; on a benchmark, the part of it that counts. Raises `UsageError` without one."""
-    if request.real is None:
-        raise UsageError(f"give --real FOLDER: where {request.resolved_benchmark} lies on this machine")
-    if request.resolved_benchmark is None:
-        return open_folder(request.real, protocol, request.seed, "real", reporter, wanted=protocol.real_clips)
-    from latte_eval.benchmarks.benchmark import find_benchmark
-
-    benchmark = find_benchmark(request.resolved_benchmark)
-    found = benchmark.locate(request.real, protocol.real_split)
-    choices = {"classes": benchmark.classes, "within": found.within, "keep": found.keeps,
-               "wanted": protocol.real_clips}  # fmt: skip
-    return open_folder(found.path, protocol, request.seed, "real", reporter, **choices)
-
-
-def open_fake_folder(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
+def open_fake(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
     """Generated videos of any model."""
     assert request.fake is not None
-    source = open_folder(request.fake, protocol, request.seed, "fake", reporter, wanted=protocol.fake_clips)
-    exact = request.counts_are_exact
-    side = Side(source, wanted=protocol.fake_clips) if exact else Side(source, at_most=protocol.fake_clips)
+    source = open_folder(request.fake, protocol, request.seed, "fake", reporter)
+    stored, count = StoredSource(source, protocol.fake_storage), protocol.fake_clips
+    side = Side(stored, wanted=count) if request.counts_are_exact else Side(stored, at_most=count)
     return side.checked()
 
 
-def open_folder(
-    path: Path, protocol: Protocol, seed: int, side: str, reporter: Reporter, **choices: Any
-) -> ClipSource:
-    """A folder or zip as clips, examined with a bar as far as is needed; `choices` go to `FolderSource`."""
+def open_folder(path: Path, protocol: Protocol, seed: int, side: str, reporter: Reporter) -> ClipSource:
+    """A folder or zip as clips, examined with a bar as far as the protocol needs it."""
     from latte_eval.benchmarks.readers import FolderSource
 
+    wanted = protocol.real_clips if side == "real" else protocol.fake_clips
     with reporter.bar(f"examine {path.name}", None) as advance:
-        return FolderSource(path, protocol, seed, side, progress=advance, **choices)
+        return FolderSource.open(path, protocol, seed, side, wanted=wanted, progress=advance)
 
 
 def open_model(request: Request, label_mode: str = "uniform", frames: int | None = None) -> OpenedModel:
@@ -275,10 +285,8 @@ def open_model(request: Request, label_mode: str = "uniform", frames: int | None
     choices = {name: getattr(request, name) for name in MODEL_CHOICES}
     model = checkpoint.build(**choices, frames=frames)
     settings.check_model(model.config)
-    if request.resolved_benchmark not in (None, "shapes"):
-        from latte_eval.benchmarks.benchmark import find_benchmark
-
-        find_benchmark(request.resolved_benchmark).check_classes(model.config.classes)
+    if request.benchmark_row is not None:
+        request.benchmark_row.check_classes(model.config.classes)
     given = {name: value for name, value in choices.items() if value is not None}
     return OpenedModel(checkpoint, model, choose_codec(request, model.config.channels), settings, given)
 
@@ -304,14 +312,7 @@ def sampler_settings(request: Request, label_mode: str) -> SamplerSettings:
 
     label_mode = "uniform" if label_mode == "dataset" else label_mode
 
-    defaults: dict[str, Any] = {"method": "ddpm", "steps": 250, "guidance_scale": 1.0, "clip_x0": False}
-    if request.resolved_benchmark == "shapes":
-        # A model of this size strays without clipping, and 50 DDIM steps are enough for it.
-        defaults |= {"method": "ddim", "steps": 50, "clip_x0": True}
-    elif request.resolved_benchmark is not None:
-        from latte_eval.benchmarks.benchmark import find_benchmark
-
-        defaults |= find_benchmark(request.resolved_benchmark).sampler
+    defaults = dict(request.benchmark_row.sampler if request.benchmark_row else PUBLISHED_SAMPLER)
     given = {"method": request.sampler, "steps": request.steps, "guidance_scale": request.guidance_scale,
              "clip_x0": request.clip_x0}  # fmt: skip
     if request.guidance_interval is not None:

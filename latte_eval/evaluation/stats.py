@@ -11,17 +11,16 @@ from typing import Any
 import numpy as np
 
 from latte_eval import __version__
+from latte_eval.compare.comparable import FAKE_ONLY, Conditions, differences, protocol_fields
 from latte_eval.core.clips import Clips, Rejected
 from latte_eval.core.errors import NotComparable, StoreError
+from latte_eval.core.features import Features
 from latte_eval.core.protocol import Protocol
-from latte_eval.evaluation.extract import STEP_VERSION, Features
-from latte_eval.files.run_folder import write_whole
+from latte_eval.files.run_folder import FEATURES_VERSION
+from latte_eval.files.whole_files import write_whole
 from latte_eval.metrics.detectors import Detector
 
 SCHEMA = 1
-
-# Fields that say nothing about the real side: statistics serve whatever they are.
-FAKE_FIELDS = {"stem", "fake_clips", "fake_stride", "fake_storage", "labels"}
 
 
 def write_stats(
@@ -32,7 +31,7 @@ def write_stats(
 
     first = next(iter(features.values()))
     meta = {
-        "schema": SCHEMA, "version": __version__, "step_version": STEP_VERSION, "protocol": protocol.to_dict(),
+        "schema": SCHEMA, "version": __version__, "step_version": FEATURES_VERSION, "protocol": protocol.to_dict(),
         "detectors": {each.name: each.sha256 for each in detectors}, "source": source,
         "groups": first.groups, "indices": first.indices,
         "rejected": [[each.path, each.reason] for each in first.rejected],
@@ -77,6 +76,10 @@ class StatsSource:
     def fingerprint(self) -> str:
         return str(self.meta["source"]["fingerprint"])
 
+    def record(self) -> dict[str, Any]:
+        """What a result says about these clips: the choices of the run that made the file, its seed among them."""
+        return {**self.meta["source"], "name": self.name}
+
     @property
     def rejected(self) -> Sequence[Rejected]:
         return [Rejected(path, reason) for path, reason in self.meta["rejected"]]
@@ -93,20 +96,17 @@ class StatsSource:
 
     def check(self, protocol: Protocol, detectors: Sequence[Detector]) -> None:
         """Raise `NotComparable` that names each field in which the file differs from what is asked."""
-        stored = Protocol.from_dict(self.meta["protocol"])
-        wrong = [
-            f"{field} {getattr(stored, field)!r}, not {getattr(protocol, field)!r}"
-            for field in stored.differing_fields(protocol)
-            if field not in FAKE_FIELDS
-        ]
+        fields = protocol_fields(Protocol.from_dict(self.meta["protocol"]), FAKE_ONLY)
+        wanted = {"protocol": protocol_fields(protocol, FAKE_ONLY), "code": {"step_version": FEATURES_VERSION}}
+        stored = {"protocol": fields, "code": {"step_version": self.meta["step_version"]}}
+        found = differences(Conditions(stored), Conditions(wanted))
         for detector in detectors:
-            found = self.meta["detectors"].get(detector.name)
-            if found != detector.sha256:
-                wrong.append(f"detector {detector.name} {(found or 'absent')[:12]}, not {detector.sha256[:12]}")
-        if self.meta["step_version"] != STEP_VERSION:
-            wrong.append(f"features of step version {self.meta['step_version']}, not {STEP_VERSION}")
-        if wrong:
-            raise NotComparable(f"{self.path} was made with {'; '.join(wrong)}. Write it again: latte-eval stats")
+            sha256 = self.meta["detectors"].get(detector.name, "absent")
+            pair = ({"detector": {"name": detector.name, "sha256": each}} for each in (sha256, detector.sha256))
+            found += differences(*map(Conditions, pair))
+        if found:
+            wrong = "; ".join(each.sentence() for each in found)
+            raise NotComparable(f"{self.path} was made another way: {wrong}. Write it again: latte-eval stats")
 
     def features(self, detector: Detector) -> Features:
         """The stored features of one detector."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from latte_eval.baselines.published import Column, published_table
-from latte_eval.benchmarks.benchmark import find_benchmark
+from latte_eval.benchmarks.dataset import find_dataset
+from latte_eval.compare.comparable import Conditions, differences, protocol_fields
+from latte_eval.core.choices import check_name
 from latte_eval.core.errors import UsageError
-from latte_eval.core.registry import check_name
 from latte_eval.core.result import Result
 from latte_eval.evaluation.request import Request
 from latte_eval.files.weights import file_sha256
@@ -55,7 +55,7 @@ def table_requests(
 
 def name_of(column: Column) -> str:
     """File name of the published checkpoint of a column."""
-    return find_benchmark(str(column.benchmark)).checkpoint.rpartition("/")[2]
+    return find_dataset(str(column.benchmark)).checkpoint.rpartition("/")[2]
 
 
 def checkpoint_in(folder: Path, column: Column) -> Path | None:
@@ -64,7 +64,7 @@ def checkpoint_in(folder: Path, column: Column) -> Path | None:
 
 
 def data_in(folder: Path, column: Column) -> Path | None:
-    return find_benchmark(str(column.benchmark)).folder_in(folder)
+    return find_dataset(str(column.benchmark)).folder_in(folder)
 
 
 def missing(requests: Sequence[Request], results: Sequence[Result]) -> list[Request]:
@@ -74,21 +74,21 @@ def missing(requests: Sequence[Request], results: Sequence[Result]) -> list[Requ
 
 def answers(result: Result, request: Request) -> bool:
     """Whether a result is what a request would measure: same protocol, detector, sampler and checkpoint file."""
-    metric = request.metrics[0]
-    wanted = (metric, request.resolved_protocol().sha256, request.detector_for(metric))
-    if (result.metric, result.protocol_sha256, result.detector["name"]) != wanted:
+    if result.metric not in request.metrics or result.sampler is None or result.checkpoint is None:
         return False
-    if result.sampler is None or result.checkpoint is None:
-        return False
-    if any(result.sampler.get(key) != value for key, value in wanted_sampler(request).items()):
-        return False
-    return result.checkpoint["sha256"] == file_sha256(Path(str(request.ckpt)))
+    return not differences(result, request_conditions(request, result.metric))
 
 
-def wanted_sampler(request: Request) -> dict[str, Any]:
-    """How the request samples: what it says, else what the benchmark says."""
+def request_conditions(request: Request, metric: str) -> Conditions:
+    """What is known of a number before it is measured."""
     given = {"method": request.sampler, "steps": request.steps, "guidance_scale": request.guidance_scale,
              "clip_x0": request.clip_x0}  # fmt: skip
     chosen = {key: value for key, value in given.items() if value is not None}
     fixed = {"eta": request.eta, "dtype": request.dtype, "seed": request.seed}
-    return {**find_benchmark(str(request.benchmark)).sampler, **chosen, **fixed}
+    usual = request.benchmark_row.sampler if request.benchmark_row else {}
+    return Conditions({
+        "protocol": protocol_fields(request.resolved_protocol()),
+        "detector": {"name": request.detector_for(metric)},
+        "checkpoint": {"sha256": file_sha256(Path(str(request.ckpt)))},
+        "sampler": {**usual, **chosen, **fixed},
+    })

@@ -43,7 +43,8 @@ def save(path: Path, scale: float = 0.1) -> Path:
 def made_up(value: float, **changes) -> Result:
     fields = {"protocol": "demo-1", "protocol_sha256": "1" * 64, "protocol_fields": {}, "fake": 8, "real": 8,
               "fake_source": {}, "real_source": {}, "checkpoint": {}, "detector": {"name": "i3d-seeded"},
-              "sampler": {}, "seeds": [0, 7], "started": "", "seconds": 1.0, "code": {}, "env": {}}  # fmt: skip
+              "sampler": {}, "seeds": [0, 7], "started": "", "seconds": 1.0, "code": {}, "env": {},
+              "better": "lower"}  # fmt: skip
     return Result("fvd", value, **{**fields, "interval": [value - 1, value + 2], **changes})
 
 
@@ -80,9 +81,9 @@ def test_runs_get_the_shortest_names_that_differ():
 def test_the_table():
     text = curve_to_text([measured("a", 1000, 12.345), measured("long name", 20000, 0.12345, interval=None)])
     assert text.splitlines() == [
-        "run        iteration     FVD  95 % interval   clips",
-        "a              1,000   12.35  11.35 to 14.35      8",
-        "long name     20,000  0.1235                      8",
+        "run        iteration    FVD  95 % interval   clips",
+        "a              1,000  12.35  11.35 to 14.35      8",
+        "long name     20,000  0.123                      8",
         "",
         "protocol  demo-1",
     ]
@@ -116,7 +117,8 @@ def test_plot_names():
 
 
 def test_protocols_that_differ_are_refused(monkeypatch):
-    results = {"a": made_up(1.0), "b": made_up(2.0, protocol="demo-2", protocol_sha256="2" * 64)}
+    other = {"protocol": "demo-2", "protocol_sha256": "2" * 64, "protocol_fields": {"real_stride": 3}}
+    results = {"a": made_up(1.0), "b": made_up(2.0, **other)}
     monkeypatch.setattr(curve_module, "evaluate", lambda request, reporter: [results[request.ckpt]])
     points = [Point("run", 1, "a"), Point("run", 2, "b")]
     with pytest.raises(NotComparable, match="b was measured under demo-2"):

@@ -11,10 +11,11 @@ import torch
 
 from latte_eval.core.errors import GeneratorError, SamplerError, UsageError
 from latte_eval.core.progress import Reporter
-from latte_eval.evaluation.extract import SHARD_CLIPS, extract
+from latte_eval.evaluation.extract import extract
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.sides import open_model, open_sides
-from latte_eval.files.run_folder import RunFolder
+from latte_eval.files.run_folder import SHARD_CLIPS, RunFolder
+from latte_eval.metrics.detectors import Detector
 from latte_eval.sampler.latte import Latte
 from latte_eval.sampler.latte.config import LatteConfig
 
@@ -47,12 +48,12 @@ def generator(tmp_path, monkeypatch):
     return write
 
 
-def detector(pixels):
-    """A stand-in: the mean of a clip, so that no network runs."""
+def means(pixels):  # [N, 3, T, H, W] uint8 -> [N, 3] float32
+    """A stand-in for a network."""
     return {"features": pixels.float().mean(dim=(2, 3, 4))}
 
 
-detector.name, detector.sha256, detector.used = "mean", None, "native"
+detector = Detector("mean", means, weights=None, sha256="0" * 64)
 
 
 def request(**choices) -> Request:

@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 from latte_eval.benchmarks.shapes.sources import NoiseSource, ShapesSource
+from latte_eval.compare.results import read_results
 from latte_eval.core.clips import Clips, Rejected
 from latte_eval.core.errors import NotEnoughClips, StoreError
-from latte_eval.core.result import Result, read_results
-from latte_eval.evaluation.extract import SHARD_CLIPS, extract, feature_key, shard_ranges
+from latte_eval.core.result import Result
+from latte_eval.evaluation.extract import extract
 from latte_eval.evaluation.pipeline import evaluate
 from latte_eval.evaluation.request import Request
-from latte_eval.files.run_folder import RunFolder
+from latte_eval.files.run_folder import SHARD_CLIPS, RunFolder, shard_ranges
 from latte_eval.metrics.detectors import Detector
 
 
@@ -123,7 +124,7 @@ def test_too_few_clips_names_both_numbers(tmp_path: Path) -> None:
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     extract(ShapesSource(4), [POOLED], run)
-    shard = run.shard_path(feature_key(ShapesSource(4), POOLED), 0, 4)
+    (shard,) = tmp_path.glob("features/*/000000-000004.safetensors")
     shard.write_bytes(shard.read_bytes()[:100])
     with pytest.raises(StoreError, match="damaged.*delete it"):
         extract(ShapesSource(4), [POOLED], run)

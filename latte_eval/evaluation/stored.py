@@ -1,0 +1,55 @@
+"""`StoredSource`: the lossy storage of a protocol between a source and the detectors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from latte_eval.core.clips import Clips, ClipSource, Rejected
+from latte_eval.files.lossy import apply_storage
+
+# Counts up when a step changes what it returns.
+STEP_VERSION = 1
+
+
+@dataclass(frozen=True)
+class StoredSource:
+    """A clip source whose clips pass through the lossy steps of its side, less those that their files have passed.
+
+    The one storage step of both sides; without steps it is the source itself. A source whose fingerprint names steps
+    already has an attribute `named_storage`: folders do, so that features which earlier versions stored are found.
+    """
+
+    source: ClipSource
+    steps: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def fingerprint(self) -> str:
+        if self.steps == getattr(self.source, "named_storage", ()):
+            return self.source.fingerprint
+        parts = ["stored", STEP_VERSION, self.source.fingerprint, list(self.steps)]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    @property
+    def rejected(self) -> Sequence[Rejected]:
+        return self.source.rejected
+
+    @property
+    def labels(self) -> tuple[int, ...] | None:
+        """The class of every candidate, where the source knows them."""
+        return getattr(self.source, "labels", None)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def clips(self, indices: Sequence[int]) -> Clips:
+        return apply_storage(self.source.clips(indices), self.steps)
+
+    def groups(self, indices: Sequence[int]) -> list[str]:
+        return self.source.groups(indices)
