@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from command_line import latte_eval
 from repository import ROOT
 from result_makers import I3D, make_result, write_results
 
-from latte_eval.files.run_folder import RunFolder
-from latte_eval.gate.accepted import read_accepted, recorded_key
+from latte_eval.core.features import Features
+from latte_eval.files.run_folder import RunFolder, feature_key
+from latte_eval.gate.accepted import read_accepted
 
 DEMO_ACCEPTED = ROOT / "benchmarks" / "shapes" / "accepted.jsonl"
 DEMO_RULE = "fvd:+1"
@@ -28,10 +30,9 @@ def write_run(folder: Path, fake: np.ndarray, **changes: Any) -> Path:
     sides = {"fake": (fake, f"{name:f<64}"[:64]), "real": (REAL, "d" * 64)}
     for side, (rows, fingerprint) in sides.items():
         for start in range(0, CLIPS, 32):
-            part = slice(start, start + 32)
-            notes = {"groups": [f"{side}-{i}" for i in range(start, start + 32)], "rejected": []}
-            arrays = {"indices": np.arange(start, start + 32), "features": rows[part]}
-            RunFolder(folder).write_shard(recorded_key(fingerprint, I3D), start, start + 32, arrays, notes)
+            indices = list(range(start, start + 32))
+            features = Features({"features": rows[indices]}, indices, [f"{side}-{i}" for i in indices], [])
+            RunFolder(folder).write_features(feature_key(fingerprint, I3D), start, start + 32, features)
     value = float(((fake.mean(0) - REAL.mean(0)) ** 2).sum() + 1)
     known = {"value": value, "interval": [value - 0.5, value + 0.5], "standard_error": 0.25, "fake": CLIPS,
              "real": CLIPS, "fake_source": source("clips", sides["fake"][1]), "real_source": source("real", "d" * 64),
@@ -88,7 +89,7 @@ def sampled_demo(folder: Path, shift: float = 0.0) -> Path:
     accepted = read_accepted(DEMO_ACCEPTED)[-1]
     fake = accepted.sides()["fake"]
     rows = fake.outputs["features"]
-    arrays = {"indices": np.array(fake.indices), "features": rows + np.float32(shift * rows.std())}
-    key = recorded_key(accepted.result.fake_source["fingerprint"], accepted.result.detector)
-    RunFolder(folder).write_shard(key, 0, len(fake), arrays, {"groups": fake.groups, "rejected": []})
+    moved = replace(fake, outputs={"features": rows + np.float32(shift * rows.std())})
+    key = feature_key(accepted.result.fake_source["fingerprint"], accepted.result.detector)
+    RunFolder(folder).write_features(key, 0, len(fake), moved)
     return folder

@@ -10,10 +10,11 @@ from xml.etree import ElementTree
 import numpy as np
 from result_makers import SEEDED, make_result, replaced
 
+from latte_eval.core.clips import Rejected
+from latte_eval.core.features import Features
 from latte_eval.core.result import Result
-from latte_eval.files.previews import clip_to_strip, preview_key, strips_to_arrays
-from latte_eval.files.run_folder import PREVIEWS, RunFolder
-from latte_eval.gate.accepted import recorded_key
+from latte_eval.files.previews import clip_to_strip
+from latte_eval.files.run_folder import RunFolder, feature_key
 from latte_eval.report.curves import Point
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -51,16 +52,16 @@ def fill_run(folder: Path, result: Result, count: int = 24, classes: int = 3, vi
         if source is None:
             continue
         rows = random.normal(size=(count, 8)).astype(np.float32) + (0.5 if side == "fake" else 0)
-        notes = {
-            "groups": [f"{video} {side} {i}" for i in range(count)],
-            "labels": [i % classes for i in range(count)],
-            "rejected": [[f"{video}.mp4", "cut short"]] if side == "real" else [],
-        }
-        key = recorded_key(source["fingerprint"], result.detector)
-        run.write_shard(key, 0, count, {"indices": np.arange(count), **outputs(result, rows)}, notes)
+        features = Features(
+            outputs(result, rows),
+            list(range(count)),
+            groups=[f"{video} {side} {i}" for i in range(count)],
+            rejected=[Rejected(f"{video}.mp4", "cut short")] if side == "real" else [],
+            labels=[i % classes for i in range(count)],
+        )
+        run.write_features(feature_key(source["fingerprint"], result.detector), 0, count, features)
         clips = torch.from_numpy(random.integers(0, 255, (count, 4, 3, 8, 8), dtype=np.uint8))
-        strips = {i: clip_to_strip(clip) for i, clip in enumerate(clips)}
-        run.write_shard(preview_key(source["fingerprint"]), 0, count, strips_to_arrays(strips), {}, PREVIEWS)
+        run.write_previews(source["fingerprint"], 0, count, {i: clip_to_strip(clip) for i, clip in enumerate(clips)})
 
 
 def outputs(result: Result, rows: np.ndarray) -> dict[str, np.ndarray]:

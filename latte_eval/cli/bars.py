@@ -12,6 +12,7 @@ from typing import TypeVar
 import click
 from tqdm import tqdm
 
+from latte_eval.core.numbers import seconds_to_text
 from latte_eval.core.processes import rank
 from latte_eval.core.progress import Reporter
 
@@ -42,7 +43,7 @@ class TerminalReporter(Reporter):
                 assert self.current is not None
                 self.current.update(count)
                 if total and (whole := pace.first_estimate(count, time.perf_counter(), total)):
-                    self.say(f"{title}: about {duration(whole)} for {total - pace.there_already:,} {unit}")
+                    self.say(f"{title}: about {seconds_to_text(whole)} for {total - pace.there_already:,} {unit}")
 
             yield advance
         self.current = None
@@ -72,14 +73,6 @@ class Pace:
         first, self.told = not self.told, True
         whole = seconds / max(1, count) * left
         return whole if first and count < left and whole > LONG_SECONDS else None
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: `45 s`, `12 min`, `3 h 20 min`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def quiet_option(function: F) -> F:

@@ -10,6 +10,7 @@ import click
 from latte_eval.cli.bars import TerminalReporter
 from latte_eval.cli.options import (
     FOLDER,
+    one_of,
     output_options,
     protocol_options,
     real_options,
@@ -17,13 +18,14 @@ from latte_eval.cli.options import (
     sampler_options,
     stack,
 )
+from latte_eval.metrics.rows import METRICS
 
 curve_options = stack(real_options, protocol_options, sampler_options, run_options, output_options)
 
 
 @click.command(epilog="Example: latte-eval curve run/*.pt --metric fvd --benchmark shapes --detector seeded")
 @click.argument("ckpts", nargs=-1, required=True, metavar="CKPT|DIR...")
-@click.option("--metric", default="fvd", show_default=True, help="fvd, fid, is, kvd or kid.")
+@click.option("--metric", default="fvd", show_default=True, help=f"{one_of(METRICS)}.")
 @click.option("--plot", type=FOLDER, default=Path("curve"), show_default=True, metavar="STEM|FILE",
               help="Writes STEM.png and STEM.svg, or one FILE.")  # fmt: skip
 @curve_options

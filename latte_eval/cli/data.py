@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from latte_eval.benchmarks.benchmark import BENCHMARKS, Benchmark, find_benchmark
+from latte_eval.benchmarks.dataset import Dataset, datasets, find_dataset
 from latte_eval.cli.bars import TerminalReporter, quiet_option
 from latte_eval.cli.options import FOLDER
 
@@ -28,11 +28,11 @@ def data() -> None:
 @data.command(name="list", epilog="Example: latte-eval data list")
 def list_benchmarks() -> None:
     """The benchmarks: where their data comes from, under which licence, and the layouts that are understood."""
-    click.echo("\n\n".join(benchmark_text(find_benchmark(name)) for name in BENCHMARKS.names()))
+    click.echo("\n\n".join(benchmark_text(each) for each in datasets()))
     click.echo("\nshapes: drawn on the fly, needs no data: latte-eval fvd --ckpt demo")
 
 
-def benchmark_text(benchmark: Benchmark) -> str:
+def benchmark_text(benchmark: Dataset) -> str:
     """A benchmark in a few lines."""
     protocol = benchmark.protocol()
     places = [path or "." for layout in benchmark.layouts for path in layout.folders(benchmark.real_split)]
@@ -57,7 +57,7 @@ def field_lines(fields: dict[str, str]) -> list[str]:
     ]
 
 
-def class_text(benchmark: Benchmark) -> str:
+def class_text(benchmark: Dataset) -> str:
     return f", {len(benchmark.classes)} classes" if benchmark.classes else ""
 
 
@@ -70,7 +70,7 @@ def class_text(benchmark: Benchmark) -> str:
 @quiet_option
 def check(name: str, folder: Path, split: str | None, decode: bool, as_json: bool, quiet: bool) -> None:
     """Whether FOLDER, a folder or zip archive, can serve the benchmark NAME. Exit status 0 if it can, else 1."""
-    benchmark = find_benchmark(name)
+    benchmark = find_dataset(name)
     from latte_eval.benchmarks.check import Inspection
 
     inspection = Inspection.open(benchmark, folder, split)
@@ -117,7 +117,7 @@ def videos_text(report: Report) -> str:
 
 def frames_text(report: Report) -> str:
     frames = report.to_dict()["frames"]
-    return (f"{frames['shortest']:,} to {frames['longest']:,} a video, median {frames['median']:,.0f}; "
+    return (f"{frames['shortest']:,} to {frames['longest']:,} per video, median {frames['median']:,.0f}; "
             f"{frames['total']:,} in all")  # fmt: skip
 
 
@@ -126,7 +126,7 @@ def classes_text(report: Report) -> str:
     return f"{count - len(report.missing_classes)} of {count}" if count else ""
 
 
-def reason_dropped(benchmark: Benchmark, path: str) -> str:
+def reason_dropped(benchmark: Dataset, path: str) -> str:
     """Why the benchmark leaves a video out."""
     return next(reason for name, reason in benchmark.bad_videos.items() if name in path)
 
@@ -141,7 +141,7 @@ def served_text(report: Report) -> str:
     if report.problems:
         return "no: " + "; ".join(report.problems)
     most = report.protocol.real_clips or len(report.usable)
-    return f"yes: {min(most, len(report.usable)):,} real clips, one a video"
+    return f"yes: {min(most, len(report.usable)):,} real clips, one per video"
 
 
 @data.command(epilog="Example: latte-eval data prepare skytimelapse /data/sky_timelapse.zip /data/sky-256 --store jpg")
@@ -152,13 +152,13 @@ def served_text(report: Report) -> str:
               help="video: lossless H.264; png, jpg: frames, jpg as the published converters write them.")  # fmt: skip
 @click.option("--size", type=click.IntRange(min=1), default=256, show_default=True, help="Side of the frames.")
 @click.option("--crop", type=click.Choice(["crop-resize", "resize-crop"]), default="crop-resize", show_default=True)
-@click.option("--jobs", type=click.IntRange(min=1), help="Videos at once.  [default: one a processor]")
+@click.option("--jobs", type=click.IntRange(min=1), help="Videos at once.  [default: one per processor]")
 @quiet_option
 def prepare(
     name: str, source: Path, target: Path, store: str, size: int, crop: str, jobs: int | None, quiet: bool
 ) -> None:
     """Crop and resize the videos of SOURCE into TARGET. Run again to continue; SOURCE is only read."""
-    benchmark = find_benchmark(name)
+    benchmark = find_dataset(name)
     from latte_eval.benchmarks.convert import Preparation
 
     preparation = Preparation.open(benchmark, source, target, store, size, crop)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 @format_option
 def compare(files: tuple[Path, ...], form: str) -> None:
     """Line up results by benchmark, metric and protocol. FILES are results.jsonl files or run folders, two or more."""
-    from latte_eval.compare.lineup import compare_table, load_results
+    from latte_eval.compare.lineup import compare_table
+    from latte_eval.compare.results import load_results
 
     if len(files) < 2:
         raise UsageError(f"compare needs two or more results, not {len(files)}: latte-eval compare A.jsonl B.jsonl")
@@ -38,7 +39,8 @@ def compare(files: tuple[Path, ...], form: str) -> None:
 @click.option("--real", type=FOLDER, metavar="DIR|ZIP", help="Real clips.  [default: where FIRST says]")
 @click.option("--fake", type=FOLDER, metavar="DIR|ZIP", help="Generated clips.  [default: where FIRST says, or the "
               "features that its run stored]")  # fmt: skip
-@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Draws of subset and offset.")
+@click.option("--draws", "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Draws of subset "
+              "and offset, from --seed on.")  # fmt: skip
 @click.option("--clips", type=click.IntRange(min=2), metavar="N", help="At most N clips of each side: quicker.")
 @click.option("--detector", "detectors", multiple=True, metavar="NAME", help="Instead of the recorded one.")
 @click.option("--trust", is_flag=True, help="Open an executable archive whose hash is not pinned.")
@@ -51,7 +53,7 @@ def explain(
 ) -> None:
     """Why two results differ: the fields in which they do and, with --measure, what each choice is worth."""
     from latte_eval.compare.explain import difference_table, pair_results
-    from latte_eval.compare.lineup import load_results
+    from latte_eval.compare.results import load_results
 
     pairs = pair_results(load_results(first), load_results(second), metric)
     tables = []
@@ -69,16 +71,15 @@ def measured(
     *,
     fake: Path | None,
     seed: int,
-    seeds: int,
+    draws: int,
     clips: int | None,
     **options: Any,
 ) -> Table:
     """The table of effects of one pair."""
     from latte_eval.cli.score import to_request
     from latte_eval.evaluation.remeasure import effects_table, measure_effects, open_bench
-    from latte_eval.files.run_folder import RunFolder
 
     request = to_request((pair[0].metric,), no_interval=True, params=(), **options)
-    run = RunFolder(request.run_folder)
+    run = request.run_folder.make()
     bench = open_bench(pair[0], file, request, fake, clips, run, reporter)
-    return effects_table(measure_effects(bench, *pair, range(seed, seed + seeds)), *pair)
+    return effects_table(measure_effects(bench, *pair, range(seed, seed + draws)), *pair)

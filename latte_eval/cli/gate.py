@@ -107,7 +107,8 @@ def write(
     """The verdict on stdout and into the files that were asked for."""
     import json
 
-    from latte_eval.files.run_folder import append_lines, write_whole
+    from latte_eval.files.jsonl import append_lines
+    from latte_eval.files.whole_files import write_whole
     from latte_eval.gate.summary import to_annotations, to_junit, to_markdown, to_outputs, to_record, to_text
 
     click.echo(json.dumps(to_record(verdict), allow_nan=False) if as_json else to_text(verdict))

@@ -17,11 +17,11 @@ from latte_eval.cli.tables import format_option
 @format_option
 def history(files: tuple[Path, ...], metric: str | None, form: str) -> None:
     """Value over time, with commits and with who accepted what. FILES are accepted files, results or run folders."""
-    from latte_eval.core.registry import check_name
-    from latte_eval.core.result import BETTER
+    from latte_eval.core.choices import check_name
     from latte_eval.gate.history import history_tables, read_entries
+    from latte_eval.metrics.rows import METRICS
 
     if metric is not None:
-        check_name("metric", metric, BETTER)
+        check_name("metric", metric, METRICS)
     tables = history_tables(read_entries(files, metric))
     click.echo(render(tables, form) if tables or form == "json" else "no results yet")

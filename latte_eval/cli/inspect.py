@@ -44,10 +44,18 @@ def inspect_latte(ckpt: str) -> tuple[dict[str, Any], Rows]:
 
 def evaluated_on(config: LatteConfig, ckpt: str) -> list[str]:
     """Commands that can measure a checkpoint of this config, and what the published protocols do not allow."""
-    if is_shapes(config):
-        return [f"latte-eval fvd --ckpt {ckpt} --benchmark shapes"]
-    commands = [f"latte-eval fvd --ckpt {ckpt} --benchmark {name} --real DIR" for name in fitting_benchmarks(config)]
-    commands.append(f"latte-eval fvd --ckpt {ckpt} --real DIR")
+    from latte_eval.benchmarks.benchmark import BENCHMARKS
+
+    fitting = [row for row in BENCHMARKS.rows() if row.fits(config)]
+    commands = [f"latte-eval fvd --ckpt {ckpt} --benchmark {row.name}" + " --real DIR" * row.needs_folder
+                for row in fitting]  # fmt: skip
+    if fitting and not any(row.needs_folder for row in fitting):
+        return commands
+    return [*commands, f"latte-eval fvd --ckpt {ckpt} --real DIR", *published_limits(config)]
+
+
+def published_limits(config: LatteConfig) -> list[str]:
+    """What the published protocols do not allow."""
     notes = []
     if config.frames != 16:
         notes.append(f"clips have {config.frames} frames; published numbers are for 16")
@@ -55,30 +63,7 @@ def evaluated_on(config: LatteConfig, ckpt: str) -> list[str]:
         notes.append("FVD needs at least 9 frames; fid works")
     if config.channels == 4 and config.input_size != 32:
         notes.append(f"frames have {8 * config.input_size} pixels a side; published numbers are for 256")
-    return commands + notes
-
-
-def is_shapes(config: LatteConfig) -> bool:
-    """Whether it paints clips of the embedded benchmark."""
-    from latte_eval.benchmarks.shapes import CLASSES, FRAMES, SIZE
-
-    shape = (config.channels, config.input_size, config.frames)
-    return shape == (3, SIZE, FRAMES) and config.classes in (None, len(CLASSES))
-
-
-def fitting_benchmarks(config: LatteConfig) -> list[str]:
-    """The published benchmarks whose classes this checkpoint has, in latents of the published VAE."""
-    from latte_eval.benchmarks.benchmark import BENCHMARKS
-    from latte_eval.core.errors import UsageError
-
-    def fits(name: str) -> bool:
-        try:
-            BENCHMARKS.get(name).check_classes(config.classes)
-        except UsageError:
-            return False
-        return config.channels == 4
-
-    return [name for name in BENCHMARKS.names() if fits(name)]
+    return notes
 
 
 def is_pipeline_folder(ckpt: str) -> bool:

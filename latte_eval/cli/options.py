@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from latte_eval.benchmarks.benchmark import BENCHMARKS
 from latte_eval.cli.bars import quiet_option
+from latte_eval.core.protocols import PROTOCOLS
+from latte_eval.sampler.samplers import SAMPLERS
 
 F = TypeVar("F", bound=Callable[..., object])
 Decorator = Callable[[F], F]
 
 FOLDER = click.Path(path_type=Path)
+
+
+def one_of(names: Iterable[str]) -> str:
+    """`a, b or c`"""
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def stack(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
@@ -28,8 +37,8 @@ def stack(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
 
 
 sampler_options = stack(
-    click.option("--sampler", metavar="NAME", help="ddpm, ddim, dpmsolver++ or unipc.  [default: the "
-                 "benchmark's, else ddpm]"),
+    click.option("--sampler", metavar="NAME", help=f"{one_of(SAMPLERS)}.  [default: the benchmark's, else "
+                 "ddpm]"),
     click.option("--steps", type=int, help="Sampling steps.  [default: the benchmark's, else 250]"),
     click.option("--guidance-scale", "--cfg-scale", type=float, help="Classifier-free guidance; 1 is none."),
     click.option("--guidance-interval", metavar="LOW,HIGH", help="Guide at noise levels between these alone, such as "
@@ -63,11 +72,12 @@ fake_options = stack(
 real_options = stack(
     click.option("--real", type=FOLDER, metavar="DIR|ZIP|STATS", help="Real videos, frame folders, a zip of either, "
                  "or a file that `latte-eval stats` wrote."),
-    click.option("--benchmark", metavar="NAME", help="faceforensics, skytimelapse, ucf101, taichi-hd or shapes."),
+    click.option("--benchmark", metavar="NAME", help=f"{one_of(BENCHMARKS)}."),
 )  # fmt: skip
 
 protocol_options = stack(
-    click.option("--protocol", metavar="NAME", help="clean, latte or stylegan-v.  [default: latte on a benchmark]"),
+    click.option("--protocol", metavar="NAME", help=f"{one_of(PROTOCOLS)}.  [default: latte on a "
+                 "dataset, else clean]"),
     click.option("--param", "params", multiple=True, metavar="FIELD=VALUE", help="Override a field of the protocol."),
     click.option("--clips", type=int, metavar="N", help="N clips of each side.  [default: all, or the benchmark's]"),
     click.option("--windows", type=click.Choice(["one", "all"]), help="Clips a video: one, or all that do not "

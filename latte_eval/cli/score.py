@@ -9,6 +9,7 @@ import click
 
 from latte_eval.cli.bars import TerminalReporter
 from latte_eval.cli.options import evaluation_options, resolved_device
+from latte_eval.metrics.rows import METRICS
 
 if TYPE_CHECKING:
     from latte_eval.core.result import Result
@@ -37,7 +38,7 @@ def inception_score(**options: Any) -> None:
 
 
 @click.command(epilog="Example: latte-eval evaluate --metrics fvd,fid,is --ckpt demo")
-@click.option("--metrics", default="fvd,fid,is", show_default=True, help="Names with commas: fvd, fid, is, kvd, kid.")
+@click.option("--metrics", default="fvd,fid,is", show_default=True, help=f"Names with commas: {', '.join(METRICS)}.")
 @evaluation_options
 def evaluate(metrics: str, **options: Any) -> None:
     """Several metrics from one pass over the clips of each side."""

@@ -14,7 +14,7 @@ from latte_eval.cli.score import metric_names, to_request
 
 @click.command(epilog="Example: latte-eval stats --real /data/UCF-101 --benchmark ucf101 --out ucf101.safetensors")
 @click.option("--real", type=FOLDER, required=True, metavar="DIR|ZIP", help="Real videos, frame folders, a zip.")
-@click.option("--benchmark", metavar="NAME", help="faceforensics, skytimelapse, ucf101 or taichi-hd.")
+@click.option("--benchmark", metavar="NAME", help="The dataset that it is, as for latte-eval fvd.")
 @click.option("--metrics", default="fvd", show_default=True, help="Whose features to store, with commas.")
 @protocol_options
 @run_options

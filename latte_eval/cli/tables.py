@@ -103,7 +103,7 @@ def show_distance_table(
 
 
 def load(path: Path) -> list[Result]:
-    from latte_eval.compare.lineup import load_results
+    from latte_eval.compare.results import load_results
 
     return load_results(path)
 

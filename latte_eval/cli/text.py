@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from latte_eval.baselines.table import number
+from latte_eval.core.numbers import interval_to_text, number_to_text
 from latte_eval.core.result import Result
 
 
@@ -17,17 +17,17 @@ def results_to_text(results: Sequence[Result]) -> str:
 
 def value_lines(result: Result) -> list[str]:
     """The value, how sure it is, and what is noise."""
-    lines = [f"{result.metric.upper():<9} {number(result.value)}{interval_text(result.interval)}"]
+    lines = [f"{result.metric.upper():<9} {number_to_text(result.value)}{interval_text(result.interval)}"]
     if "table" in result.details:
         lines = demo_lines(result)
     for parts in ("splits", "subsets"):
         if parts in result.details and "std" in result.details:
-            lines[0] += f"   ± {number(result.details['std'])} over {result.details[parts]} {parts}"
+            lines[0] += f"   ± {number_to_text(result.details['std'])} over {result.details[parts]} {parts}"
     if result.corrected:
         lines.append(corrected_line(result.corrected))
     if result.floor:
         halves = " against ".join(f"{rows:,}" for rows in result.floor["rows"])
-        lines.append(f"floor     {number(result.floor['value'])}: the real side against itself, {halves}")
+        lines.append(f"floor     {number_to_text(result.floor['value'])}: the real side against itself, {halves}")
     return [*lines, f"detector  {detector_text(result)}"]
 
 
@@ -36,15 +36,17 @@ def demo_lines(result: Result) -> list[str]:
     rows = result.details["table"]
     width = max(len(row["row"]) for row in rows)
     head = f"{'':<{width}}  {'FVD (demo)':>12}   95 % interval"
-    return [head, *(f"{row['row']:<{width}}  {number(row['fvd']):>12}   {bounds(row['interval'])}" for row in rows)]
+    lines = [f"{row['row']:<{width}}  {number_to_text(row['fvd']):>12}   {bounds(row['interval'])}" for row in rows]
+    return [head, *lines]
 
 
 def corrected_line(corrected: dict[str, Any]) -> str:
     """The value without bias, or why there is none."""
     if "unidentified" in corrected:
         return f"corrected none: {corrected['unidentified']}"
-    systematic = f", systematic {number(corrected['systematic'])}" if corrected.get("systematic") is not None else ""
-    return f"corrected {number(corrected['value'])}{interval_text(corrected['interval'])}{systematic}"
+    extra = corrected.get("systematic")
+    systematic = f", systematic {number_to_text(extra)}" if extra is not None else ""
+    return f"corrected {number_to_text(corrected['value'])}{interval_text(corrected['interval'])}{systematic}"
 
 
 def detector_text(result: Result) -> str:
@@ -86,4 +88,4 @@ def interval_text(interval: Sequence[float] | None) -> str:
 
 
 def bounds(interval: Sequence[float] | None) -> str:
-    return f"{number(interval[0])} to {number(interval[1])}" if interval else ""
+    return interval_to_text(interval) if interval else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from latte_eval.cli.bars import TerminalReporter, quiet_option
-from latte_eval.files.weights import WEIGHTS, Weights, all_weights, fetch_weights, weights_paths, weights_state
+from latte_eval.files.weights import WEIGHTS, all_weights, fetch_weights, weights_paths, weights_state
 
 
 @click.group()
@@ -36,7 +36,7 @@ def list_() -> None:
 def fetch(names: tuple[str, ...], quiet: bool) -> None:
     """Download files into the cache and check their hashes; without names, all of them."""
     reporter = TerminalReporter(quiet)
-    for record in [find(name) for name in names] or all_weights():
+    for record in [WEIGHTS[name] for name in names] or all_weights():
         with reporter.bar(record.filename, record.size) as advance:
             done = [0]
 
@@ -52,10 +52,5 @@ def fetch(names: tuple[str, ...], quiet: bool) -> None:
 @click.argument("name")
 def path(name: str) -> None:
     """Where a file is, or where it would be looked for first."""
-    places = weights_paths(find(name))
+    places = weights_paths(WEIGHTS[name])
     click.echo(next((place for place in places if place.exists()), places[0]))
-
-
-def find(name: str) -> Weights:
-    record: Weights = WEIGHTS.get(name)
-    return record

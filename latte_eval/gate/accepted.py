@@ -11,7 +11,6 @@ import getpass
 import hashlib
 import json
 import os
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,13 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from latte_eval.compare.lineup import check_untouched, load_results, subject
-from latte_eval.core.clips import Rejected
+from latte_eval.compare.results import check_untouched, load_results, subject
+from latte_eval.core.choices import check_name
 from latte_eval.core.errors import StoreError, UsageError
-from latte_eval.core.registry import check_name
+from latte_eval.core.features import Features
 from latte_eval.core.result import Result, json_line
-from latte_eval.evaluation.extract import Features, recorded_feature_key
-from latte_eval.files.run_folder import append_lines, read_shard_file, write_whole
+from latte_eval.files.environment import git
+from latte_eval.files.jsonl import append_lines, read_lines
+from latte_eval.files.run_folder import RESULTS, RunFolder
+from latte_eval.files.whole_files import write_whole
 from latte_eval.metrics.rows import METRICS
 
 SCHEMA = 1
@@ -72,13 +73,9 @@ class Accepted:
 
 def read_accepted(path: Path) -> list[Accepted]:
     """All lines, oldest first. Raises `StoreError` that names the line which cannot be read."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError as error:
-        raise StoreError(f"{path} does not exist; make it: latte-eval gate accept RUN --into {path}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(f"cannot read accepted results from {path}: {error}") from error
-    found = [parse_line(text, path, n) for n, text in enumerate(lines, 1) if text.strip()]
+    if not path.exists():
+        raise StoreError(f"{path} does not exist; make it: latte-eval gate accept RUN --into {path}")
+    found = [parse_line(text, path, n) for n, text in read_lines(path, "accepted results")]
     if not found:
         raise StoreError(f"{path} holds no accepted result; add one: latte-eval gate accept RUN --into {path}")
     return found
@@ -153,7 +150,7 @@ def accept(
 
     Raises `UsageError` for a metric that the run lacks, `StoreError` for what cannot be read or written.
     """
-    file = source / "results.jsonl" if source.is_dir() else source
+    file = source / RESULTS if source.is_dir() else source
     results = newest_results(file, of)
     for metric in metrics:
         check_name(f"metric in {source}:", metric, results)
@@ -190,67 +187,9 @@ def commit() -> str | None:
     return os.environ.get("GITHUB_SHA") or os.environ.get("CI_COMMIT_SHA") or git("rev-parse", "HEAD") or None
 
 
-def git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def run_features(result: Result, run: Path, side: str) -> Features | None:
-    """The clips of one side that a result used, from its run folder; None where some are not there."""
-    source, count = getattr(result, f"{side}_source"), getattr(result, side)
-    if source is None:
-        return None
-    folder = run / "features" / recorded_key(source["fingerprint"], result.detector)
-    found = read_shards(folder)
-    return found.first(count) if found and len(found) >= count else None
-
-
-def recorded_key(fingerprint: str, detector: dict[str, Any]) -> str:
-    """`extract.feature_key`, from what a result records."""
-    return recorded_feature_key(fingerprint, detector["name"], detector["sha256"], detector["used"])
-
-
-def read_shards(folder: Path) -> Features | None:
-    """All clips in a folder of shards, each once, in order; None without shards."""
-    shards = sorted(folder.glob("[0-9]*-*.safetensors")) if folder.is_dir() else []
-    rows: dict[int, tuple[dict[str, np.ndarray], str, int | None]] = {}
-    rejected: dict[str, Rejected] = {}
-    for shard in shards:
-        arrays, notes = checked_shard(shard)
-        rejected |= {path: Rejected(path, reason) for path, reason in notes["rejected"]}
-        classes = notes.get("labels") or [None] * len(notes["groups"])
-        for row, index in enumerate(arrays.pop("indices")):
-            outputs = {name: array[row] for name, array in arrays.items()}
-            rows[int(index)] = (outputs, notes["groups"][row], classes[row])
-    if not rows:
-        return None
-    order = sorted(rows)
-    names = sorted(set.intersection(*(set(outputs) for outputs, *_ in rows.values())))
-    stacked = {name: np.stack([rows[i][0][name] for i in order]) for name in names}
-    known = [label for i in order if (label := rows[i][2]) is not None]
-    labels = known if len(known) == len(order) else None
-    return Features(stacked, order, [rows[i][1] for i in order], list(rejected.values()), labels)
-
-
-def checked_shard(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """A shard of features with a row, a group and, where there are classes, a label for each clip.
-
-    Raises `StoreError` for another file.
-    """
-    arrays, notes = read_shard_file(path)
-    count = len(arrays.get("indices", ()))
-    lists = [*arrays.values(), notes.get("groups"), notes.get("labels") or [None] * count]
-    if "indices" not in arrays or "rejected" not in notes or any(each is None or len(each) != count for each in lists):
-        raise StoreError(f"{path} is no whole shard of features; delete it and run the same command again")
-    return arrays, notes
-
-
 def store_features(result: Result, run: Path, into: Path) -> dict[str, Any] | None:
     """Write the features of both sides beside an accepted file, under their hash; None where the run lacks them."""
-    sides = {side: run_features(result, run, side) for side in ("fake", "real")}
+    sides = {side: RunFolder(run).features_of(result, side) for side in ("fake", "real")}
     held = {side: features for side, features in sides.items() if features is not None}
     if "fake" not in held:
         return None

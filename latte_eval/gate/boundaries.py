@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
+from scipy.special import ndtr, ndtri, stdtrit
 
 GRID = 1201
 FURTHEST = 8.5
@@ -56,11 +56,6 @@ def continued(
 def student_boundary(boundary: float, degrees: int) -> float:
     """The Student quantile that is as rarely passed as a normal boundary."""
     return -float(stdtrit(degrees, ndtr(-boundary)))
-
-
-def student_tail(value: float, degrees: int) -> float:
-    """Probability above a Student statistic."""
-    return float(stdtr(degrees, -value))
 
 
 def normal_quantile(probability: float) -> float:

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from latte_eval.core.errors import StoreError, UsageError
-from latte_eval.files.run_folder import write_whole
-from latte_eval.gate.accepted import git
+from latte_eval.files.environment import git
+from latte_eval.files.whole_files import write_whole
 
 ACCEPTED = Path("accepted.jsonl")
 GITHUB = Path(".github/workflows/latte-eval.yml")

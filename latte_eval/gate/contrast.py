@@ -5,31 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 
-import numpy as np
-
-from latte_eval.core.errors import NotEnoughClips, StoreError
+from latte_eval.core.errors import StoreError
+from latte_eval.core.features import Features
 from latte_eval.core.result import Result
-from latte_eval.evaluation.extract import Features
 from latte_eval.gate.boundaries import normal_quantile, student_boundary
 from latte_eval.gate.rules import Rule
-from latte_eval.metrics.contrast import contrast_uncertainty
-from latte_eval.metrics.deletion import frechet_statistic
-from latte_eval.metrics.groups import group_places, row_groups
-from latte_eval.metrics.inception_scores import inception_score
-from latte_eval.metrics.jackknife import delete_one
-from latte_eval.metrics.kernel import KernelSums
-from latte_eval.metrics.rows import feature_rows
-from latte_eval.metrics.uncertainty import FEWEST_GROUPS, GROUPS
+from latte_eval.metrics.rows import METRICS
+from latte_eval.metrics.uncertainty import PARTS
 
 # A rule is meaningful where a checkpoint that is as good as the accepted one passes this often.
 POWER = 0.8
 
 # A percentage is offered unless a rule in units could be tighter by more than this factor.
 NEAR_ZERO = 2.0
-
-STATISTICS = {"fvd": frechet_statistic, "fid": frechet_statistic, "kvd": KernelSums, "kid": KernelSums}
 
 Progress = Callable[[int, int], None]
 
@@ -104,43 +93,12 @@ def compare_features(
     rule: Rule, new: Features, accepted: Features, real: Features | None, progress: Progress | None = None
 ) -> Finding:
     """Clips against clips: what both checkpoints make of one seed is left out together."""
-    if rule.metric == "is":
-        return compare_scores(rule, new, accepted)
-    assert real is not None
-    (new_rows, new_groups), (old_rows, old_groups), (real_rows, real_groups) = map(feature_rows, (new, accepted, real))
-    allowance = rule.amount / 100 if rule.relative else 0.0
-    found = contrast_uncertainty(
-        real_rows, new_rows, old_rows, real_groups, new_groups, old_groups, allowance, progress,
-        STATISTICS[rule.metric],
-    )  # fmt: skip
+    contrast = METRICS[rule.metric].contrast
+    assert contrast is not None  # where there is none, numbers are compared
+    found = contrast(new, accepted, real, rule.amount / 100 if rule.relative else 0.0, progress)
     excess = found.value - (0.0 if rule.relative else rule.amount)
     errors = Errors(found.new_error, found.accepted_error, found.difference_error)
     return Finding(excess, found.standard_error, found.degrees, found.accepted, True, errors)
-
-
-def compare_scores(rule: Rule, new: Features, accepted: Features) -> Finding:
-    """As `compare_features` for the Inception Score, over one split: of splits the groups could not be left out."""
-    names = set(new.groups) | set(accepted.groups)
-    groups = min(GROUPS, len(set(new.groups)), len(set(accepted.groups)))
-    if groups < FEWEST_GROUPS:
-        raise NotEnoughClips(f"comparing two checkpoints takes {FEWEST_GROUPS} clips a side; one has {groups}")
-    places = group_places(sorted(names), groups)
-    score, old_score = (cache(score_without(features, places)) for features in (new, accepted))
-    kept = 1 - (rule.amount / 100 if rule.relative else 0.0)
-    found = delete_one(lambda j: kept * old_score(tuple(j)) - score(tuple(j)), groups)
-    excess = found.corrected - (0.0 if rule.relative else rule.amount)
-    old, alone = delete_one(lambda j: old_score(tuple(j)), groups), delete_one(lambda j: score(tuple(j)), groups)
-    difference = delete_one(lambda j: score(tuple(j)) - old_score(tuple(j)), groups)
-    errors = Errors(alone.standard_error, old.standard_error, difference.standard_error)
-    return Finding(excess, found.standard_error, groups - 1, old.corrected, True, errors)
-
-
-def score_without(features: Features, places: dict[str, int]) -> Callable[[object], float]:
-    """The one-split score without some groups. # [N, K] or [N, T, K] probabilities"""
-    rows, labels = features.outputs["probabilities"], row_groups(features.groups, places)
-    table = rows.reshape(-1, rows.shape[-1])
-    labels = np.repeat(labels, len(table) // len(labels))
-    return lambda deleted: inception_score(table[~np.isin(labels, list(deleted))], splits=1)[0]  # type: ignore[call-overload]
 
 
 def compare_numbers(rule: Rule, new: Result, accepted: Result) -> Finding:
@@ -179,6 +137,11 @@ def standard_error(result: Result) -> float | None:
 
 def degrees_of(*results: Result) -> int:
     """Degrees of freedom of the less sure of several results."""
-    known = [min((result.details.get("groups") or {"both": GROUPS}).values()) for result in results]
+    known = [min(parts_of(result).values()) for result in results]
     splits = [result.details["splits"] for result in results if "splits" in result.details]
     return max(1, min(known + splits) - 1)
+
+
+def parts_of(result: Result) -> dict[str, int]:
+    """How many parts the jackknife left out of each side; results of earlier versions call them groups."""
+    return result.details.get("parts") or result.details.get("groups") or {"both": PARTS}

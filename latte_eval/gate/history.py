@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from latte_eval.baselines.table import ARROWS, Cell, Heading, Table
-from latte_eval.compare.lineup import full_name
+from latte_eval.compare.comparable import line_key
+from latte_eval.compare.results import full_name
 from latte_eval.core.errors import StoreError, UsageError
 from latte_eval.core.result import Result
+from latte_eval.files.jsonl import read_lines
+from latte_eval.files.run_folder import RESULTS
 from latte_eval.gate.accepted import parse_line
 
 HEADINGS = {
@@ -32,8 +35,8 @@ class Entry:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What makes entries comparable: metric, protocol and detector."""
-        return self.result.metric, self.result.protocol, self.result.detector["name"]
+        """What entries of one line have in common: metric, protocol and detector."""
+        return line_key(self.result)
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -58,19 +61,15 @@ def read_entries(paths: Sequence[Path], metric: str | None = None) -> list[Entry
 
 def files_of(path: Path) -> list[Path]:
     """A file as it is, a folder as the results.jsonl in it."""
-    files = sorted(path.rglob("results.jsonl")) if path.is_dir() else [path]
+    files = sorted(path.rglob(RESULTS)) if path.is_dir() else [path]
     if not files:
-        raise StoreError(f"{path} holds no results.jsonl")
+        raise StoreError(f"{path} holds no {RESULTS}")
     return files
 
 
 def read_file(path: Path) -> list[Entry]:
     """Every line of an accepted file or of a results file. Raises `StoreError` that names a line."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(f"cannot read {path}: {error}") from error
-    found = [parse_line(text, path, n) for n, text in enumerate(lines, 1) if text.strip()]
+    found = [parse_line(text, path, n) for n, text in read_lines(path, "results")]
     return [Entry(each.result, each.about, path) for each in found]
 
 

@@ -1,7 +1,4 @@
-"""What a gate leaves in a run folder: its verdict as a line of gate.jsonl, and the accepted real side as features.
-
-With the results that a gate which samples appends to results.jsonl, the folder is one that a report reads.
-"""
+"""What a gate leaves in a run folder: its verdict, as a line of gate.jsonl that a report reads."""
 
 from __future__ import annotations
 
@@ -12,10 +9,9 @@ from typing import Any
 
 from latte_eval.core.errors import StoreError
 from latte_eval.core.progress import Reporter
-from latte_eval.core.result import Result, json_line
-from latte_eval.evaluation.extract import Features, keep
-from latte_eval.files.run_folder import RunFolder, append_lines
-from latte_eval.gate.accepted import recorded_key
+from latte_eval.core.result import json_line
+from latte_eval.files.jsonl import append_lines, read_lines
+from latte_eval.files.run_folder import RESULTS
 from latte_eval.gate.summary import SCHEMA, to_record
 from latte_eval.gate.verdict import Verdict
 
@@ -33,8 +29,8 @@ def record_beside(results: Path, verdict: Verdict, reporter: Reporter) -> None:
 
     A folder that cannot be written is no error, for nothing but the record is lost: it is said.
     """
-    file = results / "results.jsonl" if results.is_dir() else results
-    if file.name != "results.jsonl":
+    file = results / RESULTS if results.is_dir() else results
+    if file.name != RESULTS:
         return
     try:
         append_verdict(file.parent, verdict)
@@ -43,18 +39,14 @@ def record_beside(results: Path, verdict: Verdict, reporter: Reporter) -> None:
 
 
 def read_verdicts(run: Path) -> list[dict[str, Any]]:
-    """Records of `gate_report.to_record` with `when`, oldest first; empty where no gate was run.
+    """Records of `summary.to_record` with `when`, oldest first; empty where no gate was run.
 
     Raises `StoreError` that names a line which was cut, is no verdict, or was written by a newer version.
     """
     path = run / VERDICTS
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
+    if not path.exists():
         return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(f"cannot read verdicts from {path}: {error}") from error
-    return [parse_verdict(line, f"{path} line {n}") for n, line in enumerate(lines, 1) if line.strip()]
+    return [parse_verdict(line, f"{path} line {n}") for n, line in read_lines(path, "verdicts")]
 
 
 def parse_verdict(line: str, where: str) -> dict[str, Any]:
@@ -71,13 +63,3 @@ def parse_verdict(line: str, where: str) -> dict[str, Any]:
     if not isinstance(schema, int) or not {"verdict", "new", "accepted", "rules"} <= set(record):
         raise StoreError(f"{where} is not a verdict of latte-eval gate")
     return dict(record)
-
-
-def keep_real(run: RunFolder, accepted: Result, real: Features | None) -> None:
-    """Store the accepted real features as shards of the run, as if they had been computed here.
-
-    What the folder holds already stays. Raises `StoreError`.
-    """
-    if real is None or accepted.real_source is None:
-        return
-    keep(run, recorded_key(accepted.real_source["fingerprint"], accepted.detector), real)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from latte_eval.core.errors import UsageError
-from latte_eval.core.result import BETTER
+from latte_eval.metrics.rows import METRICS
 
 FORM = re.compile(r"\s*([A-Za-z]\w*)\s*:\s*([+-])\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*")
 WORSE = {"lower": "+", "higher": "-"}
@@ -54,17 +54,17 @@ def parse_rule(text: str) -> Rule:
     if not found:
         raise UsageError(f"--fail {text!r} cannot be read.{guess(text)} Write it as fvd:+3% or is:-0.5")
     name, sign, amount, percent = found.groups()
-    if name.lower() not in BETTER:
+    if name.lower() not in METRICS:
         near = closest(name)
         hint = f" Did you mean {near}:{sign}{amount}{percent}?" if near else ""
-        raise UsageError(f"--fail {text}: there is no metric {name!r}.{hint} Metrics: {', '.join(BETTER)}")
+        raise UsageError(f"--fail {text}: there is no metric {name!r}.{hint} Metrics: {', '.join(METRICS)}")
     rule = Rule(name.lower(), sign, float(amount), percent == "%")
-    rule.check_direction(BETTER[rule.metric])
+    rule.check_direction(METRICS[rule.metric].better)
     return rule
 
 
 def closest(name: str) -> str | None:
-    near = difflib.get_close_matches(name.lower(), BETTER, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), METRICS.names(), n=1, cutoff=0.5)
     return near[0] if near else None
 
 
@@ -74,7 +74,7 @@ def guess(text: str) -> str:
     metric = closest(name.group()) if name else None
     if metric is None or number is None:
         return ""
-    return f" Did you mean {metric}:{WORSE[BETTER[metric]]}{number.group().replace(' ', '')}?"
+    return f" Did you mean {metric}:{WORSE[METRICS[metric].better]}{number.group().replace(' ', '')}?"
 
 
 def parse_rules(texts: Sequence[str]) -> list[Rule]:

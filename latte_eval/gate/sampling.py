@@ -9,25 +9,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from latte_eval.compare.lineup import subject
+from latte_eval.compare.comparable import Conditions, Difference, conditions_of, decisive, differences
+from latte_eval.compare.results import subject
 from latte_eval.core.errors import StoreError, UsageError
+from latte_eval.core.features import Features
 from latte_eval.core.processes import world_size
 from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
-from latte_eval.evaluation.extract import SHARD_CLIPS, Features, extract_shard, feature_key
-from latte_eval.evaluation.pipeline import detector_record, source_record
+from latte_eval.evaluation.pipeline import Evaluation, RealFeatures, make_result, open_detectors, side_features
 from latte_eval.evaluation.request import Request
-from latte_eval.evaluation.sides import OpenedModel, open_model
-from latte_eval.files.lossy import StoredSource
-from latte_eval.files.run_folder import RunFolder
-from latte_eval.gate.accepted import Accepted, newest, read_accepted, read_shards
+from latte_eval.evaluation.sides import OpenedModel, made_side, open_model
+from latte_eval.files.run_folder import feature_key
+from latte_eval.gate.accepted import Accepted, newest, read_accepted
 from latte_eval.gate.boundaries import rounds, spending_boundaries, student_boundary
 from latte_eval.gate.contrast import compare_features
-from latte_eval.gate.record import append_verdict, keep_real
+from latte_eval.gate.record import append_verdict
 from latte_eval.gate.rules import Rule
-from latte_eval.gate.verdict import Judgement, Look, Verdict, conclude, differences, sampler_differences, short
-from latte_eval.metrics.detectors import Detector, open_detector
+from latte_eval.gate.verdict import ACCEPTED, Judgement, Look, Verdict, conclude
+from latte_eval.metrics.detectors import Detector
 from latte_eval.metrics.rows import METRICS
 
 # What of an accepted sampler a request repeats.
@@ -65,6 +65,12 @@ class Baseline:
     def result(self) -> Result:
         return self.line.result
 
+    @property
+    def against(self) -> RealFeatures | None:
+        """The accepted real side, which the new clips are compared with too."""
+        record = self.result.real_source
+        return RealFeatures(self.real, record) if self.real and record else None
+
 
 def gate_checkpoint(plan: Plan, against: Path, rules: Sequence[Rule], reporter: Reporter | None = None) -> Verdict:
     """Sample a checkpoint as the accepted one was and compare the two, round by round.
@@ -79,19 +85,23 @@ def gate_checkpoint(plan: Plan, against: Path, rules: Sequence[Rule], reporter: 
     reporter, accepted = reporter or Reporter(), read_accepted(against)
     baselines = [open_baseline(rule, newest(accepted, rule.metric, against)) for rule in rules]
     check_together(baselines)
-    request = to_request(plan, baselines)
-    run = RunFolder(request.run_folder)
-    opened = open_as_accepted(request, baselines[0].result)
-    detectors = open_detectors(request, baselines)
-    verdict = Verdict((), (opened.checkpoint.name, subject(baselines[0].result)), 0, budget_of(plan, baselines),
-                      plan.confidence, {"protocol": baselines[0].result.protocol})  # fmt: skip
+    request, result = to_request(plan, baselines), baselines[0].result
+    run = request.run_folder.make()
+    opened = open_as_accepted(request, result)
+    detectors = open_detectors(request, {each.rule.metric: each.result.detector["name"] for each in baselines})
+    budget = budget_of(plan, baselines)
+    verdict = Verdict((), (opened.checkpoint.name, subject(result)), 0, budget, plan.confidence,
+                      {"protocol": result.protocol})  # fmt: skip
     refusals = [not_comparable(each, opened, detectors[each.rule.metric]) for each in baselines]
     if any(refusals):
         pairs = zip(rules, refusals, strict=True)
         judged = [Judgement(rule, "not comparable", sentences=tuple(reasons)) for rule, reasons in pairs if reasons]
         verdict = replace(verdict, judgements=tuple(judged))
     else:
-        verdict = Sampling(verdict, baselines, detectors, request, opened, run, *started, reporter).judge_all()
+        protocol = Protocol.from_dict(result.protocol_fields)
+        fake = made_side(opened, protocol, budget, request, reporter)
+        evaluation = Evaluation(request, protocol, fake, None, detectors, run, *started)
+        verdict = Sampling(verdict, baselines, evaluation, opened, reporter).judge_all()
     append_verdict(run.path, verdict)
     return verdict
 
@@ -99,6 +109,8 @@ def gate_checkpoint(plan: Plan, against: Path, rules: Sequence[Rule], reporter: 
 def open_baseline(rule: Rule, line: Accepted) -> Baseline:
     """Raises `StoreError` where the accepted line has no features, or is not of a Latte checkpoint."""
     rule.check_direction(line.result.better)
+    if METRICS[rule.metric].contrast is None:
+        raise UsageError(f"--fail {rule}: {rule.metric} has no comparison of clips; measure, then gate --results")
     sides = line.sides()
     if "fake" not in sides or ("real" not in sides and METRICS[rule.metric].needs_real):
         raise StoreError(
@@ -114,11 +126,17 @@ def check_together(baselines: Sequence[Baseline]) -> None:
     """Raise `UsageError` unless one sampling pass serves all rules."""
     first = baselines[0].result
     for other in (each.result for each in baselines[1:]):
-        wrong = [name for name, *_ in differences(other, first) if not name.startswith(("detector", "real"))]
-        wrong += ["seed"] if (other.sampler or {}).get("seed") != (first.sampler or {}).get("seed") else []
+        wrong = [each.label for each in differences(other, first) if forbids_one_pass(each)]
         if wrong:
             raise UsageError(f"the accepted {first.metric} and {other.metric} differ in {', '.join(wrong)}: "
                              "gate them one at a time")  # fmt: skip
+
+
+def forbids_one_pass(difference: Difference) -> bool:
+    """Whether the fake clips of two accepted results differ; each has its own detector and real side."""
+    if (difference.part, difference.field) == ("sampler", "seed"):
+        return True
+    return difference.weight == "decides" and not difference.label.startswith(("detector", "real"))
 
 
 def to_request(plan: Plan, baselines: Sequence[Baseline]) -> Request:
@@ -146,21 +164,11 @@ def open_as_accepted(request: Request, result: Result) -> OpenedModel:
     return replace(opened, settings=settings)
 
 
-def open_detectors(request: Request, baselines: Sequence[Baseline]) -> dict[str, Detector]:
-    """The accepted detector of every metric, each opened once."""
-    names = {each.rule.metric: each.result.detector["name"] for each in baselines}
-    opened = {name: open_detector(name, request.device, trust=request.trust) for name in dict.fromkeys(names.values())}
-    return {metric: opened[name] for metric, name in names.items()}
-
-
 def not_comparable(baseline: Baseline, opened: OpenedModel, detector: Detector) -> list[str]:
     """What of the new side cannot be as it was on the accepted one, field by field."""
-    result, protocol = baseline.result, Protocol.from_dict(baseline.result.protocol_fields)
-    size = (result.checkpoint or {}).get("size")
-    pairs = [("frames", opened.frames, protocol.frames), ("size", opened.frame_size, size),
-             ("detector sha256", short(detector.sha256), short(result.detector["sha256"]))]  # fmt: skip
-    pairs += sampler_differences(opened.sampler_record(), result.sampler)
-    return [f"{name} is {ours}, accepted was {theirs}" for name, ours, theirs in pairs if ours != theirs]
+    sizes = {"frames": opened.frames, "size": opened.frame_size}
+    new = Conditions({"checkpoint": sizes, "detector": detector.record(), "sampler": opened.sampler_record()})
+    return [each.sentence(ACCEPTED) for each in decisive(differences(new, conditions_of(baseline.result)))]
 
 
 def budget_of(plan: Plan, baselines: Sequence[Baseline]) -> int:
@@ -171,18 +179,14 @@ def budget_of(plan: Plan, baselines: Sequence[Baseline]) -> int:
     return budget
 
 
-@dataclass
+@dataclass(frozen=True)
 class Sampling:
-    """A gate at work."""
+    """A gate at work: the pipeline's evaluation, asked for more clips until the answer is clear."""
 
     verdict: Verdict
     baselines: Sequence[Baseline]
-    detectors: dict[str, Detector]
-    request: Request
+    evaluation: Evaluation
     opened: OpenedModel
-    run: RunFolder
-    started: datetime
-    clock: float  # time.perf_counter() at the start
     reporter: Reporter
 
     def judge_all(self) -> Verdict:
@@ -211,19 +215,7 @@ class Sampling:
 
     def sample(self, count: int) -> dict[str, Features]:
         """Features of clips 0..count-1 by detector name; what the run folder holds is not sampled again."""
-        source, detectors = self.source(count), unique(self.detectors)
-        folders = [self.run.path / "features" / feature_key(source, each) for each in detectors]
-        held = [set(found.indices) if (found := read_shards(folder)) else set() for folder in folders]
-        missing = [i for i in range(count) if not all(i in indices for indices in held)]
-        with self.reporter.bar(f"{source.name}, to {count:,} clips", len(missing)) as advance:
-            for start, stop in ranges(missing):
-                extract_shard(source, detectors, self.run, start, stop, self.request.clips_at_once, advance)
-        return {each.name: first_clips(folder, count) for each, folder in zip(detectors, folders, strict=True)}
-
-    def source(self, count: int) -> StoredSource:
-        """Clips 0..count-1 of the new checkpoint, stored as the accepted ones were."""
-        storage = self.baselines[0].result.protocol_fields["fake_storage"]
-        return StoredSource(self.opened.source(count, self.request.device, self.reporter), tuple(storage))
+        return side_features(self.evaluation, replace(self.evaluation.fake, wanted=count), self.reporter)
 
     def look(self, baseline: Baseline, features: dict[str, Features], count: int, bound: float) -> Look:
         """One comparison of the first `count` clips of both checkpoints."""
@@ -236,26 +228,18 @@ class Sampling:
 
     def measure(self, baseline: Baseline, features: dict[str, Features], count: int) -> Result:
         """The new checkpoint's result at the clips that its rule needed, under the accepted protocol at that count."""
-        old, detector = baseline.result, self.detectors[baseline.rule.metric]
-        protocol = Protocol.from_dict(old.protocol_fields).replace(fake_clips=count)
-        fake = features[detector.name].first(count)
-        with self.reporter.bar(f"{old.metric} interval", None) as advance:
-            measured = METRICS[old.metric].measure(fake, baseline.real, True, lambda done, total: advance(1))
-        return Result(
-            metric=old.metric, protocol=protocol.id, protocol_sha256=protocol.sha256,
-            protocol_fields=protocol.to_dict(), fake=count, real=old.real,
-            fake_source=source_record(self.source(count), fake, self.request.seed), real_source=old.real_source,
-            checkpoint=self.opened.checkpoint_record(), detector=detector_record(detector),
-            sampler=self.opened.sampler_record(), seeds=[0, count - 1],
-            started=self.started.strftime("%Y-%m-%dT%H:%M:%SZ"), seconds=round(time.perf_counter() - self.clock, 3),
-            note=detector.note or None, **vars(measured),
-        )  # fmt: skip
+        protocol = Protocol.from_dict(baseline.result.protocol_fields).replace(fake_clips=count)
+        evaluation = replace(self.evaluation, protocol=protocol)
+        fake = features[baseline.result.detector["name"]].first(count)
+        return make_result(evaluation, baseline.rule.metric, fake, baseline.against, self.reporter)
 
     def leave(self, results: Sequence[Result]) -> None:
         """Results and the accepted real side, for a report of the run folder."""
         for baseline in self.baselines:
-            keep_real(self.run, baseline.result, baseline.real)
-        self.run.append_results(results)
+            if against := baseline.against:
+                key = feature_key(against.record["fingerprint"], baseline.result.detector)
+                self.evaluation.run.keep_features(key, against.features)
+        self.evaluation.run.append_results(results)
 
     def judge(self, baseline: Baseline, looks: list[Look], bound: float, value: float) -> Judgement:
         """The verdict of one rule, with the accepted value at the clips of its last look beside the new one."""
@@ -271,26 +255,3 @@ class Sampling:
         if (result.checkpoint or {}).get("sha256") == self.opened.checkpoint.sha256:
             notes.append("this is the accepted checkpoint itself: beside another one less can be confirmed")
         return notes
-
-
-def unique(detectors: dict[str, Detector]) -> list[Detector]:
-    return list({each.name: each for each in detectors.values()}.values())
-
-
-def ranges(indices: Sequence[int]) -> list[tuple[int, int]]:
-    """Consecutive indices as (start, stop), of at most a shard."""
-    found: list[list[int]] = []
-    for index in indices:
-        if found and index == found[-1][1] and index % SHARD_CLIPS:
-            found[-1][1] += 1
-        else:
-            found.append([index, index + 1])
-    return [(start, stop) for start, stop in found]
-
-
-def first_clips(folder: Path, count: int) -> Features:
-    """The first clips of a folder of shards. Raises `StoreError` where one is missing."""
-    found = read_shards(folder)
-    if found is None or found.indices[:count] != list(range(count)):
-        raise StoreError(f"{folder} lacks clips of 0..{count - 1}; delete it and run the same command again")
-    return found.first(count)

@@ -7,7 +7,7 @@ import math
 from typing import Any
 from xml.etree import ElementTree
 
-from latte_eval.baselines.table import number
+from latte_eval.core.numbers import number_to_text
 from latte_eval.gate.verdict import Judgement, Look, Verdict
 
 SCHEMA = 1  # of the record
@@ -33,7 +33,7 @@ def judgement_lines(judgement: Judgement, verdict: Verdict) -> list[str]:
 def values_text(judgement: Judgement) -> str:
     if judgement.new is None or judgement.accepted is None:
         return ""
-    return f"new {number(judgement.new)}, accepted {number(judgement.accepted)}"
+    return f"new {number_to_text(judgement.new)}, accepted {number_to_text(judgement.accepted)}"
 
 
 def sentences(judgement: Judgement, verdict: Verdict) -> list[str]:
@@ -66,7 +66,8 @@ def contrast_text(judgement: Judgement) -> str:
     old = f"{1 + sign * rule.amount / 100:g} x accepted" if rule.relative else f"accepted {rule.sign} {rule.amount:g}"
     difference = f"new - ({old})" if rule.sign == "+" else f"({old}) - new"
     kind = "without bias, clip against clip" if found.paired else "number against number"
-    return f"T is {difference}, {kind}; allowance {number(rule.margin(found.accepted))} of {number(found.accepted)}"
+    allowance = f"{number_to_text(rule.margin(found.accepted))} of {number_to_text(found.accepted)}"
+    return f"T is {difference}, {kind}; allowance {allowance}"
 
 
 def detectable_text(judgement: Judgement, verdict: Verdict) -> str:
@@ -168,7 +169,7 @@ def to_markdown(verdict: Verdict) -> str:
 def markdown_row(judgement: Judgement) -> str:
     found = judgement.looks[-1].finding if judgement.looks else None
     cells = [str(judgement.rule), f"{MARKS[judgement.verdict]} {judgement.verdict}",
-             *("" if value is None else number(value) for value in (judgement.new, judgement.accepted)),
+             *("" if value is None else number_to_text(value) for value in (judgement.new, judgement.accepted)),
              f"{found.excess:.4g}" if found else "", f"{found.standard_error:.4g}" if found else "",
              str(judgement.meaningful or "")]  # fmt: skip
     return "| " + " | ".join(map(escape, cells)) + " |"

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from latte_eval.compare.lineup import show, subject
+from latte_eval.compare.comparable import decisive, differences
+from latte_eval.compare.results import subject
+from latte_eval.core.choices import check_name
 from latte_eval.core.errors import UsageError
 from latte_eval.core.progress import Reporter
-from latte_eval.core.protocol import Protocol
-from latte_eval.core.registry import check_name
 from latte_eval.core.result import Result
-from latte_eval.gate.accepted import Accepted, newest, newest_results, read_accepted, run_features
+from latte_eval.files.run_folder import RESULTS, RunFolder
+from latte_eval.gate.accepted import Accepted, newest, newest_results, read_accepted
 from latte_eval.gate.boundaries import normal_quantile, student_boundary
 from latte_eval.gate.contrast import NEAR_ZERO, Finding, compare_features, compare_numbers
 from latte_eval.gate.rules import Rule
+from latte_eval.metrics.rows import METRICS
 
 # The worst first: what a gate of several rules says as a whole.
 EXIT = {"regression": 1, "not comparable": 3, "refused": 2, "inconclusive": 4, "pass": 0}
 
-# What of a sampler may differ between results that are still compared: the seed only decides what is paired.
-FREE_SETTINGS = {"seed"}
+# What stands before the accepted value in a sentence about a difference.
+ACCEPTED = "accepted was"
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def gate_results(
     Raises `UsageError` for a metric that one side lacks, `StoreError` for files that cannot be read.
     """
     accepted, reporter = read_accepted(against), reporter or Reporter()
-    file = new / "results.jsonl" if new.is_dir() else new
+    file = new / RESULTS if new.is_dir() else new
     results = newest_results(file, of)
     judgements, pairs = [], []
     for rule in rules:
@@ -139,7 +141,7 @@ def judge_results(
     rule: Rule, new: Result, accepted: Accepted, run: Path, confidence: float, reporter: Reporter
 ) -> Judgement:
     """One rule on two results: by their clips where both kept features, else by their numbers."""
-    reasons = why_not_comparable(new, accepted.result)
+    reasons = [each.sentence(ACCEPTED) for each in decisive(differences(new, accepted.result))]
     if reasons:
         return Judgement(rule, "not comparable", new.value, accepted.result.value, sentences=tuple(reasons))
     finding, sentences = find(rule, new, accepted, run, reporter)
@@ -152,9 +154,11 @@ def find(
     rule: Rule, new: Result, accepted: Accepted, run: Path, reporter: Reporter
 ) -> tuple[Finding, tuple[str, ...]]:
     """The comparison, and what to say about how it was made."""
-    sides = accepted.sides()
-    fake, real = run_features(new, run, "fake"), sides.get("real") or run_features(new, run, "real")
+    sides, held = accepted.sides(), RunFolder(run)
+    fake, real = held.features_of(new, "fake"), sides.get("real") or held.features_of(new, "real")
     lacking = missing_features(fake, sides.get("fake"), real, new)
+    if METRICS[rule.metric].contrast is None:
+        return compare_numbers(rule, new, accepted.result), ()
     if lacking:
         return compare_numbers(rule, new, accepted.result), (unpaired_sentence(lacking),)
     assert fake is not None
@@ -198,47 +202,6 @@ def near_zero_sentence(rule: Rule, last: Look, found: Finding) -> str:
         f"the accepted {rule.metric} without its bias is {found.accepted:.3g} at {last.clips:,} clips, with a standard "
         f"error of {found.errors.accepted:.3g}: too near 0 for a percentage of it, so give the rule in units"
     )
-
-
-def why_not_comparable(new: Result, accepted: Result) -> list[str]:
-    """Each field of protocol, detector, data or sampler in which two results differ; empty where they compare."""
-    return [f"{name} is {show(ours)}, accepted was {show(theirs)}" for name, ours, theirs in differences(new, accepted)]
-
-
-def differences(new: Result, accepted: Result) -> Iterator[tuple[str, Any, Any]]:
-    """Field, new value and accepted value of everything that differs and matters."""
-    ours, theirs = (Protocol.from_dict(each.protocol_fields) for each in (new, accepted))
-    yield from ((name, getattr(ours, name), getattr(theirs, name)) for name in ours.differing_fields(theirs))
-    for name in ("name", "sha256"):
-        if new.detector[name] != accepted.detector[name]:
-            yield f"detector {name}", short(new.detector[name]), short(accepted.detector[name])
-    data = [(each.real_source or {}).get("fingerprint") for each in (new, accepted)]
-    if data[0] != data[1]:
-        yield "real data", *map(short, data)
-    yield from ((name, one, other) for name, one, other in counts(new, accepted) if one != other)
-    yield from sampler_differences(new.sampler, accepted.sampler)
-
-
-def counts(new: Result, accepted: Result) -> list[tuple[str, int, int]]:
-    return [("fake clips", new.fake, accepted.fake), ("real clips", new.real, accepted.real)]
-
-
-def sampler_differences(ours: dict[str, Any] | None, theirs: dict[str, Any] | None) -> Iterator[tuple[str, Any, Any]]:
-    """Settings that differ; where one side was no checkpoint of ours there is nothing to compare."""
-    for name in sorted(set(ours) | set(theirs)) if ours and theirs else ():
-        one, other = plain((ours or {}).get(name)), plain((theirs or {}).get(name))
-        if one != other and name not in FREE_SETTINGS:
-            yield f"sampler {name}", short(one), short(other)
-
-
-def plain(value: Any) -> Any:
-    """A setting as JSON has it."""
-    return list(value) if isinstance(value, tuple) else value
-
-
-def short(value: Any) -> Any:
-    """Hashes by their first digits."""
-    return value[:12] if isinstance(value, str) and len(value) == 64 else value
 
 
 def check_confidence(confidence: float) -> None:

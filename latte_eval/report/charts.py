@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-import math
 import re
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
@@ -175,25 +174,6 @@ def rename_ids(root: ElementTree.Element, name: str) -> None:
 def printable(text: str) -> str:
     """A text with a mark for each letter that no page can show."""
     return FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-def number(value: float) -> str:
-    """A value for people: more digits the smaller it is."""
-    return format(value, spec_for([value]) if abs(value) >= 1 else ".3g")
-
-
-def spec_for(values: Iterable[float | None]) -> str:
-    """How floats of one column are written: as many decimals as give the largest three digits."""
-    largest = max((abs(value) for value in values if value is not None), default=0.0)
-    if largest >= 1e7 or 0 < largest < 1e-5:
-        return ".3g"
-    decimals = 2 if largest >= 1 or largest == 0 else 2 - math.floor(math.log10(largest))
-    return ",.0f" if largest >= 1000 else ",.1f" if largest >= 100 else f".{decimals}f"
-
-
-def percent(share: float) -> str:
-    """A share in percent; a whole number from 10 % on."""
-    return f"{100 * share:.0f} %" if share >= 0.0995 or share == 0 else f"{100 * share:.2g} %"
 
 
 def shorten(text: str, length: int) -> str:

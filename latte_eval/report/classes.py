@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from latte_eval.baselines.table import Cell, Heading, Table
-from latte_eval.evaluation.extract import Features
+from latte_eval.core.features import Features, clip_rows
+from latte_eval.core.numbers import number_to_text, spec_for
 from latte_eval.metrics import kernel_uncertainty
-from latte_eval.report.charts import FAKE, INK, SERIES, draw, join_words, number, shorten, spec_for
-from latte_eval.report.rows import clip_rows, take
+from latte_eval.report.charts import FAKE, INK, SERIES, draw, join_words, shorten
 
 WORST, BEST = 10, 5
 
@@ -112,10 +112,10 @@ def rank_sentences(found: Classes) -> list[str]:
     if not measured:
         return [f"No class has {FEWEST_CLIPS} clips on both sides: nothing can be said about single classes."]
     worst, best = measured[0], measured[-1]
-    said = f"{worst.name} is worst at {number(worst.value or 0)}"
+    said = f"{worst.name} is worst at {number_to_text(worst.value or 0)}"
     if len(measured) == 1:
         return [f"{said}; it is the only class with {FEWEST_CLIPS} clips on both sides."]
-    head = f"Of {len(measured)} classes {said}, {best.name} best at {number(best.value or 0)}."
+    head = f"Of {len(measured)} classes {said}, {best.name} best at {number_to_text(best.value or 0)}."
     return [head, *sure_sentences(measured)]
 
 
@@ -168,7 +168,7 @@ def class_name(label: int, names: Sequence[str] | None) -> str:
 
 def measure_class(label: int, fake: Features, real: Features, name: str) -> ClassDistance:
     """One class."""
-    sides = [take(side, np.flatnonzero(np.array(side.labels) == label)) for side in (fake, real)]
+    sides = [side.take(np.flatnonzero(np.array(side.labels) == label)) for side in (fake, real)]
     counts = [len(side) for side in sides]
     if min(counts) < FEWEST_CLIPS:
         return ClassDistance(label, name, counts[0], counts[1], None, None)

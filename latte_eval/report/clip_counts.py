@@ -1,4 +1,4 @@
-"""A value against the number of clips it is measured with, and where it would end with endlessly many."""
+"""A value against the number of clips it is measured with, and where it would end with infinitely many."""
 
 from __future__ import annotations
 
@@ -9,25 +9,19 @@ from typing import Any
 import numpy as np
 
 from latte_eval.baselines.table import Cell, Heading, Table
+from latte_eval.core.features import Features
+from latte_eval.core.numbers import number_to_text, share_to_text, spec_for
 from latte_eval.core.result import Result
-from latte_eval.evaluation.extract import Features
-from latte_eval.metrics import kernel_distance_subsets
 from latte_eval.metrics.estimate import Steps
-from latte_eval.metrics.groups import group_places, row_groups
-from latte_eval.metrics.rows import METRICS, Progress, feature_rows
-from latte_eval.report.charts import FAKE, MUTED, SERIES, draw, legend, number, percent, spec_for
-from latte_eval.report.rows import take
+from latte_eval.metrics.parts import deal_rows
+from latte_eval.metrics.rows import METRICS, Progress
+from latte_eval.report.charts import FAKE, MUTED, SERIES, draw, legend
 
-FRECHET = ("fvd", "fid")
-
-# Sizes are N/2, N/4 ... N/32; a part has at least so many clips, more where a score has 10 splits.
-HALVINGS, FEWEST_CLIPS, FEWEST_SCORED = 5, 4, 40
+# Sizes are N/2, N/4 ... N/32.
+HALVINGS = 5
 
 # Parts measured at one size: fewer, but one, where they would take more than so many multiplications.
 DRAWS, BUDGET = 5, 2.2e11
-
-# KID of a part: subsets instead of the 100 of the full value.
-KID_SUBSETS = 5
 
 # With no more source videos than so many times the dimensions the bias of a Fréchet distance is no multiple of 1 / N.
 FULL_RANK = 1.2
@@ -39,7 +33,7 @@ class Size:
 
     Attributes:
         clips, real_clips: of each side, the mean over the parts; real_clips is 0 without a real side.
-        values: one a part.
+        values: one per part.
     """
 
     clips: float
@@ -83,7 +77,7 @@ class ClipCounts:
 
     @property
     def corrected(self) -> dict[str, Any] | None:
-        """Value and interval for endlessly many clips; None where they cannot be told."""
+        """Value and interval for infinitely many clips; None where they cannot be told."""
         found = self.result.corrected
         return found if found and "unidentified" not in found else None
 
@@ -92,7 +86,7 @@ class ClipCounts:
         return f"{self.result.metric.upper()} against the number of clips"
 
     def chart(self) -> str | None:
-        """Means and ranges over the number of clips, the level for endlessly many where known; None of one number."""
+        """Means and ranges over the number of clips, the level for infinitely many where known; None of one number."""
         if len(self.sizes) < 2:
             return None
         return draw(self.name, self.title, " ".join(self.sentences()), self.paint)
@@ -126,21 +120,21 @@ class ClipCounts:
         if self.result.interval:
             axes.vlines(last.clips, *self.result.interval, color=colour, linewidth=1.2)
         place = last.clips, max(last.mean, *(self.result.interval or (last.mean,)))
-        axes.annotate(number(last.mean), place, xytext=(0, 5), textcoords="offset points", ha="center")
+        axes.annotate(number_to_text(last.mean), place, xytext=(0, 5), textcoords="offset points", ha="center")
 
     def paint_level(self, axes: Any) -> None:
         """The corrected value with its interval, and the way there."""
         if self.corrected:
             low, high = self.corrected["interval"]
             axes.axhspan(low, high, color=SERIES[2], alpha=0.22, linewidth=0)
-            axes.axhline(self.corrected["value"], color=SERIES[2], linewidth=1.3, label="endlessly many clips")
+            axes.axhline(self.corrected["value"], color=SERIES[2], linewidth=1.3, label="infinitely many clips")
         if self.fit:
             places = np.geomspace(self.fit.clips, 2 * self.sizes[-1].clips, 50)
             axes.plot(places, self.fit.level + self.fit.slope / places, color=MUTED, linestyle=(0, (3, 1.5)),
                       linewidth=1.1, label="fit of a + b / clips", zorder=4)  # fmt: skip
 
     def table(self) -> Table:
-        """Every size with its mean and range, and endlessly many clips where they are known."""
+        """Every size with its mean and range, and infinitely many clips where they are known."""
         spec = spec_for([value for each in self.sizes for value in each.values])
         headings = {
             "clips": Heading("Fake clips"), "real": Heading("Real clips"), "parts": Heading("Parts"),
@@ -156,7 +150,7 @@ class ClipCounts:
             rows[-1]["interval"] = (self.result.interval[0], self.result.interval[1])
         if self.corrected:
             low, high = self.corrected["interval"]
-            rows.append({"clips": "endlessly many", "mean": self.corrected["value"], "interval": (low, high)})
+            rows.append({"clips": "infinitely many", "mean": self.corrected["value"], "interval": (low, high)})
         kept = {key: head for key, head in headings.items() if any(row.get(key) for row in rows)}
         return Table(self.name, self.title, kept, rows)
 
@@ -172,37 +166,26 @@ def trend_sentences(found: ClipCounts) -> list[str]:
         return [f"{last.clips:,.0f} clips are too few to show how {metric.upper()} changes with their number."]
     half = found.sizes[-2]
     change = last.mean / half.mean - 1 if half.mean > 0 else 0.0
-    step = f", {percent(abs(change))} {'less' if change < 0 else 'more'} than with half of them" if change else ""
+    step = f", {share_to_text(abs(change))} {'less' if change < 0 else 'more'} than with half of them" if change else ""
     head = (
-        f"{metric.upper()} is {number(first.mean)} on average with {first.clips:,.0f} clips and {number(last.mean)} "
-        f"with all {last.clips:,.0f}{step}."
+        f"{metric.upper()} is {number_to_text(first.mean)} on average with {first.clips:,.0f} clips and "
+        f"{number_to_text(last.mean)} with all {last.clips:,.0f}{step}."
     )
-    return [head, why(metric)]
-
-
-def why(metric: str) -> str:
-    """What the number of clips does to a value."""
-    if metric in FRECHET:
-        return "A Fréchet distance of few clips is too high: compare values of equal numbers of clips only."
-    if metric == "kvd":
-        return "A kernel distance of unrelated clips has no bias: more of them bring less scatter, not a lower value."
-    if metric == "kid":
-        return "Frames of one clip are alike, and pairs of them lift KID where clips are few."
-    return "An Inception Score of few clips is off by more than its spread: compare values of equal numbers only."
+    return [head, METRICS[metric].about_counts]
 
 
 def limit_sentences(found: ClipCounts) -> list[str]:
     """Where it would end."""
     if found.corrected:
         low, high = found.corrected["interval"]
-        value = number(found.corrected["value"])
+        value = number_to_text(found.corrected["value"])
         doubt = "; that holds 0, so a difference is not certain" if low <= 0 <= high else ""
-        bounds = f"between {number(low)} and {number(high)} (95 %){doubt}"
-        return [f"With endlessly many clips it would be {value}, {bounds}."]
-    if found.result.metric not in FRECHET:
+        bounds = f"between {number_to_text(low)} and {number_to_text(high)} (95 %){doubt}"
+        return [f"With infinitely many clips it would be {value}, {bounds}."]
+    if not METRICS[found.result.metric].frechet:
         return []
     reason = (found.result.corrected or {}).get("unidentified") or "this result was measured without an interval"
-    return [f"Where it would end with endlessly many clips is not drawn: {reason}."]
+    return [f"Where it would end with infinitely many clips is not drawn: {reason}."]
 
 
 def clip_counts(
@@ -217,8 +200,7 @@ def clip_counts(
 
     Both sides are dealt into 2, 4 ... 32 parts, whole source videos together, and a few parts are measured at each
     number: cut down on one side only, a distance keeps the bias of the other (Chong and Forsyth 2020, arXiv
-    1911.07023). Parts of one number share no clip; where a part takes long, one stands for its number. KID of a part is
-    the mean over 5 subsets.
+    1911.07023). Parts of one number share no clip; where a part takes long, one stands for its number.
     """
     sides = [fake] if real is None else [fake, real]
     plan = list(planned(result.metric, sides))
@@ -232,37 +214,30 @@ def measure_parts(
     metric: str, sides: Sequence[Features], parts: int, draws: int, seed: int, step: Callable[[], None]
 ) -> Size:
     """The first `draws` of so many parts; `step` after each."""
-    dealt = [row_groups(side.groups, group_places(side.groups, parts, "part", parts, seed)) for side in sides]
+    dealt = [deal_rows(side.groups, parts, "part", parts, seed) for side in sides]
     values, counts = [], []
     for part in range(draws):
-        cut = [take(side, np.flatnonzero(labels == part)) for side, labels in zip(sides, dealt, strict=True)]
-        values.append(measure_part(metric, *cut))
+        cut = [side.take(np.flatnonzero(labels == part)) for side, labels in zip(sides, dealt, strict=True)]
+        values.append(METRICS[metric].value_of_part(cut[0], cut[1] if len(cut) > 1 else None))
         counts.append([len(side) for side in cut])
         step()
     means = [float(each) for each in np.mean(counts, axis=0)]
     return Size(means[0], means[1] if len(means) > 1 else 0.0, values)
 
 
-def measure_part(metric: str, fake: Features, real: Features | None = None) -> float:
-    """The metric of some of the clips, without its interval."""
-    if metric == "kid" and real is not None:
-        return kernel_distance_subsets(feature_rows(real)[0], feature_rows(fake)[0], subsets=KID_SUBSETS)[0]
-    return METRICS[metric].measure(fake, real, False, lambda done, total: None).value
-
-
 def planned(metric: str, sides: Sequence[Features]) -> Iterator[tuple[int, int]]:
     """Numbers of parts, the most first, and how many of them to measure."""
-    least = FEWEST_SCORED if metric == "is" else FEWEST_CLIPS
+    row = METRICS[metric]
     videos = min(len(set(side.groups)) for side in sides)
     for parts in (2**power for power in range(HALVINGS, 0, -1)):
-        if videos >= parts and min(smallest_part(side.groups, parts) for side in sides) >= least:
-            affordable = BUDGET / work(sides, parts) if metric in FRECHET else DRAWS
+        if videos >= parts and min(smallest_part(side.groups, parts) for side in sides) >= row.fewest_clips:
+            affordable = BUDGET / work(sides, parts) if row.frechet else DRAWS
             yield parts, min(parts, DRAWS, max(1, int(affordable)))
 
 
 def smallest_part(groups: Sequence[str], parts: int) -> int:
     """Clips in the smallest of some parts."""
-    return int(np.bincount(row_groups(groups, group_places(groups, parts)), minlength=parts).min())
+    return int(np.bincount(deal_rows(groups, parts), minlength=parts).min())
 
 
 def work(sides: Sequence[Features], parts: int) -> float:
@@ -275,7 +250,7 @@ def work(sides: Sequence[Features], parts: int) -> float:
 def fitted(result: Result, sizes: Sequence[Size], sides: Sequence[Features]) -> Fit | None:
     """Least squares through the sizes that allow it."""
     corrected = result.corrected
-    if not corrected or "unidentified" in corrected or result.metric not in FRECHET:
+    if not corrected or "unidentified" in corrected or not METRICS[result.metric].frechet:
         return None
     shares = [len(set(side.groups)) / len(side) for side in sides]
     least = FULL_RANK * sides[0].outputs["features"].shape[-1]

@@ -8,20 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from latte_eval.baselines.table import Cell, Heading, Table
-from latte_eval.report.charts import (
-    FAKE,
-    HEIGHT,
-    MARKS,
-    MUTED,
-    SERIES,
-    draw,
-    join_words,
-    legend,
-    legend_text,
-    number,
-    shorten,
-    spec_for,
-)
+from latte_eval.core.numbers import interval_to_text, number_to_text, spec_for
+from latte_eval.report.charts import FAKE, HEIGHT, MARKS, MUTED, SERIES, draw, join_words, legend, legend_text, shorten
 
 # Points of a chart and rows of its table; more are thinned.
 DRAWN, LISTED = 300, 40
@@ -217,7 +205,7 @@ def paint_intervals(axes: Any, xs: Sequence[float], shown: Sequence[Point], colo
 
 def paint_level(axes: Any, level: Reference, style: Any) -> None:
     """A line across, named above the chart."""
-    label = f"{shorten(level.label, LABEL_LENGTH)}, {number(level.value)}"
+    label = f"{shorten(level.label, LABEL_LENGTH)}, {number_to_text(level.value)}"
     axes.axhline(level.value, color=SERIES[2] if level.accepted else MUTED, linewidth=1.2, linestyle=style, label=label)
 
 
@@ -253,13 +241,13 @@ def short_number(value: float) -> str:
 def last_sentences(curve: Curve) -> list[str]:
     """The newest value beside the best and the one before it."""
     last, best = curve.points[-1], curve.best
-    bounds = f", 95 % interval {number(last.interval[0])} to {number(last.interval[1])}" if last.interval else ""
-    head = f"{curve.metric.upper()} of {last.label} is {number(last.value)}{bounds}"
+    bounds = f", 95 % interval {interval_to_text(last.interval)}" if last.interval else ""
+    head = f"{curve.metric.upper()} of {last.label} is {number_to_text(last.value)}{bounds}"
     if len(curve.points) == 1:
         return [f"{head}; it is the only value so far."]
     if best.value == last.value:
         return [f"{head}: the best of {len(curve.points):,} values."]
-    said = f"{head}; the best of {len(curve.points):,} values is {number(best.value)} ({best.label})"
+    said = f"{head}; the best of {len(curve.points):,} values is {number_to_text(best.value)} ({best.label})"
     if last.interval and last.interval[0] <= best.value <= last.interval[1]:
         return [f"{said}, which lies within that interval: which of them is better is not sure."]
     return [f"{said}."]
@@ -277,8 +265,9 @@ def run_sentence(curve: Curve) -> list[str]:
 
 def level_sentences(curve: Curve) -> list[str]:
     """The accepted value, and the references that are not drawn."""
-    said, levels = [f"{each.label}: {number(each.value)}." for each in curve.references if each.accepted], curve.levels
-    hidden = [f"{each.label} ({number(each.value)})" for each in curve.references if each not in levels]
+    said = [f"{each.label}: {number_to_text(each.value)}." for each in curve.references if each.accepted]
+    levels = curve.levels
+    hidden = [f"{each.label} ({number_to_text(each.value)})" for each in curve.references if each not in levels]
     more = [f"{len(hidden) - LEVELS_NAMED} more"] if len(hidden) > LEVELS_NAMED else []
     return [*said, *([f"Not drawn: {join_words(hidden[:LEVELS_NAMED] + more)}."] if hidden else [])]
 

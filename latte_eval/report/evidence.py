@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from latte_eval.core.errors import FeatureError, NotComparable, NotEnoughClips, StoreError
+from latte_eval.core.features import Features
+from latte_eval.core.numbers import number_to_text
 from latte_eval.core.protocol import Protocol
-from latte_eval.evaluation.extract import Features
 from latte_eval.files.previews import check_strip
 from latte_eval.metrics.rows import METRICS
-from latte_eval.report.charts import number
 from latte_eval.report.classes import classes
 from latte_eval.report.clip_counts import clip_counts
 from latte_eval.report.neighbours import Match, Neighbours, neighbours
@@ -85,9 +85,8 @@ class Evidence:
 
     def strips(self, side: str, indices: Sequence[int]) -> dict[int, bytes]:
         """Previews of these clips, as far as they were kept and are whole."""
-        previews = self.evaluated.previews(side)
         try:
-            return previews.read(indices) if previews else {}
+            return self.evaluated.previews(side, indices)
         except StoreError as error:
             self.note(f"{side} pictures", f"pictures of {side} clips: {error}")
             return {}
@@ -124,10 +123,10 @@ def gather(evaluated: Evaluated, album: Album) -> Evidence:
     return Evidence(evaluated, sides, lead_metric(sides), class_names(benchmark), album, lone, damage)
 
 
-def lead_metric(metrics: Iterable[str]) -> str | None:
+def lead_metric(sides: Mapping[str, tuple[Features, Features | None]]) -> str | None:
     """The metric whose features say most about single clips: a distance of clips, else of frames."""
-    distances = [name for name in metrics if METRICS[name].needs_real]
-    return min(distances, key=lambda name: METRICS[name].families[0] != "i3d", default=None)
+    distances = [name for name in sides if METRICS[name].needs_real]
+    return min(distances, key=lambda name: sides[name][0].outputs["features"].ndim, default=None)
 
 
 def metric_sides(evaluated: Evaluated, metric: str) -> tuple[Features | None, Features | None]:
@@ -153,12 +152,9 @@ def checked_shape(features: Features, output: str, side: str) -> tuple[int, ...]
 
 def class_names(benchmark: str) -> Sequence[str]:
     """Names of the classes of a benchmark, in label order."""
-    from latte_eval.benchmarks.benchmark import BENCHMARKS, find_benchmark
-    from latte_eval.benchmarks.shapes.draw import CLASSES
+    from latte_eval.benchmarks.benchmark import BENCHMARKS
 
-    if benchmark == "shapes":
-        return CLASSES
-    return find_benchmark(benchmark).classes if benchmark in BENCHMARKS.names() else ()
+    return BENCHMARKS[benchmark].classes if benchmark in BENCHMARKS else ()
 
 
 def clip_caption(features: Features, row: int, side: str, names: Sequence[str]) -> str:
@@ -225,7 +221,7 @@ def spectrum_section(evidence: Evidence) -> Section | None:
     found = {
         metric: spectrum(fake, real, f"chart-spectrum-{metric}")
         for metric, (fake, real) in evidence.sides.items()
-        if metric in ("fvd", "fid") and real is not None
+        if METRICS[metric].frechet and real is not None
     }
     if not found:
         return None
@@ -247,8 +243,10 @@ def note_strangers(evidence: Evidence, found: Mapping[str, Spectrum]) -> None:
     for metric, parts in found.items():
         value, given = evidence.evaluated.results[metric].value, parts.displacement.value
         if abs(given - value) > SAME_VALUE * max(1.0, abs(value)):
-            text = f"the features in {evidence.evaluated.folder} give {metric.upper()} {number(given)}, and not "
-            evidence.damage[f"{text}{number(value)}: they are not those that it was measured on"] = "features"
+            text = f"{metric.upper()} {number_to_text(given)}, and not {number_to_text(value)}"
+            evidence.damage[
+                f"the features in {evidence.evaluated.folder} give {text}: they are not those that it was measured on"
+            ] = "features"
 
 
 def end_rows(evidence: Evidence, parts: Spectrum) -> list[Row]:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from latte_eval.baselines.published import published_values, reports
-from latte_eval.baselines.table import Cell, Heading, Table, number
-from latte_eval.benchmarks.benchmark import BENCHMARKS, find_benchmark
-from latte_eval.compare.lineup import reasons_not_comparable, subject
+from latte_eval.baselines.table import Cell, Heading, Table
+from latte_eval.benchmarks.dataset import datasets, find_dataset
+from latte_eval.compare.comparable import reasons_against
+from latte_eval.compare.results import subject
+from latte_eval.core.numbers import interval_to_text, number_to_text
 from latte_eval.core.result import Result
 from latte_eval.metrics.rows import METRICS
 
@@ -41,13 +43,13 @@ class Headline:
 
 def headline(result: Result) -> Headline:
     """The headline of one result."""
-    interval = f"{number(result.interval[0])} to {number(result.interval[1])}" if result.interval else None
+    interval = interval_to_text(result.interval) if result.interval else None
     said = [*corrected_sentences(result.corrected), *floor_sentences(result.floor), *splits_sentences(result)]
     said += [f"Note: {result.note}."] if result.note else []
     return Headline(
         result.metric,
         METRICS[result.metric].title,
-        number(result.value),
+        number_to_text(result.value),
         interval,
         f"{result.better} is better",
         beside_published(result),
@@ -61,8 +63,8 @@ def corrected_sentences(corrected: dict[str, Any] | None) -> list[str]:
         return []
     if "unidentified" in corrected:
         return [f"Without the bias of few clips: unknown; {corrected['unidentified']}."]
-    low, high = corrected["interval"]
-    return [f"Without the bias of few clips: {number(corrected['value'])} ({number(low)} to {number(high)})."]
+    value, bounds = number_to_text(corrected["value"]), interval_to_text(corrected["interval"])
+    return [f"Without the bias of few clips: {value} ({bounds})."]
 
 
 def floor_sentences(floor: dict[str, Any] | None) -> list[str]:
@@ -70,13 +72,14 @@ def floor_sentences(floor: dict[str, Any] | None) -> list[str]:
     if not floor:
         return []
     halves = " against ".join(f"{rows:,}" for rows in floor["rows"])
-    return [f"Noise floor: half of the real side against the other half gives {number(floor['value'])} ({halves})."]
+    value = number_to_text(floor["value"])
+    return [f"Noise floor: half of the real side against the other half gives {value} ({halves})."]
 
 
 def splits_sentences(result: Result) -> list[str]:
     details = result.details
     return [
-        f"± {number(details['std'])} over {details[parts]} {parts}."
+        f"± {number_to_text(details['std'])} over {details[parts]} {parts}."
         for parts in ("splits", "subsets")
         if parts in details and "std" in details
     ]
@@ -101,12 +104,12 @@ def beside_published(result: Result) -> str:
 def published_rows(result: Result) -> dict[str, Any]:
     """Method -> published value of the same benchmark and metric."""
     benchmark = result.protocol_fields["benchmark"]
-    return dict(published_values(benchmark, result.metric)) if benchmark in BENCHMARKS.names() else {}
+    return dict(published_values(benchmark, result.metric)) if benchmark in [each.name for each in datasets()] else {}
 
 
 def why_not(result: Result) -> list[str]:
     """Why a result does not stand beside published rows."""
-    return reasons_not_comparable(result, find_benchmark(result.protocol_fields["benchmark"]).protocol())
+    return reasons_against(result, find_dataset(result.protocol_fields["benchmark"]))
 
 
 def baseline_table(result: Result) -> Table | None:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from latte_eval.baselines.table import Cell, Heading, Table
-from latte_eval.evaluation.extract import Features
+from latte_eval.core.features import Features, clip_rows
+from latte_eval.core.numbers import number_to_text, share_to_text, spec_for
 from latte_eval.metrics import nearest, nearest_within
-from latte_eval.report.charts import FAKE, MUTED, REAL, SERIES, draw, legend, number, percent, spec_for
-from latte_eval.report.rows import clip_rows
+from latte_eval.report.charts import FAKE, MUTED, REAL, SERIES, draw, legend
 
 # Clips of each list, and real neighbours of each clip.
 LISTED, NEIGHBOURS = 6, 3
@@ -149,13 +149,13 @@ def distance_sentences(found: Neighbours) -> list[str]:
     median = float(np.median(found.fake_distances))
     if not len(found.real_distances):
         return [
-            f"Half of the generated clips have a real clip within {number(median)}. "
+            f"Half of the generated clips have a real clip within {number_to_text(median)}. "
             "With one real video there is no distance among real ones to compare with."
         ]
     real = float(np.median(found.real_distances))
     return [
-        f"Half of the generated clips have a real clip within {number(median)}; "
-        f"half of the real clips have another real video within {number(real)}."
+        f"Half of the generated clips have a real clip within {number_to_text(median)}; "
+        f"half of the real clips have another real video within {number_to_text(real)}."
     ]
 
 
@@ -165,11 +165,12 @@ def copy_sentence(found: Neighbours) -> list[str]:
     if share is None or threshold is None:
         return [f"Whether it copies cannot be told from the distances of {len(found.real_distances):,} real clips; it "
                 f"takes {FEWEST_REAL}."]  # fmt: skip
-    head = (f"{percent(share)} of the generated clips have a real one within {number(threshold)} (dotted); of the real "
-            f"clips {percent(found.real_near_share)} have another real video that near")  # fmt: skip
+    head = (f"{share_to_text(share)} of the generated clips have a real one within {number_to_text(threshold)} "
+            f"(dotted); of the real clips {share_to_text(found.real_near_share)} have another real video that "
+            "near")  # fmt: skip
     if share > found.chance_share:
-        return [f"{head}, and chance would give up to {percent(found.chance_share)}: the model copies some clips, or "
-                "its clips vary too little and crowd where real ones are dense."]  # fmt: skip
+        return [f"{head}, and chance would give up to {share_to_text(found.chance_share)}: the model copies some "
+                "clips, or its clips vary too little and crowd where real ones are dense."]  # fmt: skip
     return [f"{head}: no sign of copying."]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from latte_eval.baselines.table import Heading, Table
-from latte_eval.compare.lineup import full_name, training_run
+from latte_eval.compare.results import full_name, training_run
 from latte_eval.gate.history import Entry, history_tables
 from latte_eval.report.curves import Curve, Point, Reference, curve
 from latte_eval.report.headlines import OWN_METHODS, published_rows, why_not

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from latte_eval.core.seeding import numpy_generator
 from latte_eval.files.previews import strip_frames
-from latte_eval.files.run_folder import write_whole
+from latte_eval.files.whole_files import write_whole
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,13 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from latte_eval.benchmarks.benchmark import BENCHMARKS, benchmark_of_checkpoint
 from latte_eval.core.protocol import Protocol
+from latte_eval.core.protocols import PROTOCOLS
 from latte_eval.core.result import Result
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.sides import MODEL_CHOICES
-from latte_eval.sampler.text_to_video import SCHEDULERS
+from latte_eval.sampler.samplers import SAMPLERS
 
 # Options of the sampler as a result records them, and as they are typed.
 SAMPLER = {
@@ -46,19 +48,19 @@ def reproduce_arguments(results: Sequence[Result]) -> list[str]:
         else ["evaluate", "--metrics", ",".join(metrics)]
     )
     words += subject_words(first)
-    if is_demo(first):
-        words += detector_words(results, demo=True)
-    else:
-        words += [*real_words(results), *detector_words(results, demo=False)]
-    return [*words, *protocol_words(first), *sampler_words(first)]
+    words += [] if is_demo(first) else real_words(results)
+    return [*words, *detector_words(results), *protocol_words(first), *sampler_words(first)]
 
 
 def is_demo(result: Result) -> bool:
-    return (
-        bool(result.checkpoint)
-        and (result.checkpoint or {})["name"] in ("demo", "demo-early")
-        and (result.protocol_fields["benchmark"] == "shapes")
-    )
+    """Whether the checkpoint's name tells the benchmark."""
+    own = benchmark_of_checkpoint((result.checkpoint or {}).get("name"))
+    return own is not None and own == benchmark_name(result)
+
+
+def benchmark_name(result: Result) -> str | None:
+    name = result.protocol_fields["benchmark"]
+    return None if name == "none" else str(name)
 
 
 def subject_words(result: Result) -> list[str]:
@@ -74,10 +76,11 @@ def subject_words(result: Result) -> list[str]:
 
 def real_words(results: Sequence[Result]) -> list[str]:
     """`--benchmark B --real DIR`; the embedded benchmark has no folder."""
-    benchmark = results[0].protocol_fields["benchmark"]
-    words = [] if benchmark == "none" else ["--benchmark", benchmark]
+    benchmark = benchmark_name(results[0])
+    words = ["--benchmark", benchmark] if benchmark else []
     names = [real_folder(str(result.real_source["name"])) for result in results if result.real_source]
-    return words + (["--real", names[0]] if names and benchmark != "shapes" else [])
+    reads_folder = benchmark is None or BENCHMARKS[benchmark].needs_folder
+    return words + (["--real", names[0]] if names and reads_folder else [])
 
 
 def real_folder(name: str) -> str:
@@ -85,14 +88,14 @@ def real_folder(name: str) -> str:
     return STATISTICS.sub("", name)
 
 
-def detector_words(results: Sequence[Result], demo: bool) -> list[str]:
+def detector_words(results: Sequence[Result]) -> list[str]:
     """`--detector NAME` for each that is not the default, or for all where some would serve another metric too."""
     metrics = tuple(dict.fromkeys(result.metric for result in results))
     used = {result.metric: result.detector["name"] for result in results}
-    ckpt = "demo" if demo else "x"
-    usual = Request(metrics=metrics, ckpt=ckpt)
+    benchmark = benchmark_name(results[0])
+    usual = Request(metrics=metrics, ckpt="x", benchmark=benchmark)
     unusual = sorted({name for metric, name in used.items() if name != usual.detector_for(metric)})
-    asked = Request(metrics=metrics, ckpt=ckpt, detectors=tuple(unusual))
+    asked = Request(metrics=metrics, ckpt="x", benchmark=benchmark, detectors=tuple(unusual))
     same = all(asked.detector_for(metric) == name for metric, name in used.items())
     names = unusual if same else sorted(set(used.values()))
     return [word for name in names for word in ("--detector", name)]
@@ -100,11 +103,11 @@ def detector_words(results: Sequence[Result], demo: bool) -> list[str]:
 
 def protocol_words(result: Result) -> list[str]:
     """The protocol's stem, and every field in which this one differs from it."""
-    fields = result.protocol_fields
-    wanted = Protocol.from_dict(fields)
-    benchmark = None if fields["benchmark"] == "none" else fields["benchmark"]
-    stem = [] if fields["stem"] == "demo" else ["--protocol", fields["stem"]]
-    base = Request(ckpt="x", benchmark=benchmark, protocol=stem[1] if stem else None).resolved_protocol()
+    wanted, benchmark = Protocol.from_dict(result.protocol_fields), benchmark_name(result)
+    usual = BENCHMARKS[benchmark].protocol().stem if benchmark else None
+    named = wanted.stem if wanted.stem != usual or wanted.stem in PROTOCOLS else None
+    stem = ["--protocol", named] if named else []
+    base = Request(ckpt="x", benchmark=benchmark, protocol=named).resolved_protocol()
     changed = [name for name in base.differing_fields(wanted) if name not in ("stem", "benchmark")]
     words = list(stem)
     if {"real_clips", "fake_clips"} <= set(changed) and counts_were_met(result, wanted):
@@ -136,7 +139,7 @@ def sampler_words(result: Result) -> list[str]:
 
 def prompt_words(sampler: dict[str, Any]) -> list[str]:
     """Of a text-to-video pipeline; a scheduler of another name is the pipeline's own."""
-    names = {scheduler: name for name, scheduler in SCHEDULERS.items()}
+    names = {row.scheduler: name for name, row in zip(SAMPLERS, SAMPLERS.rows(), strict=True)}
     known = {**sampler, "method": names.get(str(sampler.get("method")))}
     return ["--prompts", PROMPTS, *setting_words(known)]
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from latte_eval.compare.lineup import full_name, subject
+from latte_eval.compare.comparable import decisive, differences
+from latte_eval.compare.results import full_name, subject
 from latte_eval.core.errors import StoreError, UsageError
+from latte_eval.core.features import Features
 from latte_eval.core.result import Result
-from latte_eval.evaluation.extract import Features
-from latte_eval.files.previews import Previews
-from latte_eval.gate.accepted import run_features
+from latte_eval.files.run_folder import RESULTS, RunFolder
 from latte_eval.gate.history import Entry, read_file
 from latte_eval.gate.record import VERDICTS, read_verdicts
 from latte_eval.report.records import check_result, check_verdict
@@ -50,12 +50,12 @@ class Evaluated:
 
     def features(self, metric: str, side: str) -> Features | None:
         """Features of the clips that a result used; None where the run does not hold them all."""
-        return run_features(self.results[metric], self.folder, side)
+        return RunFolder(self.folder).features_of(self.results[metric], side)
 
-    def previews(self, side: str) -> Previews | None:
-        """Small pictures of one side; None where no metric has that side."""
+    def previews(self, side: str, indices: Sequence[int]) -> dict[int, bytes]:
+        """Small pictures of clips of one side, as far as they were kept. Raises `StoreError` for damaged ones."""
         sources = [source for r in self.results.values() if (source := getattr(r, f"{side}_source"))]
-        return Previews.of(self.folder, sources[0]["fingerprint"]) if sources else None
+        return RunFolder(self.folder).read_previews(sources[0]["fingerprint"], indices) if sources else {}
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def read_runs(paths: Sequence[Path]) -> Found:
     if not files:
         raise StoreError(
             "; ".join(unfinished)
-            or f"{paths[0]} holds no results.jsonl; runs write one, as in latte-eval fvd ... --out {paths[0]}"
+            or f"{paths[0]} holds no {RESULTS}; runs write one, as in latte-eval fvd ... --out {paths[0]}"
         )
     entries = [entry for file in files for entry in read_file(file)]
     if not entries:
@@ -111,7 +111,7 @@ def result_files(path: Path) -> list[Path]:
     """The results of a folder and of those below it, or the file itself. Raises `StoreError` where nothing is."""
     if not path.exists():
         raise StoreError(f"{path} does not exist; runs write one, as in latte-eval fvd ... --out {path}")
-    return sorted(path.rglob("results.jsonl")) if path.is_dir() else [path]
+    return sorted(path.rglob(RESULTS)) if path.is_dir() else [path]
 
 
 def unfinished_runs(path: Path) -> list[str]:
@@ -123,7 +123,7 @@ def unfinished_runs(path: Path) -> list[str]:
         f"{folder} has no result yet, only {len(list(folder.glob('features/*/[0-9]*.safetensors')))} shards of "
         "features: it is still being written, or was stopped; the same command continues it"
         for folder in folders
-        if not (folder / "results.jsonl").is_file()
+        if not (folder / RESULTS).is_file()
     ]
 
 
@@ -149,9 +149,11 @@ def evaluations(entries: Sequence[Entry]) -> list[Evaluated]:
 
 def belongs(result: Result, results: dict[str, Result]) -> bool:
     """Whether a result stands on one page with others: the same real clips, and no metric by two detectors."""
+    others = [other for other in results.values() if other.real_source and result.real_source]
+    found = [each for other in others for each in decisive(differences(result, other)) if each.part == "data"]
     same = results.get(result.metric, result)
-    real = {each.real_source["fingerprint"] for each in (result, *results.values()) if each.real_source}
-    return same.detector["sha256"] == result.detector["sha256"] and len(real) < 2
+    found += [each for each in decisive(differences(result, same)) if each.part == "detector"]
+    return not found
 
 
 def run_verdicts(run: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:

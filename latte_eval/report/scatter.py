@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from latte_eval.baselines.table import Cell, Heading, Table
+from latte_eval.core.features import Features, clip_rows
+from latte_eval.core.numbers import share_to_text, spec_for
 from latte_eval.core.seeding import numpy_generator
-from latte_eval.evaluation.extract import Features
-from latte_eval.report.charts import FAKE, REAL, SERIES, draw, legend, percent, spec_for
-from latte_eval.report.rows import clip_rows
+from latte_eval.report.charts import FAKE, REAL, SERIES, draw, legend
 
 # Clips drawn of each side.
 DRAWN = 1000
@@ -48,7 +48,7 @@ class Scatter:
             size *= 4.5 if len(shown) <= 150 else 3
             axes.plot(*shown.T, mark, color=SERIES[side], label=label, markersize=size, markerfacecolor="none",
                       markeredgewidth=0.8, alpha=0.75)  # fmt: skip
-        first, second = (percent(share) for share in self.shares)
+        first, second = (share_to_text(share) for share in self.shares)
         axes.set(xlabel=f"first axis, {first} of the variance", ylabel=f"second axis, {second}")
         legend(figure)
 
@@ -72,7 +72,7 @@ class Scatter:
 
 
 def axes_sentence(found: Scatter) -> str:
-    share = percent(sum(found.shares))
+    share = share_to_text(sum(found.shares))
     return f"The two axes hold {share} of the variance. Clouds that overlap here may differ elsewhere."
 
 
@@ -80,7 +80,7 @@ def gap_sentence(found: Scatter) -> str:
     """How much of the gap between the means is seen."""
     if found.gap_share is None:
         return "The means of both sides are equal."
-    return f"They show {percent(found.gap_share)} of the squared distance between the means of both sides."
+    return f"They show {share_to_text(found.gap_share)} of the squared distance between the means of both sides."
 
 
 def spread_sentence(found: Scatter) -> str:

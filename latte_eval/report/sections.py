@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from latte_eval.baselines.table import Cell, Heading, Table
+from latte_eval.core.features import Features
+from latte_eval.core.numbers import seconds_to_text
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
-from latte_eval.evaluation.extract import Features
 from latte_eval.report.headlines import baseline_table
 from latte_eval.report.page import Figure, Section, to_page_table
 from latte_eval.report.reproduce import PROMPTS, reproduce_command
@@ -54,17 +55,10 @@ def cost_sentences(result: Result) -> tuple[str, ...]:
     device = result.env.get("gpu") or "processor"
     each = f"{seconds * world / max(1, result.fake):.2f}" if result.fake else "–"
     text = (
-        f"{duration(seconds)} on {world} {device}{'s' if world > 1 else ''}, {each} device seconds a fake clip, "
+        f"{seconds_to_text(seconds)} on {world} {device}{'s' if world > 1 else ''}, {each} device seconds a fake clip, "
         "everything included; what was in the run folder already cost nothing."
     )
     return (text,)
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3.4 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def cost_table(result: Result) -> Table:

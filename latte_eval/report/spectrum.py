@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from latte_eval.baselines.table import Cell, Heading, Table
-from latte_eval.evaluation.extract import Features
+from latte_eval.core.features import Features, clip_rows, feature_rows
+from latte_eval.core.numbers import number_to_text, share_to_text, spec_for
 from latte_eval.metrics import Displacement, frechet_displacement
-from latte_eval.metrics.rows import feature_rows
-from latte_eval.report.charts import FAKE, MUTED, SERIES, draw, join_words, legend, number, percent, spec_for
-from latte_eval.report.rows import clip_rows
+from latte_eval.report.charts import FAKE, MUTED, SERIES, draw, join_words, legend
 
 BARS = 12
 LEADING = (1, 5, 20)
@@ -157,15 +156,17 @@ class Spectrum:
 def part_sentence(found: Displacement) -> str:
     share = found.mean / found.value
     return (
-        f"Of the distance {number(found.value)}, {number(found.mean)} ({percent(share)}) is that the means lie apart, "
-        f"{number(found.cov)} ({percent(1 - share)}) that the spread around them differs."
+        f"Of the distance {number_to_text(found.value)}, {number_to_text(found.mean)} ({share_to_text(share)}) is that "
+        f"the means lie apart, {number_to_text(found.cov)} ({share_to_text(1 - share)}) that the spread around them "
+        "differs."
     )
 
 
 def chance_sentence(chance: float | None) -> str:
     if chance is None:
         return "How much of the first part is chance cannot be told from one source video."
-    return f"Between two sets of so many clips chance alone would give about {number(chance)} of the first part."
+    part = number_to_text(chance)
+    return f"Between two sets of so many clips chance alone would give about {part} of the first part."
 
 
 def leading_sentence(found: Displacement) -> str:
@@ -174,7 +175,7 @@ def leading_sentence(found: Displacement) -> str:
     if total == 1:
         return "All of it lies in one direction."
     counts = [count for count in LEADING if count < total]
-    shares = [f"the first {f'{n} hold' if n > 1 else 'holds'} {percent(found.share(n))}" for n in counts]
+    shares = [f"the first {f'{n} hold' if n > 1 else 'holds'} {share_to_text(found.share(n))}" for n in counts]
     return f"Of {total:,} directions {join_words(shares)}."
 
 
@@ -189,7 +190,7 @@ def last_sentence(first: Direction, rows: int, dimensions: int) -> str:
             "part comes from too few clips."
         )
     if first.real_spread == 0:
-        return f"Along the first direction real clips are all alike; fake ones lie {number(first.gap)} off."
+        return f"Along the first direction real clips are all alike; fake ones lie {number_to_text(first.gap)} off."
     off, width = first.gap / first.real_spread, first.fake_spread / first.real_spread
     wide = "as wide as" if 0.95 < width < 1.05 else f"{width:.2g} times as wide as"
     return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from latte_eval.baselines.table import number
+from latte_eval.core.numbers import number_to_text
 from latte_eval.report.page import VerdictView
 
 WORDS = {
@@ -39,4 +39,5 @@ def rule_line(rule: dict[str, Any]) -> str:
     """`fvd:+5% pass: new 101.20, accepted 100.00`"""
     if rule["new"] is None or rule["accepted"] is None:
         return f"{rule['rule']}: {rule['verdict']}"
-    return f"{rule['rule']}: {rule['verdict']}; new {number(rule['new'])}, accepted {number(rule['accepted'])}"
+    new, accepted = number_to_text(rule["new"]), number_to_text(rule["accepted"])
+    return f"{rule['rule']}: {rule['verdict']}; new {new}, accepted {accepted}"

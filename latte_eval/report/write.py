@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
 import itertools
-import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +13,8 @@ from latte_eval.baselines.table import Cell, Heading, Table
 from latte_eval.core.errors import StoreError, UsageError
 from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import Protocol
-from latte_eval.files.run_folder import make_writable, write_whole
+from latte_eval.files.run_folder import FEATURES, RESULTS
+from latte_eval.files.whole_files import UNFINISHED, locked, make_writable, write_whole
 from latte_eval.gate.accepted import read_accepted
 from latte_eval.gate.history import Entry
 from latte_eval.report.charts import printable
@@ -58,22 +56,10 @@ def write_report(
     accepted = read_accepted(against) if against else []
     check_folder(out)
     agreed = [Entry(each.result, each.about, against or Path()) for each in accepted]
-    with only_writer(out):
+    # Two reports into one folder come one after the other: each removes what it did not write itself.
+    with locked(out / INDEX):
         made, notices = write_pages(found, agreed, out, pages, reporter)
     return Written(out / INDEX, len(made), len(found.entries), notices)
-
-
-@contextlib.contextmanager
-def only_writer(out: Path) -> Iterator[None]:
-    """Two reports into one folder come one after the other: each removes what it did not write itself."""
-    folder = os.open(out, os.O_RDONLY)
-    try:
-        # Some network file systems cannot lock a folder; one report at a time needs no lock.
-        with contextlib.suppress(OSError):
-            fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
 
 
 def write_pages(
@@ -102,7 +88,7 @@ def check_folder(out: Path) -> None:
     index = out / INDEX
     if index.is_file() and not OURS.search(index.read_text(encoding="utf-8", errors="replace")):
         raise UsageError(f"{index} is not a page of latte-eval: give another folder with -o")
-    if (out / "features").is_dir() or (out / "results.jsonl").exists():
+    if (out / FEATURES).is_dir() or (out / RESULTS).exists():
         raise UsageError(f"{out} is a run folder: give another folder with -o, such as -o report/")
     try:
         make_writable(out)
@@ -242,7 +228,7 @@ def pages_section(pages: Sequence[Page]) -> Section:
 
 def remove_old(out: Path, pages: Sequence[Page]) -> None:
     """Remove pages and pictures that an earlier report wrote and this one did not, and what a killed one left."""
-    for path in [*out.glob(".*.partial"), *(out / "pictures").glob(".*.partial")]:
+    for path in [*out.glob(f".*{UNFINISHED}"), *(out / "pictures").glob(f".*{UNFINISHED}")]:
         path.unlink()
     files = {page.file for page in pages}
     for path in out.glob("*.html"):

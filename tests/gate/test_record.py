@@ -15,11 +15,13 @@ from gate_makers import NOISE, OLD, REAL, gate, make_accepted, write_run
 from result_makers import make_result
 
 from latte_eval.core.errors import StoreError
-from latte_eval.evaluation.extract import Features
-from latte_eval.files.run_folder import RunFolder
-from latte_eval.gate.accepted import read_accepted, run_features
-from latte_eval.gate.record import append_verdict, keep_real, read_verdicts
+from latte_eval.core.features import Features
+from latte_eval.core.result import Result
+from latte_eval.files.run_folder import RunFolder, feature_key
+from latte_eval.gate.accepted import Accepted, read_accepted
+from latte_eval.gate.record import append_verdict, read_verdicts
 from latte_eval.gate.rules import parse_rule
+from latte_eval.gate.sampling import Baseline
 from latte_eval.gate.verdict import Verdict, gate_results
 
 
@@ -95,30 +97,35 @@ def real_side(count: int) -> Features:
     return Features({"features": REAL[indices]}, indices, [f"real-{i}" for i in indices], [])
 
 
+def real_key(result: Result) -> str:
+    assert result.real_source
+    return feature_key(result.real_source["fingerprint"], result.detector)
+
+
 def test_accepted_real_features_become_shards_of_the_run(tmp_path: Path) -> None:
     result, run = make_result(real=70), RunFolder(tmp_path)
-    keep_real(run, result, real_side(70))
+    run.keep_features(real_key(result), real_side(70))
     assert sorted(path.name for path in tmp_path.rglob("*.safetensors")) == [
         "000000-000032.safetensors", "000032-000064.safetensors", "000064-000071.safetensors",
     ]  # fmt: skip
-    found = run_features(result, tmp_path, "real")
+    found = RunFolder(tmp_path).features_of(result, "real")
     assert found is not None and (found.indices[0], len(found), found.groups[69]) == (1, 70, "real-70")
     np.testing.assert_array_equal(found.outputs["features"], REAL[1:71])
 
 
 def test_real_features_that_are_there_stay(tmp_path: Path) -> None:
     result, run = make_result(real=40), RunFolder(tmp_path)
-    keep_real(run, result, real_side(40))
+    run.keep_features(real_key(result), real_side(40))
     first = min(tmp_path.rglob("*.safetensors"))
     os.utime(first, (1, 1))
     max(tmp_path.rglob("*.safetensors")).unlink()
-    keep_real(run, result, real_side(40))
+    run.keep_features(real_key(result), real_side(40))
     assert first.stat().st_mtime == 1 and len(list(tmp_path.rglob("*.safetensors"))) == 2
 
 
 def test_a_metric_without_real_side_leaves_none(tmp_path: Path) -> None:
-    keep_real(RunFolder(tmp_path), make_result(real_source=None), None)
-    assert not list(tmp_path.rglob("*.safetensors"))
+    line = Accepted(make_result(real_source=None), {}, None, tmp_path, 1)
+    assert Baseline(parse_rule("is:-0.5"), line, real_side(4), None).against is None
 
 
 def test_a_file_of_ten_thousand_results_is_gated_quickly(tmp_path: Path, accepted: Path) -> None:

@@ -12,8 +12,8 @@ from repository import ROOT
 from result_makers import make_result
 
 from latte_eval.core.errors import StoreError, UsageError
+from latte_eval.core.features import Features
 from latte_eval.core.result import Result
-from latte_eval.evaluation.extract import Features
 from latte_eval.gate.boundaries import rounds, spending_boundaries, student_boundary
 from latte_eval.gate.contrast import Errors, compare_features, compare_numbers
 from latte_eval.gate.rules import parse_rule, parse_rules
@@ -53,7 +53,7 @@ def test_rounds() -> None:
     assert rounds(20) == [16, 20] and rounds(12) == [12]
 
 
-def test_few_groups_need_more() -> None:
+def test_few_parts_need_more() -> None:
     assert student_boundary(1.6449, 31) == pytest.approx(1.6955, abs=1e-3)
 
 

@@ -13,13 +13,15 @@ from command_line import latte_eval
 from gate_makers import DEMO_ACCEPTED, DEMO_RULE, corrupted
 from result_makers import make_result
 
+from latte_eval.compare.comparable import Conditions, differences
+from latte_eval.compare.results import read_results
 from latte_eval.core.protocol import Protocol
-from latte_eval.core.result import Result, read_results
+from latte_eval.core.result import Result
 from latte_eval.evaluation.request import Request
-from latte_eval.gate.accepted import read_accepted, run_features
+from latte_eval.files.run_folder import RunFolder
+from latte_eval.gate.accepted import read_accepted
 from latte_eval.gate.record import read_verdicts
 from latte_eval.gate.sampling import open_as_accepted
-from latte_eval.gate.verdict import sampler_differences
 from latte_eval.sampler.latte import Latte
 from latte_eval.sampler.latte.config import LatteConfig
 
@@ -74,7 +76,7 @@ def test_what_is_left_is_a_run(run: Path) -> None:
     assert result.checkpoint["sha256"] == accepted.result.checkpoint["sha256"]
     assert all(as_json(result)[name] == as_json(accepted.result)[name] for name in ("sampler", "detector"))
     assert result.interval and result.interval[0] < result.value < result.interval[1] and result.seeds == [0, 15]
-    fake, real = (run_features(result, run, side) for side in ("fake", "real"))
+    fake, real = (RunFolder(run).features_of(result, side) for side in ("fake", "real"))
     assert fake is not None and real is not None and (len(fake), len(real)) == (16, 64)
     # Across processors clips agree to rounding, not to the bit.
     expected = accepted.sides()["fake"].first(16).outputs["features"]
@@ -138,7 +140,8 @@ def test_classes_are_drawn_as_often_as_for_the_accepted_run(tmp_path: Path) -> N
     result = make_result(sampler=sampler, changes={"labels": "dataset"})
     opened = open_as_accepted(Request(ckpt=str(tmp_path / "three.pt"), vae="identity"), result)
     assert (opened.settings.label_mode, opened.settings.label_frequencies) == ("dataset", (2.0, 0.0, 1.0))
-    assert not list(sampler_differences({**opened.sampler_record(), **sampler}, opened.sampler_record()))
+    accepted, new = ({"sampler": {**opened.sampler_record(), **more}} for more in (sampler, {}))
+    assert not differences(Conditions(accepted), Conditions(new))
 
 
 def test_a_run_folder_that_cannot_be_written_is_told_before_sampling(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from gate_makers import CLIPS, NOISE, OLD, REAL, gate, make_accepted, source, wr
 from result_makers import I3D, make_result
 
 from latte_eval.gate.accepted import read_accepted
+from latte_eval.gate.contrast import degrees_of
 
 
 @pytest.fixture
@@ -86,6 +87,13 @@ def test_without_features_numbers_are_compared_and_it_is_said(tmp_path: Path, ac
         shard.unlink()
     done = latte_eval("gate", "--results", new, "--against", accepted, "--fail", "fvd:+50%")
     assert "there are no features of the new result" in done.stdout and "number against number" in done.stdout
+
+
+def test_parts_are_read_from_results_of_every_version() -> None:
+    """Earlier results call them groups."""
+    new, old = (make_result(details={name: {"real": 20, "fake": 8}}) for name in ("parts", "groups"))
+    assert (degrees_of(new), degrees_of(old), degrees_of(make_result())) == (7, 7, 31)
+    assert degrees_of(make_result(details={**new.details, "groups": {"real": 5}}), old) == 7
 
 
 def test_outputs(tmp_path: Path, accepted: Path, monkeypatch: pytest.MonkeyPatch) -> None:

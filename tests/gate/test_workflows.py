@@ -101,7 +101,8 @@ def test_this_repository_gates_its_demo_as_it_says() -> None:
     given = next(step for step in load(CI)["jobs"]["gate"]["steps"] if step.get("uses") == "./")["with"]
     assert given == {"ckpt": "demo", "against": DEMO_ACCEPTED.relative_to(ROOT).as_posix(), "fail": DEMO_RULE}
     assert set(given) <= set(load(ACTION)["inputs"])
-    assert f"--against {given['against']} --fail {DEMO_RULE}" in (ROOT / ".ci/run").read_text()
+    assert f"--against {given['against']} --fail {DEMO_RULE}" in (ROOT / "noxfile.py").read_text()
+    assert "nox --no-venv -s lint types docs gate" in (ROOT / ".ci/run").read_text()
 
 
 def load(file: Path) -> dict[Any, Any]:

@@ -47,7 +47,7 @@ def test_ten_thousand_training_runs_stay_light() -> None:
 def test_levels_far_off_are_named_and_not_drawn() -> None:
     found = curve("fvd", "lower", POINTS, [Reference("near", 90.0), Reference("far", 5000.0)])
     assert [each.label for each in found.levels] == ["near"]
-    assert "far" not in all_text(found.chart()) and "Not drawn: far (5,000)." in found.sentences()
+    assert "far" not in all_text(found.chart()) and "Not drawn: far (5,000.00)." in found.sentences()
     assert {"near", "far"} <= {str(row["label"]) for row in found.table().rows}
 
 

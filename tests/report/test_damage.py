@@ -17,10 +17,9 @@ from report_makers import Elements, fill_run, pages_of, small_result
 from result_makers import replaced, write_results
 
 from latte_eval.core.result import Result
-from latte_eval.files.previews import preview_key
-from latte_eval.files.run_folder import PREVIEWS, RunFolder
-from latte_eval.gate.accepted import recorded_key
-from latte_eval.report.write import only_writer, write_report
+from latte_eval.files.run_folder import FEATURES, RunFolder, feature_key
+from latte_eval.files.whole_files import locked
+from latte_eval.report.write import INDEX, write_report
 
 COUNT = 24
 ODD = {
@@ -110,9 +109,9 @@ def whole_run(folder: Path, **changes: Any) -> Result:
 def shard(folder: Path, result: Result, rows: np.ndarray, **notes: Any) -> None:
     """Other features of the fake side."""
     known = {"groups": [f"v{i}" for i in range(len(rows))], "rejected": []}
-    key = recorded_key(result.fake_source["fingerprint"], result.detector)
+    key = feature_key(result.fake_source["fingerprint"], result.detector)
     arrays = {"indices": np.arange(len(rows)), "features": rows}
-    RunFolder(folder).write_shard(key, 0, COUNT, arrays, known | notes)
+    RunFolder(folder).write_shard(FEATURES, key, (0, COUNT), arrays, known | notes)
 
 
 def rows(dimensions: int = 8) -> np.ndarray:
@@ -158,7 +157,7 @@ def test_features_of_another_measurement_are_said(tmp_path: Path) -> None:
 def test_a_real_side_that_is_not_kept_leaves_the_fake_clips(tmp_path: Path) -> None:
     result = whole_run(tmp_path / "run")
     assert result.real_source
-    shutil.rmtree(tmp_path / "run/features" / recorded_key(result.real_source["fingerprint"], result.detector))
+    shutil.rmtree(tmp_path / "run/features" / feature_key(result.real_source["fingerprint"], result.detector))
     assert latte_eval("report", tmp_path / "run", "-o", tmp_path / "report", "--quiet").stderr == ""
     page = pages_of(tmp_path / "report")["index.html"]
     assert "does not hold the features of the real clips" in page and Elements(page).tags.count("img") == 8
@@ -170,9 +169,8 @@ def test_damaged_pictures_leave_the_charts(tmp_path: Path) -> None:
         path.write_bytes(path.read_bytes()[:-50])
     fingerprint = result.fake_source["fingerprint"]
     whole_run(tmp_path / "foreign")
-    drawing = np.frombuffer(b"<svg><script>alert(1)</script></svg>", np.uint8)
-    strips = {f"{i:06d}": drawing for i in range(COUNT)}
-    RunFolder(tmp_path / "foreign").write_shard(preview_key(fingerprint), 0, COUNT, strips, {}, PREVIEWS)
+    drawing = b"<svg><script>alert(1)</script></svg>"
+    RunFolder(tmp_path / "foreign").write_previews(fingerprint, 0, COUNT, dict.fromkeys(range(COUNT), drawing))
     for name, said, pictures in (("cut", "is damaged", 0), ("foreign", "is no WebP picture", 38)):
         done = latte_eval("report", tmp_path / name, "-o", tmp_path / f"{name}-report", "--quiet")
         page = pages_of(tmp_path / f"{name}-report")["index.html"]
@@ -256,7 +254,8 @@ def test_two_reports_into_one_folder_come_one_after_the_other(tmp_path: Path) ->
     whole_run(tmp_path / "run")
     (tmp_path / "report").mkdir()
     with ThreadPoolExecutor(1) as pool:
-        with only_writer(tmp_path / "report"):
+        with locked(tmp_path / "report" / INDEX):
             second = pool.submit(write_report, [tmp_path / "run"], tmp_path / "report")
-            assert wait([second], timeout=3).not_done and not list((tmp_path / "report").iterdir())
+            assert wait([second], timeout=3).not_done
+            assert [path.name for path in (tmp_path / "report").iterdir()] == [f".{INDEX}.lock"]
         assert second.result(60).pages == 1

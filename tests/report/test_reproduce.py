@@ -11,14 +11,14 @@ import pytest
 from command_line import latte_eval
 from result_makers import SEEDED, make_result, replaced
 
-from latte_eval.core.protocol import named_protocol
-from latte_eval.core.result import Result, read_results
-from latte_eval.evaluation.extract import Features
-from latte_eval.evaluation.pipeline import detector_record, stored_features
+from latte_eval.compare.results import read_results
+from latte_eval.core.features import Features
+from latte_eval.core.protocols import named_protocol
+from latte_eval.core.result import Result
+from latte_eval.evaluation.pipeline import stored_features
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.stats import StatsSource, write_stats
-from latte_eval.files.run_folder import RunFolder
-from latte_eval.gate.accepted import read_shards, recorded_key
+from latte_eval.files.run_folder import RunFolder, feature_key
 from latte_eval.metrics.detectors import open_detector
 from latte_eval.report.reproduce import plain_number, real_folder, reproduce_arguments, reproduce_command
 from latte_eval.report.runs import read_runs
@@ -149,6 +149,6 @@ def test_a_run_keeps_the_real_features_that_came_from_a_file(tmp_path: Path) -> 
     protocol, source = named_protocol("clean"), {"name": "/data/clips", "fingerprint": "f" * 64}
     write_stats(tmp_path / "s.safetensors", {detector.name: features}, [detector], protocol, source)
     stored_features(StatsSource.open(tmp_path / "s.safetensors"), detector, run)
-    found = read_shards(run.path / "features" / recorded_key("f" * 64, detector_record(detector)))
+    found = run.read_features(feature_key("f" * 64, detector.record()))
     assert found and np.array_equal(found.outputs["features"], rows)
     assert (found.indices, found.groups) == (features.indices, features.groups)

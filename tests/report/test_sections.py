@@ -11,10 +11,10 @@ import pytest
 from report_makers import POINTS, SVG, all_text, drawn_points
 
 from latte_eval.baselines.table import to_markdown
+from latte_eval.core.features import Features
 from latte_eval.core.result import Result
-from latte_eval.evaluation.extract import Features
 from latte_eval.metrics import frechet_distance_between, kernel_distance
-from latte_eval.metrics.groups import group_places, row_groups
+from latte_eval.metrics.parts import deal_rows
 from latte_eval.metrics.rows import METRICS
 from latte_eval.report import charts
 from latte_eval.report.classes import classes
@@ -44,6 +44,7 @@ def measured(fake: Features, real: Features | None, metric: str = "fvd", interva
         "protocol": "p", "protocol_sha256": "0", "protocol_fields": {}, "fake_source": {}, "real_source": None,
         "checkpoint": None, "detector": {}, "sampler": None, "seeds": None, "started": "2026-01-01T00:00:00Z",
         "seconds": 1.0, "code": {}, "env": {}, "fake": len(fake), "real": len(real) if real else 0,
+        "better": METRICS[metric].better,
     }  # fmt: skip
     return Result(metric=metric, value=found.value, interval=found.interval, corrected=found.corrected, **fields)
 
@@ -121,13 +122,7 @@ def test_equal_drawings_are_equal_texts_and_leave_no_trace() -> None:
     assert dict(matplotlib.rcParams) == before
 
 
-def test_numbers_for_people() -> None:
-    assert [charts.number(each) for each in (1234.5, 123.45, 1.234, 0.01234, -0.5, 0.0, 3e9)] == [
-        "1,234", "123.5", "1.23", "0.0123", "-0.5", "0", "3e+09",
-    ]  # fmt: skip
-    assert [charts.percent(each) for each in (0, 0.004, 0.0949, 0.5, 1)] == ["0 %", "0.4 %", "9.5 %", "50 %", "100 %"]
-    columns = ([0.641, 1.5e-9], [12.0, 0.5], [123.4], [4567.0], [0.00012], [0.0, None], [2e-9])
-    assert [charts.spec_for(each) for each in columns] == [".3f", ".2f", ",.1f", ",.0f", ".6f", ".2f", ".3g"]
+def test_words_for_people() -> None:
     assert charts.shorten("a  b\nc", 9) == "a b c" and charts.shorten("ApplyEyeMakeup", 9) == "Appl…keup"
     assert charts.join_words(["a"]) == "a" and charts.join_words(["a", "b", "c"]) == "a, b and c"
 
@@ -227,9 +222,9 @@ def test_parts_are_a_function_of_the_seed_and_hold_whole_videos(result: Result) 
     assert half.values == clip_counts(result, fake, REAL, seed=3).sizes[-2].values
     assert half.clips == 45 and half.real_clips == 40
     # 45 videos of two clips: an odd number of them, so that the halves hold 46 and 44 clips.
-    dealt = row_groups(groups, group_places(groups, 2, "part", 2, 3))
+    dealt = deal_rows(groups, 2, "part", 2, 3)
     assert sorted(np.bincount(dealt)) == [44, 46] and (dealt[::2] == dealt[1::2]).all()
-    other = row_groups(REAL.groups, group_places(REAL.groups, 2, "part", 2, 3))
+    other = deal_rows(REAL.groups, 2, "part", 2, 3)
     want = frechet_distance_between(REAL.outputs["features"][other == 0], fake.outputs["features"][dealt == 0])
     assert half.values[0] == pytest.approx(want, rel=1e-9)
 
@@ -238,11 +233,11 @@ def test_a_limit_is_drawn_only_where_it_is_known() -> None:
     fake, real = side(rows(600, 10, 1, 1.5)), side(rows(600, 10, 2))
     known = clip_counts(measured(fake, real), fake, real)
     assert known.corrected and known.fit and known.fit.level == pytest.approx(known.corrected["value"], rel=0.25)
-    assert "endlessly many clips" in all_text(known.chart()) and "fit of" in all_text(known.chart())
-    assert known.table().rows[-1]["clips"] == "endlessly many"
+    assert "infinitely many clips" in all_text(known.chart()) and "fit of" in all_text(known.chart())
+    assert known.table().rows[-1]["clips"] == "infinitely many"
     few = clip_counts(measured(*(each.first(30) for each in (FAKE, REAL))), FAKE.first(30), REAL.first(30))
     assert few.corrected is None and few.fit is None
-    assert "endlessly" not in all_text(few.chart())
+    assert "infinitely" not in all_text(few.chart())
     assert "cannot be told from 30 real source videos" in few.sentences()[-1]
     without = clip_counts(measured(fake, real, interval=False), fake, real)
     assert without.fit is None and "without an interval" in without.sentences()[-1]

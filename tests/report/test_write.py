@@ -265,9 +265,9 @@ def test_ten_thousand_results(tmp_path: Path) -> None:
 
 
 def test_a_protocol_in_words() -> None:
-    from latte_eval.benchmarks.benchmark import find_benchmark
+    from latte_eval.benchmarks.dataset import find_dataset
 
-    said = " ".join(protocol_in_words(find_benchmark("taichi-hd").protocol("latte")))
+    said = " ".join(protocol_in_words(find_dataset("taichi-hd").protocol("latte")))
     for words in (
         "the train split of taichi-hd, at most 2,048, chosen by the seed",
         "every 6th frame",
@@ -277,7 +277,7 @@ def test_a_protocol_in_words() -> None:
         "JPEG of quality 75",
     ):
         assert words in said, said
-    whole = " ".join(protocol_in_words(find_benchmark("ucf101").protocol("stylegan-v")))
+    whole = " ".join(protocol_in_words(find_dataset("ucf101").protocol("stylegan-v")))
     assert "the first in order of their paths" in whole and "consecutive frames" in whole
 
 
