@@ -1,0 +1,77 @@
+"""The checks of this repository: `nox` runs the usual ones, `nox --list` names all, `nox -s NAME` runs one.
+
+Each session makes an environment of its own. With `nox --no-venv` it uses the one that is active, and installs nothing.
+"""
+
+from __future__ import annotations
+
+import configparser
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4"
+nox.options.sessions = ["tests-3.11", "lint", "types", "docs"]
+# An environment with torch has several gigabytes; `nox --reuse-venv never` makes a new one.
+nox.options.reuse_venv = "yes"
+
+GATE = "latte-eval gate --ckpt demo --against benchmarks/shapes/accepted.jsonl --fail fvd:+1 --device cpu"
+
+
+def requirements(section: str, option: str) -> list[str]:
+    """Lines of setup.cfg, which alone says what is needed."""
+    config = configparser.ConfigParser()
+    config.read(Path(__file__).with_name("setup.cfg"))
+    return config[section][option].strip().splitlines()
+
+
+def install(session: nox.Session, *packages: str) -> None:
+    """Install into the session's own environment, and never into one that belongs to the caller."""
+    if session.venv_backend != "none":
+        session.install(*packages)
+
+
+@nox.session(python=["3.11", "3.12", "3.13"])
+def tests(session: nox.Session) -> None:
+    """The test suite; what follows `--` goes to pytest: `nox -s tests-3.12 -- -x tests/gate`."""
+    install(session, "-e", ".[test]")
+    session.run("pytest", "-q", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and common mistakes, with ruff."""
+    ruff = [line for line in requirements("options.extras_require", "test") if line.startswith("ruff")]
+    install(session, *ruff)
+    session.run("ruff", "check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Type hints, with mypy, which reads those of the installed packages too."""
+    install(session, "-e", ".[test]")
+    session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Relative links of the pages point to files that exist."""
+    session.run("python", "tests/check_links.py")
+
+
+@nox.session(python="3.11")
+def lowest(session: nox.Session) -> None:
+    """The test suite with the lowest versions that setup.cfg allows."""
+    pins = [line.replace(">=", "==") for line in requirements("options", "install_requires")]
+    install(session, "-e", ".[test]", *pins)
+    session.run("pytest", "-q", *session.posargs)
+
+
+@nox.session
+def gate(session: nox.Session) -> None:
+    """The embedded checkpoint against its accepted result."""
+    install(session, "-e", ".")
+    # A new folder each time: the gate would not sample again what an old one holds.
+    with tempfile.TemporaryDirectory() as out:
+        session.run(*GATE.split(), "--out", out)
