@@ -6,9 +6,8 @@ everything else may change. They are imported when they are first asked for: imp
 
 from __future__ import annotations
 
-import importlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from latte_eval.compare.results import load_results
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from latte_eval.evaluation.request import Request
 
 from latte_eval.core import clips
+from latte_eval.core.lazy import lazy_names
 
 __version__ = "0.1.0"
 
@@ -42,7 +42,6 @@ __all__ = [
     "named_protocol",
 ]
 
-# No public name may equal the name of a folder here: importing the folder would replace it.
 HOMES = {
     "ClipSource": "core.clips",
     "Clips": "core.clips",
@@ -57,12 +56,4 @@ HOMES = {
     "named_protocol": "core.protocols",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *HOMES])
+__getattr__, __dir__ = lazy_names(__name__, HOMES)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from latte_eval.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from latte_eval.metrics.contrast import Contrast as Contrast
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from latte_eval.metrics.uncertainty import kernel_uncertainty as kernel_uncertainty
     from latte_eval.metrics.uncertainty import real_floor as real_floor
 
-# No public name may equal the name of a module in this folder: importing that module would replace it.
 PUBLIC = {
     "contrast": ("Contrast", "contrast_uncertainty"),
     "displacement": ("Displacement", "frechet_displacement"),
@@ -48,14 +48,6 @@ PUBLIC = {
     "neighbours": ("nearest", "nearest_within"),
     "uncertainty": ("frechet_uncertainty", "kernel_uncertainty", "real_floor"),
 }  # fmt: skip
-HOMES = {name: f"latte_eval.metrics.{module}" for module, names in PUBLIC.items() for name in names}
+HOMES = {name: module for module, names in PUBLIC.items() for name in names}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *HOMES])
+__getattr__, __dir__ = lazy_names(__name__, HOMES)

@@ -150,9 +150,7 @@ class SlowLatte:
                     tube = tube[..., column * c.patch : (column + 1) * c.patch].transpose(1, 0, 2, 3)
                     value = np.array([(kernel[d] * tube).sum() for d in range(c.width)])
                     position = row * grid + column
-                    tokens[f, position] = (
-                        value + self.w["x_embedder.proj.bias"] + self.w["pos_embed"][0, position]
-                    )
+                    tokens[f, position] = value + self.w["x_embedder.proj.bias"] + self.w["pos_embed"][0, position]
         return tokens
 
     def decode(self, x: Tokens, conditions) -> np.ndarray:

@@ -5,17 +5,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from latte_eval.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from latte_eval.benchmarks.readers.source import FolderSource
 
 __all__ = ["FolderSource"]
 
-
-def __getattr__(name: str) -> Any:
-    if name != "FolderSource":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from latte_eval.benchmarks.readers.source import FolderSource
-
-    return FolderSource
+__getattr__, __dir__ = lazy_names(__name__, {"FolderSource": "source"})

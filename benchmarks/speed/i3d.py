@@ -9,32 +9,22 @@ of each counts.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import time
 import warnings
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from latte_eval.benchmarks.speed.turns import take_turns
 from latte_eval.benchmarks.speed.unfused_i3d import scripted
 from latte_eval.metrics.detectors import I3D
 from latte_eval.metrics.detectors.i3d import seeded_state
-from latte_eval.metrics.detectors.network import exact_float32, relative_difference
 
 
 def both_networks(device: str) -> tuple[I3D, Callable[[Tensor], Tensor]]:
     """The native network, and the baseline as TorchScript, with the same weights."""
     module = scripted(seeded_state(0)).to(device)
     return I3D.seeded().to(device), lambda clips: module(clips, True, True, True)
-
-
-def seconds_of(network: Callable[[Tensor], Tensor], clips: Tensor) -> float:
-    """Seconds of one call."""
-    started = time.perf_counter()
-    network(clips).cpu()
-    return time.perf_counter() - started
 
 
 def main() -> None:
@@ -48,15 +38,8 @@ def main() -> None:
     native, baseline = both_networks(arguments.device)
     shape = (arguments.clips, 3, 16, arguments.size, arguments.size)
     clips = torch.randint(0, 256, shape, dtype=torch.uint8).to(arguments.device)
-    with exact_float32():
-        apart = relative_difference(native(clips), baseline(clips))
-        baseline(clips)  # TorchScript optimises itself on its second call
-        turns = [(seconds_of(native, clips), seconds_of(baseline, clips)) for _ in range(arguments.repeats)]
-    fast, slow = (arguments.clips / min(seconds) for seconds in zip(*turns, strict=True))
-    where = f"{platform.machine()}, {arguments.device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    print(f"| I3D logits, 16 frames of {arguments.size}x{arguments.size} | TorchScript {slow:.2f} clips/s | "
-          f"{fast:.2f} clips/s | {fast / slow:.2f}x | relative difference {apart:.0e} | "
-          f"{where}, load {os.getloadavg()[0]:.1f} |")  # fmt: skip
+    turns = take_turns(native, baseline, clips, arguments.repeats)
+    print(turns.to_row(f"I3D logits, 16 frames of {arguments.size}x{arguments.size}", "clips", arguments.device))
 
 
 if __name__ == "__main__":

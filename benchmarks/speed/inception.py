@@ -9,18 +9,16 @@ archive does, and takes all frames in one batch. The two take turns, and the bes
 from __future__ import annotations
 
 import argparse
-import platform
-import time
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.inception import BasicConv2d
 
+from latte_eval.benchmarks.speed.turns import take_turns
 from latte_eval.metrics.detectors import InceptionV3
 from latte_eval.metrics.detectors.inception_network import build_trunk
-from latte_eval.metrics.detectors.network import exact_float32, he_scaled, relative_difference
+from latte_eval.metrics.detectors.network import he_scaled
 
 
 class Unfused(nn.Module):
@@ -51,13 +49,6 @@ def both_networks(device: str) -> tuple[InceptionV3, torch.jit.ScriptModule]:
     return native.to(device), torch.jit.script(Unfused(layers)).to(device)
 
 
-def seconds_of(network: Callable[[Tensor], Tensor], frames: Tensor) -> float:
-    """Seconds of one call."""
-    started = time.perf_counter()
-    network(frames).cpu()
-    return time.perf_counter() - started
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=32)
@@ -68,14 +59,8 @@ def main() -> None:
     native, baseline = both_networks(arguments.device)
     shape = (arguments.frames, 3, arguments.size, arguments.size)
     frames = torch.randint(0, 256, shape, dtype=torch.uint8).to(arguments.device)
-    with exact_float32():
-        apart = relative_difference(native(frames), baseline(frames))
-        baseline(frames)  # TorchScript optimises itself on its second call
-        turns = [(seconds_of(native, frames), seconds_of(baseline, frames)) for _ in range(arguments.repeats)]
-    fast, slow = (arguments.frames / min(seconds) for seconds in zip(*turns, strict=True))
-    where = f"{platform.machine()}, {arguments.device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    print(f"| Inception features, {arguments.size}x{arguments.size} frames | TorchScript {slow:.1f} frames/s | "
-          f"{fast:.1f} frames/s | {fast / slow:.2f}x | relative difference {apart:.0e} | {where} |")  # fmt: skip
+    turns = take_turns(native, baseline, frames, arguments.repeats)
+    print(turns.to_row(f"Inception features, {arguments.size}x{arguments.size} frames", "frames", arguments.device))
 
 
 if __name__ == "__main__":

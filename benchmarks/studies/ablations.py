@@ -219,9 +219,7 @@ def put_between(path: Path, begin: str, end: str, text: str) -> None:
 @click.option("--batch-size", default=16)
 @click.option("--compile/--no-compile", "compiled", default=True, help="Compile the models; needs a C++ compiler.")
 @click.option("--write", type=click.Path(path_type=Path), help="Page whose table is replaced.")
-def main(
-    out: Path, steps: int, seeds: int, clips: int, batch_size: int, compiled: bool, write: Path | None
-) -> None:
+def main(out: Path, steps: int, seeds: int, clips: int, batch_size: int, compiled: bool, write: Path | None) -> None:
     """Train and measure every choice of the paper's ablations on shapes."""
     plan = Plan(out, steps, seeds, clips, batch_size, compiled)
     values: dict[tuple[str, int], list[float]] = {}

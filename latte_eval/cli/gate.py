@@ -101,9 +101,7 @@ def judge(
     return gate_checkpoint(Plan(ckpt, most, confidence, options), against, rules, reporter)
 
 
-def write(
-    verdict: Verdict, as_json: bool, junit: Path | None, summary: Path | None, outputs: Path | None
-) -> None:
+def write(verdict: Verdict, as_json: bool, junit: Path | None, summary: Path | None, outputs: Path | None) -> None:
     """The verdict on stdout and into the files that were asked for."""
     import json
 
@@ -129,9 +127,7 @@ def write(
 @click.option("--who", help="Who accepts.  [default: the CI job's actor, else git's user]")
 @click.option("--of", metavar="NAME", help="Which checkpoint, where the run has results of several.")
 @click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Only this one.  [default: all of the run]")
-def accept(
-    result: Path, into: Path, why: str, who: str | None, of: str | None, metrics: tuple[str, ...]
-) -> None:
+def accept(result: Path, into: Path, why: str, who: str | None, of: str | None, metrics: tuple[str, ...]) -> None:
     """Make the newest results of a run the baseline. Their features are stored beside the file."""
     from latte_eval.gate.accepted import accept as accept_run
     from latte_eval.gate.accepted import check_why

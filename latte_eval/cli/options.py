@@ -94,9 +94,7 @@ output_options = stack(
     quiet_option,
 )
 
-evaluation_options = stack(
-    fake_options, real_options, protocol_options, sampler_options, run_options, output_options
-)
+evaluation_options = stack(fake_options, real_options, protocol_options, sampler_options, run_options, output_options)
 
 
 def resolved_device(device: str | None) -> str:

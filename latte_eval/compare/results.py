@@ -8,7 +8,7 @@ from latte_eval.core.errors import LatteEvalError, StoreError
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
 from latte_eval.files.jsonl import read_lines
-from latte_eval.files.run_folder import RESULTS
+from latte_eval.files.run_folder import RESULTS, result_files
 from latte_eval.metrics.rows import METRICS
 
 
@@ -18,9 +18,7 @@ def load_results(path: Path) -> list[Result]:
     Raises:
         StoreError: nothing there; or a line that was cut, edited, or written by a newer version: names it.
     """
-    if not path.exists():
-        raise StoreError(f"{path} does not exist")
-    files = sorted(path.rglob(RESULTS)) if path.is_dir() else [path]
+    files = result_files(path)
     if not files:
         raise StoreError(f"{path} holds no {RESULTS}; runs write one, as in latte-eval fvd ... --out {path}/NAME")
     found = [(file, result) for file in files for result in read_results(file)]

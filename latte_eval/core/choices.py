@@ -21,9 +21,7 @@ def check_name(kind: str, name: str, known: Iterable[str]) -> None:
         raise UsageError(f"Unknown {kind} {name!r}. {did_you_mean(name, known)}Available: {', '.join(known)}")
 
 
-def check_choice(
-    name: str, value: str, allowed: Iterable[str], error: type[LatteEvalError] = ProtocolError
-) -> None:
+def check_choice(name: str, value: str, allowed: Iterable[str], error: type[LatteEvalError] = ProtocolError) -> None:
     """Raise `error` with a suggestion unless `value` is one of `allowed`."""
     allowed = list(allowed)
     if value not in allowed:

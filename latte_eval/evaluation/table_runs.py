@@ -86,9 +86,11 @@ def request_conditions(request: Request, metric: str) -> Conditions:
     chosen = {key: value for key, value in given.items() if value is not None}
     fixed = {"eta": request.eta, "dtype": request.dtype, "seed": request.seed}
     usual = request.benchmark_row.sampler if request.benchmark_row else {}
-    return Conditions({
-        "protocol": protocol_fields(request.resolved_protocol()),
-        "detector": {"name": request.detector_for(metric)},
-        "checkpoint": {"sha256": file_sha256(Path(str(request.ckpt)))},
-        "sampler": {**usual, **chosen, **fixed},
-    })
+    return Conditions(
+        {
+            "protocol": protocol_fields(request.resolved_protocol()),
+            "detector": {"name": request.detector_for(metric)},
+            "checkpoint": {"sha256": file_sha256(Path(str(request.ckpt)))},
+            "sampler": {**usual, **chosen, **fixed},
+        }
+    )

@@ -61,6 +61,21 @@ def shard_ranges(count: int) -> list[Range]:
     return [(start, min(start + SHARD_CLIPS, count)) for start in range(0, count, SHARD_CLIPS)]
 
 
+def result_files(path: Path) -> list[Path]:
+    """A results file itself; of a folder its own and those of every run below it, in order.
+
+    Raises `StoreError` for a path that does not exist.
+    """
+    if not path.exists():
+        raise StoreError(f"{path} does not exist; runs write one, as in latte-eval fvd ... --out {path}")
+    return sorted(path.rglob(RESULTS)) if path.is_dir() else [path]
+
+
+def result_file(path: Path) -> Path:
+    """A results file itself; of a run folder its own, there or not."""
+    return path / RESULTS if path.is_dir() else path
+
+
 class RunFolder:
     """A folder that a run reads and writes. Nothing is touched before a method is called.
 

@@ -26,7 +26,7 @@ from latte_eval.core.features import Features
 from latte_eval.core.result import Result, json_line
 from latte_eval.files.environment import git
 from latte_eval.files.jsonl import append_lines, read_lines
-from latte_eval.files.run_folder import RESULTS, RunFolder
+from latte_eval.files.run_folder import RunFolder, result_file
 from latte_eval.files.whole_files import write_whole
 from latte_eval.metrics.rows import METRICS
 
@@ -150,7 +150,7 @@ def accept(
 
     Raises `UsageError` for a metric that the run lacks, `StoreError` for what cannot be read or written.
     """
-    file = source / RESULTS if source.is_dir() else source
+    file = result_file(source)
     results = newest_results(file, of)
     for metric in metrics:
         check_name(f"metric in {source}:", metric, results)

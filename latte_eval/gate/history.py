@@ -13,7 +13,7 @@ from latte_eval.compare.results import full_name
 from latte_eval.core.errors import StoreError, UsageError
 from latte_eval.core.result import Result
 from latte_eval.files.jsonl import read_lines
-from latte_eval.files.run_folder import RESULTS
+from latte_eval.files.run_folder import RESULTS, result_files
 from latte_eval.gate.accepted import parse_line
 
 HEADINGS = {
@@ -60,8 +60,8 @@ def read_entries(paths: Sequence[Path], metric: str | None = None) -> list[Entry
 
 
 def files_of(path: Path) -> list[Path]:
-    """A file as it is, a folder as the results.jsonl in it."""
-    files = sorted(path.rglob(RESULTS)) if path.is_dir() else [path]
+    """The results of a path, at least one file. Raises `StoreError`."""
+    files = result_files(path)
     if not files:
         raise StoreError(f"{path} holds no {RESULTS}")
     return files

@@ -11,7 +11,7 @@ from latte_eval.core.errors import StoreError
 from latte_eval.core.progress import Reporter
 from latte_eval.core.result import json_line
 from latte_eval.files.jsonl import append_lines, read_lines
-from latte_eval.files.run_folder import RESULTS
+from latte_eval.files.run_folder import RESULTS, result_file
 from latte_eval.gate.summary import SCHEMA, to_record
 from latte_eval.gate.verdict import Verdict
 
@@ -29,7 +29,7 @@ def record_beside(results: Path, verdict: Verdict, reporter: Reporter) -> None:
 
     A folder that cannot be written is no error, for nothing but the record is lost: it is said.
     """
-    file = results / RESULTS if results.is_dir() else results
+    file = result_file(results)
     if file.name != RESULTS:
         return
     try:

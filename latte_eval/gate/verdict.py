@@ -13,7 +13,7 @@ from latte_eval.core.choices import check_name
 from latte_eval.core.errors import UsageError
 from latte_eval.core.progress import Reporter
 from latte_eval.core.result import Result
-from latte_eval.files.run_folder import RESULTS, RunFolder
+from latte_eval.files.run_folder import RunFolder, result_file
 from latte_eval.gate.accepted import Accepted, newest, newest_results, read_accepted
 from latte_eval.gate.boundaries import normal_quantile, student_boundary
 from latte_eval.gate.contrast import NEAR_ZERO, Finding, compare_features, compare_numbers
@@ -122,7 +122,7 @@ def gate_results(
     Raises `UsageError` for a metric that one side lacks, `StoreError` for files that cannot be read.
     """
     accepted, reporter = read_accepted(against), reporter or Reporter()
-    file = new / RESULTS if new.is_dir() else new
+    file = result_file(new)
     results = newest_results(file, of)
     judgements, pairs = [], []
     for rule in rules:
@@ -150,9 +150,7 @@ def judge_results(
     return conclude(rule, [look], new.fake, boundary, (new.value, accepted.result.value), sentences)
 
 
-def find(
-    rule: Rule, new: Result, accepted: Accepted, run: Path, reporter: Reporter
-) -> tuple[Finding, tuple[str, ...]]:
+def find(rule: Rule, new: Result, accepted: Accepted, run: Path, reporter: Reporter) -> tuple[Finding, tuple[str, ...]]:
     """The comparison, and what to say about how it was made."""
     sides, held = accepted.sides(), RunFolder(run)
     fake, real = held.features_of(new, "fake"), sides.get("real") or held.features_of(new, "real")

@@ -51,9 +51,7 @@ def longer(title: str, key: Key) -> str:
     return f"{title.removesuffix(')')}, {protocol.rpartition('-')[2]}, {detector})"
 
 
-def over_time_section(
-    entries: Sequence[Entry], accepted: Sequence[Entry], name: str, links: Links | None
-) -> Section:
+def over_time_section(entries: Sequence[Entry], accepted: Sequence[Entry], name: str, links: Links | None) -> Section:
     """Values of one metric under one protocol, oldest first."""
     metric, protocol, detector = entries[0].key
     distinct = {(full_name(entry.result), entry.result.value) for entry in entries}

@@ -12,7 +12,7 @@ from latte_eval.compare.results import full_name, subject
 from latte_eval.core.errors import StoreError, UsageError
 from latte_eval.core.features import Features
 from latte_eval.core.result import Result
-from latte_eval.files.run_folder import RESULTS, RunFolder
+from latte_eval.files.run_folder import RESULTS, RunFolder, result_files
 from latte_eval.gate.history import Entry, read_file
 from latte_eval.gate.record import VERDICTS, read_verdicts
 from latte_eval.report.records import check_result, check_verdict
@@ -105,13 +105,6 @@ def own_entries(entries: Sequence[Entry]) -> list[Entry]:
     runs = {entry.identity: entry for entry in entries if not entry.about}
     rest = {entry.identity: entry for entry in entries if entry.identity not in runs}
     return sorted([*(entry for entry in entries if not entry.about), *rest.values()], key=lambda e: e.result.started)
-
-
-def result_files(path: Path) -> list[Path]:
-    """The results of a folder and of those below it, or the file itself. Raises `StoreError` where nothing is."""
-    if not path.exists():
-        raise StoreError(f"{path} does not exist; runs write one, as in latte-eval fvd ... --out {path}")
-    return sorted(path.rglob(RESULTS)) if path.is_dir() else [path]
 
 
 def unfinished_runs(path: Path) -> list[str]:

@@ -5,8 +5,9 @@ Modules are imported when a name is first asked for, so that importing the packa
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from latte_eval.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from latte_eval.sampler.checkpoint import Checkpoint, load_checkpoint
@@ -34,7 +35,7 @@ __all__ = [
     "write_samples",
 ]
 
-MODULES = {
+HOMES = {
     "Checkpoint": "checkpoint",
     "Codec": "vae",
     "IdentityCodec": "vae",
@@ -50,8 +51,4 @@ MODULES = {
     "write_samples": "samples",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{MODULES[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, HOMES)

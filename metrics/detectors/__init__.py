@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from latte_eval.core.lazy import lazy_names
 from latte_eval.metrics.detectors.base import DETECTORS, Detector, open_detector
 
 if TYPE_CHECKING:
@@ -14,10 +14,4 @@ if TYPE_CHECKING:
 
 __all__ = ["C3D", "DETECTORS", "I3D", "Detector", "InceptionV3", "open_detector"]
 
-NETWORKS = {"I3D": "i3d", "InceptionV3": "inception", "C3D": "c3d"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in NETWORKS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{NETWORKS[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, {"I3D": "i3d", "InceptionV3": "inception", "C3D": "c3d"})

@@ -9,15 +9,18 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
 from latte_eval.core.errors import WeightsError, first_line
 from latte_eval.files.weights import Weights, fetch_weights, find_weights
-from latte_eval.metrics.detectors.base import Detector
+from latte_eval.metrics.detectors.base import TRUSTED_NOTE, UNPINNED_NOTE, Detector
 from latte_eval.metrics.detectors.network import exact_float32, relative_difference
+
+if TYPE_CHECKING:
+    from latte_eval.metrics.detectors.base import Forward
 
 AGREEMENT = 1e-4  # above this relative difference the archive answers instead of the native network
 
@@ -73,6 +76,28 @@ def open_either(
         with contextlib.suppress(WeightsError):
             return from_state(fetch_weights(state, offline), device)
         raise error
+
+
+def detector_from_choice(
+    name: str, forward: Forward, choice: Choice, weights: Weights, sha256: str, device: str, min_frames: int = 1
+) -> Detector:
+    """The detector of an opened archive, with a note on which network answers and whether its bytes are the known ones.
+
+    Weights whose hash nobody published are taken as comparable, and said to be unpinned.
+    """
+    pinned = "" if sha256 == weights.sha256 else TRUSTED_NOTE if weights.sha256 else UNPINNED_NOTE
+    return Detector(
+        name=name,
+        forward=forward,
+        weights=weights,
+        sha256=sha256,
+        device=device,
+        min_frames=min_frames,
+        comparable=weights.sha256 in (None, sha256),
+        note="; ".join(note for note in (choice.note, pinned) if note),
+        used=choice.used,
+        agreement=choice.agreement,
+    )
 
 
 def read_bytes(path: Path) -> bytes:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SEEDED_NOTE = "seeded random weights: not comparable with published numbers"
 TRUSTED_NOTE = "opened on trust, not the pinned file: not comparable with published numbers"
+UNPINNED_NOTE = "no sha256 of the weights is published: they were taken as they are"
 
 
 @dataclass(frozen=True)

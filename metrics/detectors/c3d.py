@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from latte_eval.core.errors import ClipError, WeightsError, first_line
 from latte_eval.files.weights import C3D_ARCHIVE, C3D_MEAN, C3D_STATE, fetch_weights, file_sha256, find_weights
-from latte_eval.metrics.detectors.archive import Choice, native_or_archive, open_archive
-from latte_eval.metrics.detectors.base import SEEDED_NOTE, Detector, check_clips
+from latte_eval.metrics.detectors.archive import Choice, detector_from_choice, native_or_archive, open_archive
+from latte_eval.metrics.detectors.base import SEEDED_NOTE, UNPINNED_NOTE, Detector, check_clips
 from latte_eval.metrics.detectors.network import (
     centred_he_scaled,
     exact_float32,
@@ -42,7 +42,6 @@ MEAN_SHAPE, CROP = (3, FRAMES, 128, 171), slice(8, 8 + SIZE)
 CPU_BATCH, GPU_BATCH = 2, 16
 INPUT_GAIN = 1 / 64  # of the first layer of the seeded weights: its inputs reach +-128
 RECIPE = f"C3D, centred He-scaled weights without bias, the first not centred but x {INPUT_GAIN}, mean clip 128"
-UNPINNED_NOTE = "no sha256 of the weights is published: they were taken as they are"
 
 # Width of each convolution, all 3x3x3; the pools after them halve every length but the first, which keeps time.
 CONVOLUTIONS = {
@@ -260,17 +259,8 @@ def c3d_from_archive(path: Path, device: str, *, trust: bool = False) -> Detecto
     archive, sha256 = open_archive(path, C3D_ARCHIVE.sha256, trust=trust)
     archive = archive.to(device)
     choice = choose(archive.state_dict(), partial(in_batches, archive), probe_clips(FRAMES).to(device))
-    return Detector(
-        name="c3d",
-        forward=as_probabilities(choice.forward),
-        weights=C3D_ARCHIVE,
-        sha256=sha256,
-        device=device,
-        min_frames=FRAMES,
-        note="; ".join(note for note in (choice.note, UNPINNED_NOTE) if note),
-        used=choice.used,
-        agreement=choice.agreement,
-    )
+    forward = as_probabilities(choice.forward)
+    return detector_from_choice("c3d", forward, choice, C3D_ARCHIVE, sha256, device, FRAMES)
 
 
 def choose(state: Mapping[str, Tensor], archive: Callable[[Tensor], Tensor], probe: Tensor) -> Choice:

@@ -17,8 +17,15 @@ from torch import Tensor, nn
 
 from latte_eval.core.errors import WeightsError
 from latte_eval.files.weights import I3D_ARCHIVE, I3D_STATE, file_sha256
-from latte_eval.metrics.detectors.archive import Choice, load_tensors, native_or_archive, open_archive, open_either
-from latte_eval.metrics.detectors.base import SEEDED_NOTE, TRUSTED_NOTE, Detector, check_clips
+from latte_eval.metrics.detectors.archive import (
+    Choice,
+    detector_from_choice,
+    load_tensors,
+    native_or_archive,
+    open_archive,
+    open_either,
+)
+from latte_eval.metrics.detectors.base import SEEDED_NOTE, Detector, check_clips
 from latte_eval.metrics.detectors.i3d_names import CLASSES, LOGITS, MIXED, VECTORS, expected_shapes, normalised
 from latte_eval.metrics.detectors.network import (
     exact_float32,
@@ -223,19 +230,8 @@ def i3d_from_archive(path: Path, device: str, *, trust: bool = False) -> Detecto
             return in_batches(published, clips)
 
     choice = compare_with(archive, dict(module.state_dict()), device)
-    pinned = sha256 == I3D_ARCHIVE.sha256
-    return Detector(
-        name="i3d",
-        forward=as_features(choice.forward),
-        weights=I3D_ARCHIVE,
-        sha256=sha256,
-        device=device,
-        min_frames=MIN_FRAMES,
-        comparable=pinned,
-        note="; ".join(note for note in (choice.note, "" if pinned else TRUSTED_NOTE) if note),
-        used=choice.used,
-        agreement=choice.agreement,
-    )
+    forward = as_features(choice.forward)
+    return detector_from_choice("i3d", forward, choice, I3D_ARCHIVE, sha256, device, MIN_FRAMES)
 
 
 def compare_with(archive: Forward, state: Mapping[str, Tensor], device: str) -> Choice:

@@ -19,8 +19,15 @@ from torch import Tensor, nn
 
 from latte_eval.core.errors import ClipError, WeightsError
 from latte_eval.files.weights import INCEPTION_ARCHIVE, INCEPTION_STATE, file_sha256
-from latte_eval.metrics.detectors.archive import Choice, load_tensors, native_or_archive, open_archive, open_either
-from latte_eval.metrics.detectors.base import SEEDED_NOTE, TRUSTED_NOTE, Detector
+from latte_eval.metrics.detectors.archive import (
+    Choice,
+    detector_from_choice,
+    load_tensors,
+    native_or_archive,
+    open_archive,
+    open_either,
+)
+from latte_eval.metrics.detectors.base import SEEDED_NOTE, Detector
 from latte_eval.metrics.detectors.inception_names import CLASSES, FEATURES, read_inception
 from latte_eval.metrics.detectors.inception_network import FoldedConv, build_trunk, resize_tf1
 from latte_eval.metrics.detectors.network import (
@@ -168,18 +175,8 @@ def inception_from_archive(path: Path, device: str, *, trust: bool = False) -> D
     reference = archive_network(archive.to(device))
     native, why = native_network(archive, device)
     choice = compare(native, reference, probe_clips(1)[:, :, 0].to(device), why)
-    pinned = sha256 == INCEPTION_ARCHIVE.sha256
-    return Detector(
-        name="inception",
-        forward=on_frames(native if native and choice.used == "native" else reference),
-        weights=INCEPTION_ARCHIVE,
-        sha256=sha256,
-        device=device,
-        comparable=pinned,
-        note="; ".join(note for note in (choice.note, "" if pinned else TRUSTED_NOTE) if note),
-        used=choice.used,
-        agreement=choice.agreement,
-    )
+    forward = on_frames(native if native and choice.used == "native" else reference)
+    return detector_from_choice("inception", forward, choice, INCEPTION_ARCHIVE, sha256, device)
 
 
 def native_network(archive: torch.jit.ScriptModule, device: str) -> tuple[Forward | None, str]:

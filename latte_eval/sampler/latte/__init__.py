@@ -5,8 +5,9 @@ Names are imported when they are first asked for: importing the package costs no
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from latte_eval.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from latte_eval.sampler.latte.config import LatteConfig, latte_config
@@ -14,10 +15,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Latte", "LatteConfig", "latte_config"]
 
-MODULES = {"Latte": "network", "LatteConfig": "config", "latte_config": "config"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{MODULES[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, {"Latte": "network", "LatteConfig": "config", "latte_config": "config"})

@@ -122,9 +122,7 @@ def rejected(folder: Path, protocol: Protocol = NATIVE) -> list[tuple[str, str]]
 def test_frames_of_different_sizes(tmp_path: Path) -> None:
     write_frames(tmp_path / "v", moving_frames(8))
     Image.new("RGB", (32, 20)).save(tmp_path / "v" / "000006.png")
-    assert rejected(tmp_path) == [
-        ("v", "frames of different sizes: 000000.png is 64x48, 000006.png is 32x20")
-    ]
+    assert rejected(tmp_path) == [("v", "frames of different sizes: 000000.png is 64x48, 000006.png is 32x20")]
 
 
 def test_a_text_file_among_the_frames(tmp_path: Path) -> None:
