@@ -1,7 +1,8 @@
-"""Every command of the README is typed: in a folder that has what it names, in miniature."""
+"""Every command of the README is typed, and its Python is run: in a folder that has what they name, in miniature."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 from pathlib import Path
@@ -13,8 +14,10 @@ import torch
 from command_line import latte_eval
 from repository import ROOT
 
-from latte_eval.sampler.latte import Latte
-from latte_eval.sampler.latte.config import LatteConfig
+from latte_eval.core.result import Result
+from latte_eval.evaluation import pipeline
+from latte_eval.evaluation.request import Request
+from latte_eval.sampler.latte import Latte, LatteConfig
 
 README = (ROOT / "README.md").read_text()
 
@@ -81,3 +84,16 @@ def test_every_command_works(command: str, workplace: Path, monkeypatch: pytest.
     assert words[0] in ("latte-eval", "latte_eval"), command
     done = latte_eval(*words[1:], *SMALL_FOR.get(words[1], []))
     assert done.returncode == 0, done.stderr
+
+
+def test_the_python_works(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def small(request: Request) -> list[Result]:
+        return evaluate(dataclasses.replace(request, detectors=("seeded",), clips=4))
+
+    evaluate = pipeline.evaluate
+    monkeypatch.setattr(pipeline, "evaluate", small)
+    monkeypatch.chdir(workplace)
+    monkeypatch.setenv("LATTE_EVAL_CACHE", str(workplace / "cache"))
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(block, {})
+    assert re.fullmatch(r"fvd [\d.]+ \[[\d.]+, [\d.]+\] clean-\S+\n", capsys.readouterr().out)
