@@ -30,10 +30,10 @@ class Contrast:
         value: T without its bias of order 1/N. The bias does not cancel by itself where one model has lost variance.
         plug_in: T of the two values as they are printed.
         standard_error: of the value; value / standard_error has a Student distribution where the true T is 0.
-        degrees: its degrees of freedom, parts - 1.
+        degrees: degrees of freedom of that distribution, parts - 1.
         accepted: the accepted value without its bias of order 1/N.
         new_error, accepted_error, difference_error: standard errors of the new value, of the accepted one, and of new
-            minus accepted, from which that of T under any other allowance follows.
+            minus accepted; the standard error of T under any other allowance follows from these three.
     """
 
     value: float
@@ -83,7 +83,7 @@ def contrast_scores(
     allowance: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Contrast:  # [N, K] or [N, T, K] probabilities of each checkpoint
-    """As `contrast_uncertainty` for two Inception Scores, each over one split: parts cannot be left out of several.
+    """As `contrast_uncertainty` for two Inception Scores, each over one split: with several, parts cannot be left out.
 
     Raises `NotEnoughClips` below four parts.
     """

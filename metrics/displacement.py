@@ -1,4 +1,4 @@
-"""What a Fréchet distance consists of: the directions in which features must move for fake to become real.
+"""What a Fréchet distance consists of: the directions in which features must move to carry real into fake.
 
 The Fréchet distance of two Gaussians is the mean squared length of the shortest way that carries one into the other
 (Dowson and Landau 1982, doi 10.1016/0047-259X(82)90077-X; Gelbrich 1990, doi 10.1002/mana.19901470121). The second
@@ -23,7 +23,7 @@ class Displacement:
     A direction is a unit vector v in feature space. Its value is the mean squared distance that features move along
     it: (v.delta)^2, as the centre moves by delta = mean(fake) - mean(real), plus v^T M v, as the spread around
     the centre is stretched, squeezed or turned. A direction in which real and fake have equal mean and spread has the
-    value 0. A direction points from real to fake. Directions of equal values are not unique; their sum is.
+    value 0. A direction points from real to fake. Directions of equal values are not unique; the space they span is.
 
     Attributes:
         mean: |delta|^2, the mean part of the distance.
@@ -56,7 +56,7 @@ def frechet_displacement(real_features: Any, fake_features: Any) -> Displacement
     With S1 = R1^T R1, S2 = R2^T R2 and the singular values U s V^T of R1 R2^T, the coupling has the covariance
     K = R1^T U V^T R2 over s > 0, and M = S1 + S2 - K - K^T. What is not coupled, where s = 0, counts with its own
     covariance. A side of no more than D rows is its own root R, without a D x D matrix. The value equals that of
-    `frechet_distance_between` up to rounding. Raises what that raises.
+    `frechet_distance_between` up to rounding. Raises what that function raises.
     """
     real, fake = feature_pair(real_features, fake_features)
     delta = fake.mean(axis=0, dtype=np.float64) - real.mean(axis=0, dtype=np.float64)
@@ -93,7 +93,7 @@ def displacement_root(real: np.ndarray, fake: np.ndarray) -> np.ndarray:  # [K1,
 def principal_directions(rows: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:  # [N, D] -> [K], [K, D]
     """Eigenvalues and eigenvectors of rows^T rows, descending, from the smaller of the two products.
 
-    Values no larger than rounding errors are left out: `scale` is the size of what the rows are differences of.
+    Values no larger than rounding errors are left out; `scale` is the sum of squares of what was subtracted in `rows`.
     """
     wide = len(rows) < rows.shape[1]
     values, vectors = np.linalg.eigh(rows @ rows.T if wide else rows.T @ rows)

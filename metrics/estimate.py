@@ -19,9 +19,9 @@ class Corrected:
 
     Attributes:
         value: can be below 0 where the populations are almost equal.
-        interval: (low, high). That of a Fréchet distance is widened to both sides by `systematic`.
-        systematic: how far the corrections of first and second order are apart; of a kernel distance, how much was
-            taken off.
+        interval: (low, high). That of a Fréchet distance is widened on both sides by `systematic`.
+        systematic: how far the corrections of first and second order are apart; for a kernel distance, how much was
+            subtracted.
     """
 
     value: float
@@ -55,11 +55,11 @@ class Uncertainty:
     Attributes:
         value: the distance at this N.
         standard_error: of the value at N; None where a side has fewer than four source videos.
-        interval: (low, high) for the value at N; None likewise.
+        interval: (low, high) for the value at N; None in the same case.
         confidence: of both intervals.
         corrected: the estimated distance of the populations, or the reason in words why it cannot be estimated.
         variance_share: the share of the variance that comes from the `real` and from the `fake` side.
-        parts: number of parts of each side, each left out in turn by the jackknife; a part is some source videos.
+        parts: number of parts of each side, each left out in turn by the jackknife; a part is a set of source videos.
         videos: number of source videos of each side.
         floor: the real side against itself.
     """

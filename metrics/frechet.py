@@ -10,7 +10,7 @@ import numpy as np
 
 from latte_eval.metrics.moments import Moments, check_lengths, check_rows, feature_pair
 
-# With more than this many times D rows on one side, D x D moments are cheaper than N1 x N2 products.
+# Above this many times D rows on one side, D x D moments are cheaper than N1 x N2 products.
 FEW_ROWS = 4
 
 
@@ -35,9 +35,9 @@ class FrechetTerms:
 def frechet_distance(real: Moments, fake: Moments) -> float:
     """Fréchet distance of two sets of features, as StyleGAN-V defines FVD and FID (covariance divided by N).
 
-    F = |m1 - m2|^2 + tr S1 + tr S2 - 2 tr sqrt(S1^(1/2) S2 S1^(1/2)). Singular covariances are allowed; the result
-    is a finite real number, at least 0. With them, rounding is up to 1e-6 of the value; for N < D the feature form
-    below is exact. Raises `NotEnoughClips` below two rows, `NotComparable` at unequal lengths.
+    F = |m1 - m2|^2 + tr S1 + tr S2 - 2 tr sqrt(S1^(1/2) S2 S1^(1/2)). The result is a finite real number >= 0.
+    Singular covariances are allowed, with rounding errors up to 1e-6 of the value; for N < D the feature form below is
+    exact. Raises `NotEnoughClips` below two rows, `NotComparable` for rows of unequal lengths.
     """
     return frechet_terms(real, fake).value
 

@@ -49,7 +49,7 @@ def split_score(rows: np.ndarray) -> float:  # [n, K] float64
 
 
 def probability_table(probabilities: Any) -> np.ndarray:
-    """Probabilities as a [N, K] float64 array. Raises `FeatureError` where they are not."""
+    """Probabilities as a [N, K] float64 array. Raises `FeatureError` where rows are not probabilities."""
     rows = feature_table(probabilities).astype(np.float64)
     if rows.size and (rows.min() < 0 or np.abs(rows.sum(axis=1) - 1).max() > 1e-3):
         raise FeatureError(

@@ -27,9 +27,9 @@ SMALLEST = 1e-7
 def influence_values(
     real_features: Any, fake_features: Any
 ) -> tuple[np.ndarray, np.ndarray]:  # [N1, D], [N2, D] -> [N1], [N2] float64
-    """Influence of each real and each fake row on the Fréchet distance; each side has mean 0.
+    """Influence of each real and each fake row on the Fréchet distance; those of each side have mean 0.
 
-    A row of value v raises the distance by about v / N. Outliers are among the rows with the largest values.
+    A row with value v raises the distance by about v / N. Outliers are among the rows with the largest values.
     Raises what the distance raises.
     """
     real, fake = feature_pair(real_features, fake_features)

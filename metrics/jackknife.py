@@ -34,7 +34,7 @@ class Jackknife:
     parts: int
 
     def interval(self, centre: float, confidence: float, extra: float = 0.0) -> tuple[float, float]:
-        """(low, high) around `centre`: t quantile times standard error, plus `extra`, to both sides."""
+        """(low, high) around `centre`: t quantile times standard error, plus `extra`, on both sides."""
         half = t_quantile(confidence, self.parts - 1) * self.standard_error + extra
         return centre - half, centre + half
 

@@ -52,7 +52,7 @@ def kernel_distance(
 
     With the default kernel this is KVD as SongweiGe/TATS@1aa93e1 computes it. Pairs of a row with itself do not count.
     Beyond a float64 copy of the rows, memory does not grow with their number. Raises `NotEnoughClips` below two rows
-    per side, `NotComparable` at unequal lengths, `FeatureError` where features are not finite.
+    per side, `NotComparable` for rows of unequal lengths, `FeatureError` where features are not finite.
     """
     return unbiased_mmd(*feature_pair(real_features, fake_features), PolynomialKernel(degree, gamma, offset))
 
@@ -89,7 +89,7 @@ def kernel_distance_subsets(
 
 
 class KernelSums:
-    """Sums of the kernel between parts; the distance without some parts follows from them without the features.
+    """Sums of the kernel between parts: enough for the distance without some parts, the features are not read again.
 
     A call with the parts to leave out, on both sides or on one, gives the unbiased squared MMD of the other rows.
     """

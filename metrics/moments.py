@@ -1,4 +1,4 @@
-"""`Moments`: all that a Fréchet distance needs of a set of features, in float64; those of several sets add up."""
+"""`Moments`: all that a Fréchet distance needs of a set of features, in float64; moments of several sets add up."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Moments:
 
 
 def feature_table(features: Any) -> np.ndarray:
-    """Features as a [N, D] numpy array of finite numbers. Raises `FeatureError` with the first row that is not."""
+    """Features as a [N, D] numpy array of finite numbers. Raises `FeatureError` naming the first row that is not."""
     if hasattr(features, "detach"):
         features = features.detach().to("cpu")
         features = (features.float() if features.dtype.itemsize < 4 else features).numpy()
@@ -82,7 +82,7 @@ def feature_table(features: Any) -> np.ndarray:
 
 
 def feature_pair(real: Any, fake: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Both sides as `feature_table` gives them; both must have rows of one length, and at least two of them."""
+    """Both sides as `feature_table` gives them; both must have rows of the same length, at least two each."""
     real_rows, fake_rows = feature_table(real), feature_table(fake)
     check_lengths(real_rows.shape[1], fake_rows.shape[1])
     check_rows(len(real_rows), len(fake_rows))
@@ -95,7 +95,7 @@ def row_is_finite(rows: np.ndarray) -> np.ndarray:  # [N, D] float -> [N] bool
 
 
 def check_lengths(real: int, fake: int) -> None:
-    """Raise `NotComparable` where features of two lengths meet."""
+    """Raise `NotComparable` where rows of two sides differ in length."""
     if real != fake:
         raise NotComparable(
             f"features of {real} dimensions cannot be compared with features of {fake}: use one detector for both"

@@ -13,7 +13,7 @@ from latte_eval.metrics.parts import check_names
 
 BLOCK_ELEMENTS = 2**22
 
-# So many candidates more than asked for get their distance computed again without cancellation.
+# This many candidates more than asked for have their distances computed again, without cancellation.
 SPARE = 4
 
 
@@ -24,7 +24,7 @@ def nearest(
     query_groups: Sequence[str] | None = None,
     base_groups: Sequence[str] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:  # [Q, D], [N, D] -> [Q, count] float64, [Q, count] int64
-    """Euclidean distances to, and rows of, the `count` nearest rows of `base` for every query, the nearest first.
+    """For every query: Euclidean distances to, and row numbers of, the `count` nearest rows of `base`, nearest first.
 
     Args:
         queries, base: rows of any real dtype, numpy or torch.
@@ -33,7 +33,7 @@ def nearest(
             video is not a neighbour.
 
     Candidates come from float32 products; the distances are float64 differences, so that equal rows have distance 0.
-    Of equal distances the lower row comes first. Where there are fewer than `count` neighbours, the rest has distance
+    At equal distances the lower row comes first. Where there are fewer than `count` neighbours, the rest has distance
     inf and row -1. Beyond a float32 copy of `base`, memory does not grow with the number of rows.
     Raises `FeatureError` or `NotComparable`.
     """

@@ -49,7 +49,7 @@ class Metric:
         contrast: (new, accepted, real or None, allowance, progress) -> Contrast, by which a gate compares two
             checkpoints clip against clip; None where only their numbers can be compared.
         about_counts: what the number of clips does to the value, in a sentence for the report.
-        frechet: whether it is a Fréchet distance, of which the report shows the parts and `explain --measure` the
+        frechet: whether it is a Fréchet distance; of these the report shows the parts, and `explain --measure` the
             effect of every choice.
         fewest_clips: a part of a set with fewer clips is not measured.
         measure_part: (fake, real or None) -> value of a part of a set, where `measure` would take too long.

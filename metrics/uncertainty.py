@@ -1,6 +1,6 @@
 """How sure a distance is: the interval of the value at N, the value without bias, and the floor of the real side.
 
-These are two numbers with two targets. The value at N is what papers compare; its interval says where it would fall
+The first two have different targets. The value at N is what papers compare; its interval says where it would fall
 with the same number of other clips. The corrected value estimates the distance of the populations, which a Fréchet
 distance of N clips overstates (Chong and Forsyth 2020, arXiv 1911.07023; Binkowski et al. 2018, arXiv 1801.01401).
 """
@@ -57,7 +57,7 @@ def frechet_uncertainty(
         real_groups, fake_groups: name of the source video of each row. Rows of one video are left out together.
         confidence: of the intervals.
         progress: called with (done, total) after each evaluation.
-        seed: of the division into the two halves of the floor.
+        seed: of the division of the real side into the two halves of the floor.
 
     The interval comes from a jackknife: the groups (source videos) of each side are dealt into 32 parts, and part j of
     both sides is left out together. The corrected value comes from a second-order jackknife over 12 parts and all pairs
@@ -181,7 +181,7 @@ def subset_mean(
 
 
 def correct_once(full: Jackknife, confidence: float) -> Corrected:
-    """A kernel distance without what pairs of rows from one source video add; that is exact and widens no interval."""
+    """A kernel distance without what pairs of rows from one source video add: exact, so it widens no interval."""
     systematic = abs(full.corrected - full.value)
     return Corrected(full.corrected, full.interval(full.corrected, confidence), systematic)
 

@@ -1,8 +1,8 @@
 """The house, counted: rooms, floors, arrows, circles. `python tests/house.py` prints them.
 
 A room is a folder of `latte_eval/`, one of the top-level folders behind its links, or the studies below `benchmarks/`
-that no installation holds. An arrow goes from a room to one that it imports, inside functions and in strings such as
-"latte_eval.metrics.detectors.i3d:open_i3d" too.
+that no installation holds. An arrow goes from a room to one that it imports, also inside functions and in strings like
+"latte_eval.metrics.detectors.i3d:open_i3d".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Latte once more, token by token in float64 with plain loops: slow, obvious, and sharing nothing with the package.
 
-A clip is a dictionary {(frame, position): vector}. Images behind the frames are frames that no temporal step sees.
+A clip is a dictionary {(frame, position): vector}. Images after the frames are frames that no temporal step sees.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every command of the README is typed, and its Python is run: in a folder that has what they name, in miniature."""
+"""Every command of the README and its Python are run, in a folder that has what they name, in miniature."""
 
 from __future__ import annotations
 

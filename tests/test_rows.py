@@ -1,4 +1,4 @@
-"""A toy metric, detector, benchmark, sampler and protocol, a row each from this file, go through every room."""
+"""A toy metric, detector, benchmark, sampler and protocol, one row each from this file, go through every room."""
 
 from __future__ import annotations
 

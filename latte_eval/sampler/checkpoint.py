@@ -45,7 +45,7 @@ class Checkpoint(Mapping[str, Tensor]):
         state: bare keys (`blocks.0.attn.qkv.weight`), tensors in the stored type, mapped from the file where possible.
         weights: which weights of the file were taken: `ema`, `model`, `state_dict`, `module`, or `bare`.
         iteration: training steps, where the file or its name tells.
-        choices: what the weights cannot tell and the file does, as arguments of `Latte.from_state_dict`.
+        choices: what the file tells and the weights cannot, as arguments of `Latte.from_state_dict`.
     """
 
     name: str
@@ -140,7 +140,7 @@ def select_state(file: Path, content: Any) -> tuple[str, dict[str, Tensor]]:
 
 
 def unwrapped(tree: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
-    """One layer less, and the container it was; None where nothing is wrapped any more."""
+    """The outermost container and the tree inside it; None where nothing is wrapped any more."""
     for container in CONTAINERS:
         if isinstance(tree.get(container), Mapping):
             return container, tree[container]

@@ -1,9 +1,9 @@
 """What a network costs: parameters, and operations of one forward pass counted without weights or memory.
 
-Two ways of counting are in use and differ by a factor of two and more:
+Two ways of counting are in use and differ by a factor of two or more:
 
-- the paper's Table 3 counts multiply-accumulates of linear and convolution layers plus two operations a value of a
-  layer norm, for a batch of three clips, and leaves the attention products out (it is what thop.profile prints);
+- the paper's Table 3 counts multiply-accumulates of linear and convolution layers plus two operations per value of
+  a layer norm, for a batch of three clips, and leaves the attention products out (it is what thop.profile prints);
 - the true cost of one clip is every multiplication and every addition, attention products included
   (torch.utils.flop_counter).
 """
@@ -35,7 +35,7 @@ class Cost:
         parameters: trainable parameters; fixed position tables are not among them.
         paper_operations: the paper's count, for a batch of three.
         flops: multiplications and additions of one clip in the published network, with attention.
-        own_flops: the same in this implementation, which computes the modulation once a clip and not once for
+        own_flops: the same in this implementation, which computes the modulation once per clip, not once for
             every frame and every token.
     """
 
@@ -78,7 +78,7 @@ def count_flops(model: nn.Module, *inputs: Tensor) -> int:
 
 
 def count_paper_operations(model: nn.Module, *inputs: Tensor) -> int:
-    """Multiply-accumulates of linear and convolution layers plus two operations a value of a layer norm."""
+    """Multiply-accumulates of linear and convolution layers plus two operations per value of a layer norm."""
     total = 0
 
     def add(module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
@@ -108,7 +108,7 @@ def layer_operations(module: nn.Module, arguments: tuple[Tensor, ...], output: T
 
 @contextmanager
 def modulation_as_published(model: nn.Module) -> Iterator[None]:
-    """Feed every modulation layer as the published code does: one row for each frame or token attended within.
+    """Feed every modulation layer as the published code does: one row per frame in space, one per token over time.
 
     The values are the same; only the cost differs.
     """
@@ -143,7 +143,7 @@ def repeat_rows(block: nn.Module) -> list[RemovableHandle]:
 
 
 def modulated_rows(block: nn.Module, frames: int, tokens: int) -> int:
-    """Rows of the condition a clip: one a frame where a block attends in space, one a token where over time.
+    """Rows of the condition per clip: one per frame for attention in space, one per token for attention over time.
 
     Only variant 1 is published as code. Variant 3 modulates for both of its attentions, which is what brings its
     count to the printed one; variant 4 is taken to modulate its tokens once.

@@ -165,12 +165,12 @@ def sample_steps(
     Args:
         denoiser: `(x, timesteps) -> [N, T, 2C, H, W]`.
         x: starting noise, [N, T, C, H, W] float32.
-        step_noise: k -> noise shaped like x; k = 0 is the first step taken, at the largest timestep. It is asked only
-            for steps that use it: never the last one, and none of DDIM with eta 0.
+        step_noise: k -> noise shaped like x; k = 0 is the first step taken, at the largest timestep. It is called
+            only for steps that use it: never the last one, and none of DDIM with eta 0.
         sampler: a name in `SAMPLERS`. The solvers take the number of steps from the schedule and choose their own
             timesteps; they draw no noise.
         eta: noise share of DDIM; the others have none.
-        clip_x0: clamp the predicted clean x to -1..1. Published checkpoints are sampled without.
+        clip_x0: clamp the predicted clean x to -1..1. Published checkpoints are sampled without it.
 
     Raises:
         UsageError: no such sampler.

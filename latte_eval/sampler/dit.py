@@ -43,10 +43,10 @@ def dit_to_latte(state: Mapping[str, Tensor], frames: int, classes: int | None =
 
 
 def start_from_dit(model: Latte, state: Mapping[str, Tensor]) -> list[str]:
-    """Copy into a new Latte what a DiT has for it, and return the names that keep their own start.
+    """Copy into a new Latte what a DiT has for it, and return the names of weights that keep their own start.
 
     Attentions of variant 4 take the rows of their half of the heads. Second attentions of variant 3, tubes, and
-    plain norms have nothing to take. A position table of another size stays the model's own.
+    plain norms find nothing in a DiT. A position table of another size stays the model's own.
 
     Raises:
         CheckpointError: not a DiT, or one of another width.

@@ -1,4 +1,4 @@
-"""Clips of any other model without files between: `--generator package.module:make_generator`.
+"""Clips of any other model without files in between: `--generator package.module:make_generator`.
 
 `make_generator` is called with those of the keyword arguments seed, clips, frames, size and device that it names, and
 returns one of
@@ -41,7 +41,7 @@ Feed = Callable[[Sequence[int]], Any]  # indices -> clips in any accepted form
 class ClipGenerator(Protocol):
     """The small protocol of a generator. It may also have `name`, `fingerprint`, `frames` and `size`.
 
-    Clip i is to be a function of seeds[i] alone, so that batches, resuming and many GPUs change nothing.
+    Clip i should be a function of seeds[i] alone, so that batches, resuming and many GPUs change nothing.
     """
 
     def __len__(self) -> int:
@@ -146,7 +146,7 @@ def checked_frames(spec: str, made: Any, frames: int | None) -> int | None:
 
 
 def checked_length(spec: str, made: Any, clips: int | None) -> int:
-    """Clips it will be asked for. Raises `NotEnoughClips` where it says that it has fewer than are wanted."""
+    """How many clips it will be asked for. Raises `NotEnoughClips` where it says that it has fewer than are wanted."""
     if not hasattr(made, "__len__"):
         return clips or MOST_CLIPS
     length = len(made)
@@ -169,7 +169,7 @@ def choose_feed(spec: str, made: Any, make: Callable[[], Any], seed: int) -> Fee
 
 
 class Stream:
-    """Clips by index from what only yields them in order: skips forward, and starts again to go back."""
+    """Clips by index from an iterator, which only yields them in order: skips forward, and starts again to go back."""
 
     def __init__(self, made: Any, make: Callable[[], Any]):
         self.make, self.position = make, 0
@@ -203,7 +203,7 @@ def single_clips(iterable: Any) -> Iterator[Tensor]:
 
 
 class GeneratorSource:
-    """A generator as a `ClipSource`: what it gives is checked, what breaks off breaks off in one sentence."""
+    """A generator as a `ClipSource`: what it gives is checked, and every failure is told in one sentence."""
 
     def __init__(
         self,
@@ -233,7 +233,7 @@ class GeneratorSource:
 
         Raises:
             GeneratorError: the generator died, or gave what is not a clip.
-            NotEnoughClips: it ended before these.
+            NotEnoughClips: it ended before these clips.
         """
         indices = list(indices)
         try:

@@ -14,12 +14,12 @@ from latte_eval.sampler.latte.network import Latte
 
 @dataclass(frozen=True)
 class Guidance:
-    """How strongly, and at which noise levels, a class is guided to.
+    """How strongly, and at which noise levels, clips are guided to their class.
 
     Attributes:
-        scale: 1 is none.
+        scale: 1 is no guidance.
         interval: (low, high) noise levels sigma = sqrt((1 - abar) / abar); guidance acts where low < sigma <= high,
-            and elsewhere the conditional model alone (Kynkäänniemi et al. 2024). None is everywhere.
+            and elsewhere the conditional model runs alone (Kynkäänniemi et al. 2024). None is everywhere.
 
     Raises:
         SamplerError: an empty interval.
@@ -48,7 +48,7 @@ def noise_level(timestep: int) -> float:
 
 
 def guided_denoiser(model: Latte, labels: Tensor | None, guidance: Guidance) -> Denoiser:
-    """A model, labels [N] and guidance as what the samplers take.
+    """The denoiser that the samplers take, from a model, labels [N] and guidance.
 
     Raises:
         SamplerError: guidance without classes, or labels outside them.
@@ -62,7 +62,7 @@ def guided_denoiser(model: Latte, labels: Tensor | None, guidance: Guidance) -> 
     model.check_labels(labels.cpu())
     if guidance.interval is None:
         return lambda x, timesteps: model.guided_forward(x, timesteps, labels, guidance.scale)
-    # Timesteps are those of one step of a sampler: all equal. Looking at them makes a GPU's step wait, so only here.
+    # Timesteps are those of one step of a sampler: all equal. Reading them makes a GPU wait, so only here.
     return lambda x, timesteps: model.guided_forward(x, timesteps, labels, guidance.scale_at(int(timesteps[0])))
 
 

@@ -10,7 +10,7 @@ from latte_eval.sampler.latte.config import VARIANTS, LatteConfig, published_nam
 from latte_eval.sampler.latte.recognise import UNTRACED, state_dict_to_config
 
 CONDITIONING = {"s-adaln": "S-AdaLN", "all-tokens": "all tokens"}
-# Pixels of a side for one latent: 8 through the Stable Diffusion VAE, 1 where the model paints pixels.
+# Pixels per latent along a side: 8 through the Stable Diffusion VAE, 1 where the model paints pixels.
 FACTORS = {4: 8, 3: 1}
 
 
@@ -39,7 +39,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def frame_size(config: LatteConfig) -> int | None:
-    """Side of a frame in pixels, where the channels tell the codec."""
+    """Side of a frame in pixels, where the number of channels tells the codec."""
     factor = FACTORS.get(config.channels)
     return config.input_size * factor if factor else None
 

@@ -1,4 +1,4 @@
-"""The samplers, a row each. Nothing here imports torch: the names are listed in `--help`."""
+"""The samplers, one row each. Nothing here imports torch: the names are listed in `--help`."""
 
 from __future__ import annotations
 

@@ -25,16 +25,16 @@ def write_samples(
     batch_size: int = 8,
     on_clips: Callable[[int], None] = lambda count: None,
 ) -> tuple[int, int]:
-    """Write clip i as `{i:06d}.mp4`, at its own size, and return how many were written and how many were there.
+    """Write clip i as `{i:06d}.mp4`, at its own size, and return how many were written and how many existed.
 
     `samples.json` beside the clips says how they were made and holds the sha256 of each. A clip that is there with
     the right bytes is not sampled again; one that is missing or damaged is, and comes back the same, byte for byte.
 
     Args:
-        on_clips: called with the number of clips after each batch, and first with those that were there.
+        on_clips: called with the number of clips after each batch, and first with those that existed.
 
     Raises:
-        UsageError: the folder holds clips that were made otherwise.
+        UsageError: the folder holds clips that were made another way.
         StoreError: a file that cannot be written.
     """
     samples = SamplesFolder(Path(folder), {**source.record, "fps": fps})

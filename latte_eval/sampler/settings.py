@@ -1,4 +1,4 @@
-"""`SamplerSettings`: how a checkpoint is sampled, checked before anything is."""
+"""`SamplerSettings`: how a checkpoint is sampled, checked before anything is sampled."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ LABEL_MODES = ("uniform", "balanced", "dataset")
 
 @dataclass(frozen=True)
 class SamplerSettings:
-    """How a checkpoint is sampled. Together with the checkpoint and the codec it settles every clip.
+    """How a checkpoint is sampled. Together with the checkpoint and the codec it determines every clip.
 
     Attributes:
         method: `ddpm` (ancestral, learned-range variance), `ddim`, or another name in `SAMPLERS`.
         steps: 2..1000, spaced evenly over the training steps, both ends included.
-        guidance_scale: classifier-free guidance; 1 is none.
+        guidance_scale: of classifier-free guidance; 1 is no guidance.
         eta: noise share of DDIM, 0..1.
-        clip_x0: clamp the predicted clean latents to -1..1. Published checkpoints are sampled without.
+        clip_x0: clamp the predicted clean latents to -1..1. Published checkpoints are sampled without it.
         dtype: of weights and activations: `fp32`, `bf16` or `fp16`; the state of the diffusion stays float32.
         seed: clip i is a function of (seed, i).
         label_mode: classes of a class-conditional checkpoint: `uniform` (drawn with the clip's own noise, as
-            published), `balanced` (every class once in each run of as many clips), or `dataset` (drawn by
-            `label_frequencies`).
+            published), `balanced` (every class once in each sequence of as many clips as classes), or `dataset` (drawn
+            by `label_frequencies`).
         label_frequencies: for `dataset`, the share of every class, in order; any positive scale.
         guidance_interval: (low, high) noise levels between which guidance acts; None is everywhere.
 
@@ -69,7 +69,7 @@ class SamplerSettings:
         return Guidance(self.guidance_scale, self.guidance_interval)
 
     def check_frequencies(self) -> None:
-        """Frequencies go with `dataset` alone; whether they are needed, the model decides."""
+        """Frequencies go with `dataset` alone; the model decides whether they are needed."""
         frequencies = self.label_frequencies
         if frequencies is None:
             return

@@ -4,7 +4,7 @@ Clip i is a function of (seed, i) alone. Its generator gives, in this order, a n
 initial noise, and the noise of every step; they are drawn on the CPU, so they are the same for every device.
 
 Rounding in matrix products depends on how many rows they have, so two batch sizes differ in the last bits of the
-latents, and here and there in one value of a pixel. On the CPU the model therefore always runs on the same number of
+latents, and now and then in one value of a pixel. On the CPU the model therefore always runs on the same number of
 clips, whatever is asked for: there a clip has the same bits in every batch and for every number of threads. Bits may
 differ between devices, types of processor, versions of torch, and batch sizes on a GPU, where the whole batch runs at
 once.
@@ -34,7 +34,7 @@ CODE_VERSION = 1
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-# On the CPU the model runs on as many clips as have this many tokens, at most 4. Larger ones gain nothing.
+# On the CPU the model runs on as many clips as hold this many tokens, at most 4. Larger batches gain nothing.
 CPU_TOKENS, CPU_CLIPS = 1024, 4
 
 OnStep = Callable[[int, int], None]
@@ -45,8 +45,8 @@ class SampledSource:
 
     Args:
         checkpoint: where the model came from.
-        model: moved to `device` and to the type that `settings` say.
-        codec: makes frames of latents.
+        model: moved to `device` and to the type that `settings` names.
+        codec: makes frames from latents.
         count: clips 0..count-1 exist.
         on_step: called with (steps done, steps in all) of the batch that is being sampled.
 
@@ -117,7 +117,7 @@ class SampledSource:
         return Clips(torch.cat(pixels)[: len(indices)], tuple(indices), self.labels(indices))
 
     def parts(self, indices: Sequence[int]) -> list[list[int]]:
-        """The clips that go through the model together; on the CPU always as many, the last one repeated."""
+        """The clips of each batch; on the CPU always `clips_at_once`, filled up with copies of the last clip."""
         size = len(indices) if self.device.type == "cuda" else self.clips_at_once
         parts = [list(indices[start : start + size]) for start in range(0, len(indices), size)]
         parts[-1] += parts[-1][-1:] * (size - len(parts[-1]))
@@ -189,7 +189,7 @@ class SampledSource:
 
 
 def choose(chance: float, frequencies: Sequence[float]) -> int:
-    """The class that a number in 0..1 falls on, where every class has its share of the line."""
+    """The class that a number in 0..1 falls on, where every class has its share of 0..1."""
     target, passed = chance * sum(frequencies), 0.0
     for label, share in enumerate(frequencies):
         passed += share

@@ -42,7 +42,7 @@ def read_tensor_file(path: Path) -> Any:
 
 
 def read_head(path: Path) -> bytes:
-    """The first bytes of a file that may hold tensors. Raises `CheckpointError` for what cannot."""
+    """The first bytes of a file that may hold tensors. Raises `CheckpointError` for a file that cannot."""
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder; name a checkpoint file{example_in(path)}")
     if not path.exists():

@@ -56,7 +56,7 @@ def is_pipeline(ckpt: str) -> bool:
 
 
 def read_prompts(path: Path) -> list[str]:
-    """One prompt a line, UTF-8. Raises `UsageError` that names the line of what is wrong."""
+    """One prompt per line, UTF-8. Raises `UsageError` that names the wrong line."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -89,8 +89,8 @@ def open_text_to_video(
 
     Args:
         ckpt: a folder with model_index.json, or `hf://owner/repo[@revision]`.
-        prompts_file: one prompt a clip.
-        clips: how many are wanted; None takes one a prompt.
+        prompts_file: one prompt per clip.
+        clips: how many are wanted; None takes one per prompt.
 
     Raises:
         UsageError: no prompts, a bad prompt file, or the packages of the extra `t2v` are absent.
@@ -149,7 +149,7 @@ def load_pipeline(folder: Path, dtype: str) -> Any:
 
 
 def folder_digest(folder: Path) -> str:
-    """sha256 (hex) of the names and contents of a pipeline's files; of large ones, what stands for the content."""
+    """sha256 (hex) of the names and contents of a pipeline's files; for large files, what stands for the content."""
     parts = [f"{file.relative_to(folder)} {content_mark(file)}" for file in sorted(folder.rglob("*")) if file.is_file()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -241,7 +241,7 @@ class PromptSource:
 
     @torch.no_grad()
     def clips(self, indices: Sequence[int]) -> Clips:
-        """One call of the pipeline a clip. Raises `SamplerError` for frames that are not what was asked for."""
+        """One call of the pipeline per clip. Raises `SamplerError` for frames that are not what was asked for."""
         return Clips(torch.stack([self.clip(index) for index in indices]), tuple(indices))
 
     def clip(self, index: int) -> Tensor:  # -> [T, 3, H, W] uint8
@@ -295,7 +295,7 @@ def clip_frames(pipeline: Any, settings: TextSettings, default: int) -> int:
 def clip_size(pipeline: Any, settings: TextSettings, default: int | None) -> int:
     """Side of a frame: as asked for, else as the transformer was trained, else the default of the call.
 
-    Raises `SamplerError` where nothing tells.
+    Raises `SamplerError` where nothing tells the size.
     """
     config = getattr(getattr(pipeline, "transformer", None), "config", None)
     latents, factor = getattr(config, "sample_size", None), getattr(pipeline, "vae_scale_factor", None)
@@ -322,7 +322,7 @@ def call_arguments(pipeline: Any, settings: TextSettings) -> dict[str, Any]:
         "num_inference_steps": settings.steps,
         "guidance_scale": settings.guidance_scale,
         "output_type": "np",
-        # Off without the packages that it needs, rather than quietly another text.
+        # Off without the packages that it needs, so that the text is not quietly another one.
         "clean_caption": all(importlib.util.find_spec(name) for name in ("bs4", "ftfy")),
     }
     return {name: value for name, value in wanted.items() if value is not None and name in known}

@@ -31,7 +31,7 @@ class Codec(Protocol):
         name: as in a result.
         sha256: of the file of weights; None where there are none.
         channels: of the latents.
-        factor: pixels of a side for one latent.
+        factor: pixels per latent along a side.
     """
 
     name: str
@@ -132,7 +132,7 @@ def seeded_weight(key: str, like: Tensor) -> Tensor:
 
 
 def weights_file(folder: Path) -> Path:
-    """The file of weights in a diffusers folder. Raises `WeightsError` for a folder that is none."""
+    """The file of weights in a diffusers folder. Raises `WeightsError` for a folder that is not one."""
     for name in ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"):
         if (folder / name).is_file() and (folder / "config.json").is_file():
             return folder / name
@@ -150,7 +150,7 @@ def quiet_autoencoder() -> Any:
 
 
 def open_codec(name: str, channels: int, device: str = "cpu", dtype: str = "fp32") -> Codec:
-    """The codec for latents of so many channels.
+    """The codec for latents of `channels` channels.
 
     Args:
         name: `auto` (pixels for 3 channels, else the Stable Diffusion VAE), `identity`, `vae-seeded`, a folder, or a
@@ -160,7 +160,7 @@ def open_codec(name: str, channels: int, device: str = "cpu", dtype: str = "fp32
 
     Raises:
         WeightsError: the VAE is not there and cannot be had; says what to do.
-        UsageError: an unknown name, or a codec of other latents.
+        UsageError: an unknown name, or a codec for other latents.
     """
     if name == "auto":
         name = "identity" if channels == 3 else SD_VAE

@@ -38,7 +38,7 @@ def open_archive(path: Path, sha256: str | None, *, trust: bool = False) -> tupl
         raise WeightsError(f"{path} has sha256 {found}, {pinned}; it is a program, so it runs only with --trust")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # torch.jit is deprecated; the published files are not
+            warnings.simplefilter("ignore", FutureWarning)  # torch.jit is deprecated, but the published files need it
             module = torch.jit.load(io.BytesIO(data), map_location="cpu")
     except (RuntimeError, ValueError, EOFError) as error:
         raise WeightsError(f"{path} is not a TorchScript archive: {first_line(error)}") from error
@@ -49,7 +49,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     """The state dict in a torch file, on the CPU; nothing in the file is run. Raises `WeightsError`."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # on other bytes the unpickler fails in whatever way they lead it to
+    except Exception as error:  # other bytes can make the unpickler fail in any way
         raise WeightsError(f"{path} is not a file of weights: {first_line(error)}") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
@@ -64,7 +64,7 @@ def open_either(
 ) -> Detector:  # fmt: skip
     """A detector from its archive or from its state dict, whichever is installed, else downloaded, in this order.
 
-    Raises `WeightsError` where neither can be had; it is about the archive.
+    Raises `WeightsError` where neither can be had; its message is about the archive.
     """
     if path := find_weights(archive, trust):
         return from_archive(path, device, trust=trust)
@@ -83,7 +83,7 @@ def detector_from_choice(
 ) -> Detector:
     """The detector of an opened archive, with a note on which network answers and whether its bytes are the known ones.
 
-    Weights whose hash nobody published are taken as comparable, and said to be unpinned.
+    Weights without a published hash count as comparable; the note says that they are unpinned.
     """
     pinned = "" if sha256 == weights.sha256 else TRUSTED_NOTE if weights.sha256 else UNPINNED_NOTE
     return Detector(

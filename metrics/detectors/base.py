@@ -82,7 +82,8 @@ class DetectorRow:
     Attributes:
         family: the network, whatever its weights; metrics name the families that can serve them.
         opener: takes `(device, *, trust, offline)` and gives a `Detector`; or "module:function".
-        seeded: whether its weights come from a seed: it needs no file, and its numbers compare with nothing published.
+        seeded: whether its weights come from a seed: it needs no file, and its numbers cannot
+            be compared with published ones.
     """
 
     family: str

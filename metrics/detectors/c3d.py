@@ -1,8 +1,8 @@
 """C3D finetuned on UCF101 (Tran et al. 2015), the network behind the Inception Score of videos.
 
-Called as TGANv2 does (pfnet-research/tgan2@f892bc4, a chainer network), which StyleGAN-V converted: frames resized to
+Called as in TGANv2 (pfnet-research/tgan2@f892bc4), whose chainer network StyleGAN-V converted: frames resized to
 112x112 (bilinear, aligned corners, no antialiasing, aspect ratio not kept), BGR, scaled by 128 / 127.5, minus a mean
-clip that is cropped off its centre. Pools round odd lengths up: the first dense layer sees 512 x 1 x 4 x 4 values.
+clip that is cropped off-centre. Pools round odd lengths up: the first dense layer sees 512 x 1 x 4 x 4 values.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ CPU_BATCH, GPU_BATCH = 2, 16
 INPUT_GAIN = 1 / 64  # of the first layer of the seeded weights: its inputs reach +-128
 RECIPE = f"C3D, centred He-scaled weights without bias, the first not centred but x {INPUT_GAIN}, mean clip 128"
 
-# Width of each convolution, all 3x3x3; the pools after them halve every length but the first, which keeps time.
+# Width of each convolution, all 3x3x3; the pools after them halve every length; the first one keeps time.
 CONVOLUTIONS = {
     "conv1a": 64, "conv2a": 128, "conv3a": 256, "conv3b": 256, "conv4a": 512, "conv4b": 512, "conv5a": 512,
     "conv5b": 512,
@@ -79,7 +79,7 @@ class C3D(nn.Module):
         """A C3D with published weights.
 
         Args:
-            state: tensors or arrays named as by chainer (`conv1a/W`, `conv1a/b`, ..., `fc8/W`, as tgan2 releases
+            state: tensors or arrays named as in chainer (`conv1a/W`, `conv1a/b`, ..., `fc8/W`, as tgan2 releases
                 them) or by torch (`conv1a.weight`, ...); where no name is known, they are taken by order and shape.
             mean: [3, 16, 128, 171], BGR, 0..255: tgan2's `mean2.npz`; or the part of it that is subtracted,
                 [3, 16, 112, 112].
@@ -119,7 +119,7 @@ class C3D(nn.Module):
         return in_batches(lambda batch: self.logits(batch).softmax(1), clips.to(self.mean.device))
 
     def logits(self, clips: Tensor) -> Tensor:  # [N, 3, 16, H, W] uint8 -> [N, 101] float32
-        """What the softmax is taken of, in one batch."""
+        """The values before the softmax, in one batch."""
         x = self.prepared(clips).contiguous(memory_format=torch.channels_last_3d)
         for name, layer in self.named_layers().items():
             x = layer(x.flatten(1) if name == "fc6" else x)
@@ -146,12 +146,12 @@ def build_layers() -> dict[str, nn.Module]:
 
 
 def resize_aligned(images: Tensor, height: int, width: int) -> Tensor:  # [N, C, H, W] -> [N, C, height, width] float32
-    """Bilinear as chainer's `resize_images`: the corner pixels of both grids lie on each other."""
+    """Bilinear as chainer's `resize_images`: the corner pixels of both grids coincide."""
     return F.interpolate(images.float(), (height, width), mode="bilinear", align_corners=True)
 
 
 def max_pool(x: Tensor, window: tuple[int, int, int]) -> Tensor:
-    """Maxima over windows side by side; a last window may be cut short, as by chainer, so that 7 becomes 4."""
+    """Maxima over adjacent windows; the last one may be cut short, as in chainer, so that 7 becomes 4."""
     return F.max_pool3d(x, window, window, ceil_mode=True)
 
 
@@ -264,7 +264,7 @@ def c3d_from_archive(path: Path, device: str, *, trust: bool = False) -> Detecto
 
 
 def choose(state: Mapping[str, Tensor], archive: Callable[[Tensor], Tensor], probe: Tensor) -> Choice:
-    """The native network on the archive's own tensors, or the archive where that cannot be or does not agree."""
+    """The native network on the archive's own tensors, or the archive where that fails or does not agree."""
     try:
         candidates = [C3D.from_state_dict(state, mean=mean).to(probe.device) for mean in archive_means(state)]
     except WeightsError as error:
@@ -276,7 +276,7 @@ def choose(state: Mapping[str, Tensor], archive: Callable[[Tensor], Tensor], pro
 
 
 def archive_means(state: Mapping[str, Tensor]) -> Iterator[Tensor]:
-    """What may be the mean clip in an archive: a tensor of its size, whole or cropped, or 128 minus one."""
+    """What may be the mean clip in an archive: a tensor of its size, whole or cropped, or 128 minus that tensor."""
     for value in state.values():
         if value.numel() in (math.prod(MEAN_SHAPE), 3 * FRAMES * SIZE * SIZE):
             yield crop_mean(value)
@@ -284,7 +284,7 @@ def archive_means(state: Mapping[str, Tensor]) -> Iterator[Tensor]:
 
 
 def open_c3d_seeded(device: str = "cpu", *, trust: bool = False, offline: bool | None = None) -> Detector:
-    """C3D with seeded weights, which needs no file; its numbers compare with nothing published."""
+    """C3D with seeded weights, which needs no file; its numbers cannot be compared with published ones."""
     network = C3D.seeded()
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     return Detector(

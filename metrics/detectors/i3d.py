@@ -49,7 +49,7 @@ class I3D(nn.Module):
 
     Batch-norm is folded into the convolutions (in float64) and memory is laid out channels-last. Convolution
     libraries sum in an order that depends on the batch size, so clips go through in inner batches of one fixed size:
-    a clip's logits are the same bits in whatever batch it comes.
+    a clip's logits have the same bits in every batch.
     """
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class I3D(nn.Module):
     def from_state_dict(cls, state: Mapping[str, Tensor]) -> I3D:
         """An I3D with the weights of a state dict in hassony2's or piergiaj's (VideoGPT's) naming.
 
-        Where no name is known, tensors are taken in order; a batch-norm without weight has ones. Raises
+        Where no name is known, tensors are taken in order; a batch-norm without weight gets ones. Raises
         `WeightsError` that names the first tensors that are missing or have other shapes.
         """
         network = cls()
@@ -95,7 +95,7 @@ class I3D(nn.Module):
         return in_batches(lambda part: self.logits(preprocess(part)), clips)
 
     def logits(self, clips: Tensor) -> Tensor:  # [N, 3, T, 224, 224] float32 in [-1, 1] -> [N, 400] float32
-        """The network behind the preprocessing, on one batch as it comes."""
+        """The network after the preprocessing, on one batch as it comes."""
         with exact_float32():
             by_time: Tensor = self.layers(clips.contiguous(memory_format=torch.channels_last_3d))
         return by_time.flatten(2).mean(2)
@@ -131,7 +131,7 @@ class MaxPool(nn.Module):
 
 
 def max_along(x: Tensor, dim: int, side: int, stride: int) -> Tensor:
-    """Maxima of windows along one dimension; padding is left out, since its zeros never exceed what is not negative."""
+    """Maxima of windows along one dimension; padding is left out: its zeros never exceed non-negative values."""
     front, size = same_padding(x.shape[dim], side, stride)[0], x.shape[dim]
     count = -(-size // stride)
     out = every(x, dim, 0, stride, count).clone(memory_format=torch.preserve_format)
@@ -143,7 +143,7 @@ def max_along(x: Tensor, dim: int, side: int, stride: int) -> Tensor:
 
 
 def every(x: Tensor, dim: int, start: int, stride: int, count: int) -> Tensor:
-    """A view of `count` slices along `dim`, from `start` at `stride`."""
+    """A view of `count` slices along `dim`, from `start` in steps of `stride`."""
     return x[(slice(None),) * dim + (slice(start, start + (count - 1) * stride + 1, stride),)]
 
 
@@ -212,7 +212,7 @@ def seeded_weight(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
 def open_i3d(device: str = "cpu", *, trust: bool = False, offline: bool | None = None) -> Detector:
     """The published I3D: the archive or the state dict, whichever is installed, else downloaded, in this order.
 
-    Raises `WeightsError` where neither can be had; it is about the archive.
+    Raises `WeightsError` where neither can be had; its message is about the archive.
     """
     return open_either(I3D_ARCHIVE, i3d_from_archive, I3D_STATE, i3d_from_state, device, trust=trust, offline=offline)
 
@@ -235,7 +235,7 @@ def i3d_from_archive(path: Path, device: str, *, trust: bool = False) -> Detecto
 
 
 def compare_with(archive: Forward, state: Mapping[str, Tensor], device: str) -> Choice:
-    """The native network on the archive's own tensors, or the archive where that cannot be or does not agree."""
+    """The native network on the archive's own tensors, or the archive where that fails or does not agree."""
     try:
         native = I3D.from_state_dict(state).to(device)
     except WeightsError as error:

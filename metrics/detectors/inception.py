@@ -129,7 +129,7 @@ def check_images(images: Tensor) -> None:
 
 
 def on_frames(network: Forward) -> Forward:
-    """A network of images as one of clips: [N, 3, T, H, W] uint8 -> [N, T, ...] by name."""
+    """A network for images turned into one for clips: [N, 3, T, H, W] uint8 -> [N, T, ...] by name."""
 
     def forward(clips: Tensor) -> Outputs:
         outputs = network(clips.transpose(1, 2).flatten(0, 1))
@@ -139,7 +139,7 @@ def on_frames(network: Forward) -> Forward:
 
 
 def archive_network(archive: torch.jit.ScriptModule) -> Forward:
-    """NVIDIA's archive as a network of images: it answers with features or with probabilities, one at a call."""
+    """NVIDIA's archive as a network for images: it answers with features or with probabilities, one per call."""
 
     def batch_outputs(images: Tensor) -> Outputs:
         features, probabilities = archive(images, return_features=True), archive(images, no_output_bias=True)
@@ -154,7 +154,7 @@ def archive_network(archive: torch.jit.ScriptModule) -> Forward:
 
 def open_inception(device: str = "cpu", *, trust: bool = False, offline: bool | None = None) -> Detector:
     """Inception with the published weights: NVIDIA's archive or the state dict, whichever is installed, else
-    downloaded, in this order. Raises `WeightsError` where neither can be had; it is about the archive.
+    downloaded, in this order. Raises `WeightsError` where neither can be had; its message is about the archive.
     """
     return open_either(
         INCEPTION_ARCHIVE, inception_from_archive, INCEPTION_STATE, inception_from_state, device,
@@ -200,7 +200,7 @@ def always(answer: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def open_inception_seeded(device: str = "cpu", *, trust: bool = False, offline: bool | None = None) -> Detector:
-    """Inception with seeded weights, which needs no file; its numbers compare with nothing published."""
+    """Inception with seeded weights, which needs no file; its numbers cannot be compared with published ones."""
     network = InceptionV3.seeded()
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     return Detector(

@@ -51,7 +51,7 @@ def read_inception(state: Mapping[str, Tensor], kernels: Mapping[str, Shape]) ->
 
 
 def named_unit(tensors: Mapping[str, Tensor], name: str) -> Unit:
-    """The unit under torch-fidelity's names; a batch-norm without weight has ones."""
+    """The unit under torch-fidelity's names; a batch-norm without weight gets ones."""
     leaves = ("conv.weight", "bn.bias", "bn.running_mean", "bn.running_var")
     if missing := [leaf for leaf in leaves if f"{name}.{leaf}" not in tensors]:
         raise WeightsError(f"not an Inception of 2015-12-05: {name}.{missing[0]} is missing")
@@ -72,7 +72,7 @@ def matched_units(tensors: Mapping[str, Tensor], kernels: Mapping[str, Shape]) -
 
 
 def foreign_groups(tensors: Mapping[str, Tensor]) -> Iterator[list[tuple[str, Tensor]]]:
-    """The tensors of each convolution: those of one module and, where that has no kernel, of the module before it."""
+    """The tensors of each convolution: those of a module with a kernel and of the modules without one after it."""
     group: list[tuple[str, Tensor]] = []
     module = None
     modules_with_kernel = {key.rpartition(".")[0] for key, value in tensors.items() if value.ndim == 4}

@@ -1,4 +1,4 @@
-"""The layers of the 2015-12-05 Inception on torchvision's blocks, and the resize of TensorFlow 1 before them."""
+"""The layers of the 2015-12-05 Inception from torchvision's blocks, and the resize of TensorFlow 1 before them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIZE = 299
 
 
 def resize_tf1(images: Tensor, size: int = SIZE) -> Tensor:  # [N, C, H, W] -> [N, C, size, size] float32
-    """Bilinear as TensorFlow 1's `resize_bilinear`: pixel 0 lies on pixel 0, one step is H / size, the edge is held.
+    """Bilinear as TensorFlow 1's `resize_bilinear`: pixel 0 lies on pixel 0, one step is H / size, the edge repeats.
 
     No half-pixel centres and no antialiasing. Values keep their scale.
     """

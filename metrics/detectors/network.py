@@ -43,7 +43,7 @@ def centred_he_scaled(shape: Sequence[int], *identity: object) -> Tensor:  # -> 
     """As `he_scaled`, each output's weights summing to zero, rescaled for what is left of a rectified normal input.
 
     Plain random ReLU layers map every input to nearly the same point; without the common part inputs stay apart
-    (scaled weight standardisation, Brock et al. 2021). In float64, where the order of summation leaves no trace.
+    (scaled weight standardisation, Brock et al. 2021). In float64, so that the order of summation leaves no trace.
     """
     weight = he_scaled(shape, *identity).flatten(1).double()
     centred = (weight - weight.mean(1, keepdim=True)) / math.sqrt(1 - 1 / math.pi)
@@ -80,7 +80,7 @@ def fold_batch_norm(
 
 @contextmanager
 def exact_float32() -> Iterator[None]:
-    """No TF32 and no autocast inside, as in the published measurement code; what was set before comes back."""
+    """No TF32 and no autocast inside, as in the published measurement code; what was set before is restored."""
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     try:

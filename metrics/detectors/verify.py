@@ -28,10 +28,10 @@ from latte_eval.metrics.frechet import frechet_terms
 from latte_eval.metrics.moments import Moments
 
 # Squared distance of the logits of black and white clips, by frames; common_metrics_on_video_quality, README, with
-# StyleGAN-V's archive. The authors saw it move by about 1 between versions of torch.
+# StyleGAN-V's archive. The authors saw it vary by about 1 between versions of torch.
 ZEROS_ONES = {10: 569.2296, 15: 133.7031, 16: 152.9175, 30: 151.2565}
-# FVD, covariance over N - 1, of 128 clips of numpy noise: RandomState(1) against RandomState(2); fvd-comparison by the
-# author of StyleGAN-V.
+# FVD, covariance divided by N - 1, of 128 clips of numpy noise: RandomState(1) against RandomState(2); fvd-comparison
+# by the author of StyleGAN-V.
 RANDOM_PAIR, RANDOM_CLIPS = 10.138084766713924, 128
 
 
@@ -62,8 +62,8 @@ class Check:
 def verify(device: str = "cpu", clips: int = RANDOM_CLIPS) -> Iterator[Check]:
     """Every check, one after the other; those of files that are not installed say so.
 
-    The state dict of the I3D is only checked where it is installed, since the archive is what counts. Its last check
-    takes minutes on a CPU. `clips` is for tests: other counts have other values.
+    The state dict of the I3D is only checked where it is installed, since the archive is what counts. The last check of
+    an I3D takes minutes on a CPU. `clips` is for tests: other counts give other values.
     """
     yield from i3d_checks(I3D_ARCHIVE, archive_logits(device), device, clips)
     if logits := state_logits(device):
@@ -117,7 +117,7 @@ def random_features(logits: Forward, seed: int, clips: int, device: str) -> Tens
 
 
 def archive_logits(device: str) -> Forward | None:
-    """The archive's own network behind its preprocessing, where the archive is installed."""
+    """The archive's own network without its preprocessing, where the archive is installed."""
     path = find_weights(I3D_ARCHIVE)
     if path is None:
         return None
@@ -132,7 +132,7 @@ def state_logits(device: str) -> Forward | None:
 
 
 def agreement_check(name: str, record: Weights, device: str) -> Check:
-    """How far the native network is from the archive it was made from, relative, on the probe."""
+    """The relative difference on the probe between the native network and the archive it was made from."""
     title = f"{record.filename}: native network against archive"
     if not find_weights(record):
         return Check(title, 0.0, None, AGREEMENT, not_installed(record))

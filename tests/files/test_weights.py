@@ -1,4 +1,4 @@
-"""Weight records: where files are looked for, how their bytes are known, and what is said where they are not there."""
+"""Weight records: where files are looked for, how their bytes are known, and what is said where they are missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, lines that are not lost, locks that are not everywhere."""
+"""Files that are whole or absent, lines that are not lost, and file systems without locks."""
 
 from __future__ import annotations
 

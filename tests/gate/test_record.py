@@ -1,4 +1,4 @@
-"""What a gate leaves in run folders: verdicts, read back; real features beside those that are there."""
+"""What a gate leaves in run folders: verdicts, read back; real features added to those that a run already has."""
 
 from __future__ import annotations
 

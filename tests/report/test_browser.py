@@ -1,4 +1,4 @@
-"""The report in headless Chromium: nothing asked from outside, no error, no overflow, accessible, in every dress."""
+"""The report in headless Chromium: no outside request, no error, no overflow, accessible, light and dark."""
 
 from __future__ import annotations
 

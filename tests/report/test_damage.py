@@ -1,4 +1,4 @@
-"""Reports about runs that are damaged, hostile or written at once: what is whole is shown, the rest is named."""
+"""Reports about runs that are damaged or hostile, two reports at once: what is whole is shown, the rest is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A checkpoint as a source of clips: identity of clips, labels, settings, and files that come back the same."""
+"""A checkpoint as a source of clips: identity of clips, labels, settings, and files that are rewritten the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text-to-video: prompt files, one prompt a clip, seeds by clip, and a tiny real pipeline of diffusers."""
+"""Text-to-video: prompt files, one prompt and one seed per clip, and a tiny real pipeline of diffusers."""
 
 from __future__ import annotations
 

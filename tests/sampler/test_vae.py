@@ -1,4 +1,4 @@
-"""uint8 as published, the identity, and the VAE: batching, seeded weights, folders, and a VAE that is not there."""
+"""uint8 as published, the identity, and the VAE: batching, seeded weights, folders, and a VAE that is missing."""
 
 from __future__ import annotations
 

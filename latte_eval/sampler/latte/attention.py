@@ -1,4 +1,4 @@
-"""Multi-head self-attention, with or without rotary positions, and the MLP behind it."""
+"""Multi-head self-attention, with or without rotary positions, and the MLP after it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Attention(nn.Module):
 
     Args:
         config: width and heads.
-        heads: how many of the heads it has; all of them, or half in variant 4.
+        heads: how many heads it has; all of them, or half in variant 4.
         rotary: turn queries and keys by their position along the axis.
     """
 

@@ -33,7 +33,7 @@ class Branch(Protocol):
 
 @dataclass(frozen=True)
 class AdaptiveBranch:
-    """x + gate * inside(norm(x) * (1 + scale) + shift); the three are [N, 1 or frames, 1, width]."""
+    """x + gate * inside(norm(x) * (1 + scale) + shift); shift, scale, gate: [N, 1 or frames, 1, width]."""
 
     norm: nn.LayerNorm
     modulation: tuple[Tensor, ...]
@@ -64,8 +64,8 @@ class Route:
     """How a block attends: the attentions that it has, and the way a clip takes through them.
 
     `run` takes the block, tokens [N, frames and images, tokens, width], the condition, and the number of frames.
-    `sequences` says within how many sequences a clip of (frames, tokens) is attended; the published code computes
-    the modulation once for each of them.
+    `sequences` says into how many sequences attention divides a clip of (frames, tokens); the published code
+    computes the modulation once for each of them.
     """
 
     attentions: Callable[[LatteConfig], dict[str, Attention]]

@@ -38,7 +38,7 @@ class LatteConfig:
         classes: None for an unconditional model; the null class is extra.
         learned_variance: whether variance logits follow the noise channels.
         variant: 1 to 4, the order in which space and time are attended to (`VARIANTS`).
-        tube: frames of a patch. 1 is the uniform frame patch embedding, more the compression frame one.
+        tube: frames per patch. 1 is the uniform frame patch embedding, more is the compression frame one.
         conditioning: `s-adaln` (timestep and class modulate every block) or `all-tokens` (they are tokens).
         temporal_position: `absolute` (a sine-cosine table) or `rotary`.
 
@@ -90,7 +90,7 @@ class LatteConfig:
 
     @property
     def out_channels(self) -> int:
-        """Noise channels, and as many of variance logits where the variance is learned."""
+        """Noise channels, and as many channels of variance logits where the variance is learned."""
         return self.channels * (2 if self.learned_variance else 1)
 
     @property
@@ -114,7 +114,7 @@ class LatteConfig:
 
 
 def default_heads(width: int) -> int:
-    """Heads of a width: the published ones, 4 up to 256, else 64 channels a head."""
+    """Heads of a width: the published ones, 4 up to 256, else 64 channels per head."""
     return PUBLISHED_HEADS.get(width, 4 if width <= 256 else width // 64)
 
 

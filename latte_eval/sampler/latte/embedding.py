@@ -74,7 +74,7 @@ class TimestepEmbedding(nn.Module):
 
 
 class LabelEmbedding(nn.Module):
-    """One row a class and a last row for the null class."""
+    """One row per class and a last row for the null class."""
 
     def __init__(self, config: LatteConfig):
         super().__init__()
@@ -87,7 +87,7 @@ class LabelEmbedding(nn.Module):
 class PatchDecoder(nn.Module):
     """Tokens to patches; inside a patch the channel is the fastest index.
 
-    Behind the linear layer a model with tubes has a transposed convolution over time that brings the frames back.
+    After the linear layer a model with tubes has a transposed convolution over time that brings the frames back.
     """
 
     def __init__(self, config: LatteConfig):

@@ -1,6 +1,6 @@
 """Latte, the latent diffusion transformer for video (Ma et al., 2024, arXiv 2401.03048), and its whole family.
 
-A model is put together from parts that stand in small files of their own:
+A model is put together from parts that have small files of their own:
 
     patches       embedding.py      uniform frames or tubes, and the way back
     conditioning  conditioning.py   S-AdaLN or all tokens
@@ -71,8 +71,8 @@ class Latte(nn.Module):
         Args:
             state: bare keys (`pos_embed`, `blocks.0.attn.qkv.weight`, ...), as `load_checkpoint` returns them.
             heads: attention heads. The weights do not tell; without it the published sizes keep theirs
-                (Table 4), any other width up to 256 has 4, and wider ones have 64 channels a head.
-            variant: 2 for late fusion, whose weights look like those of variant 1. The others show.
+                (Table 4), any other width up to 256 has 4, and wider ones have 64 channels per head.
+            variant: 2 for late fusion, whose weights look like those of variant 1. The weights show the others.
             temporal_position: `rotary`, which leaves no trace either; else `absolute`.
             frames: clips of another length: shorter ones, whose positions are the first of the table; with rotary
                 positions longer ones as well.
@@ -102,7 +102,7 @@ class Latte(nn.Module):
     def joint_forward(
         self, latents: Tensor, timesteps: Tensor, labels: Tensor | None = None, image_labels: Tensor | None = None
     ) -> Tensor:
-        """`forward` with U images behind the frames, as Latte+IMG trains. They take part in space only.
+        """`forward` with U images after the frames, as Latte+IMG trains. Images take part in space only.
 
         # [N, T + U, C, H, W], [N], [N], [N, U] -> [N, T + U, 2C, H, W]
         """
@@ -173,7 +173,7 @@ class Latte(nn.Module):
     def check_labels(self, labels: Tensor) -> None:
         """Raise `SamplerError` for a label outside the classes and the null class.
 
-        Labels on a GPU are left alone: looking at them would make every step wait for the one before.
+        Labels on a GPU are not checked: reading them would make every step wait for the one before.
         """
         if labels.device.type != "cpu" or torch.compiler.is_compiling():
             return

@@ -1,6 +1,6 @@
 """The paper's four variants: in which order the blocks attend in space and over time.
 
-A variant is a list of routes, one a block. Images behind the frames take part in space only.
+A variant is a list of routes, one per block. Images after the frames take part in space only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from latte_eval.sampler.latte.config import LatteConfig
 
 
 def on_video(x: Tensor, frames: int, inside: Callable[[Tensor], Tensor]) -> Tensor:
-    """Apply `inside` to the first `frames` frames; the images behind them stay as they are."""
+    """Apply `inside` to the first `frames` frames; the images after them stay as they are."""
     video = inside(x[:, :frames])
     return torch.cat([video, x[:, frames:]], dim=1) if x.shape[1] > frames else video
 

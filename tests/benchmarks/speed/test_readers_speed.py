@@ -1,4 +1,4 @@
-"""The speed script of the readers runs; what it measures is no test."""
+"""The speed script of the readers runs; the speed itself is not tested."""
 
 from __future__ import annotations
 

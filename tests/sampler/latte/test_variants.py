@@ -1,4 +1,4 @@
-"""Every member of the Latte family against slow loops, its information flow, sizes, and what recognises it."""
+"""Every member of the Latte family against slow loops, its information flow, its sizes, and how it is recognised."""
 
 from __future__ import annotations
 
