@@ -23,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 class TerminalReporter(Reporter):
-    """Draws bars on a terminal, none into pipes; says nothing at all when quiet or not the first process."""
+    """Draws bars on a terminal but not into a pipe; says nothing when quiet or not the first process."""
 
     def __init__(self, quiet: bool = False):
         self.silent = quiet or rank() > 0
@@ -57,7 +57,7 @@ class TerminalReporter(Reporter):
 class Pace:
     """How long the rest will take, told once, after the first batch that took time.
 
-    Batches that come at once were there already and say nothing about the others.
+    Batches that take no time were there already and say nothing about the others.
     """
 
     started: float

@@ -52,7 +52,7 @@ def curve(ckpts: tuple[str, ...], metric: str, plot: Path, as_json: bool, quiet:
 
 
 def plot_paths(plot: Path) -> list[Path]:
-    """Both kinds for a stem, one for a file name. Raises `UsageError` for a kind that is neither."""
+    """A .png and a .svg for a stem, the file itself for a file name. Raises `UsageError` for another kind of plot."""
     from latte_eval.core.errors import UsageError
 
     if plot.suffix in (".png", ".svg"):

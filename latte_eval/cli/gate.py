@@ -33,7 +33,7 @@ model_options = stack(
 
 
 class GateGroup(click.Group):
-    """A group that is a command too; says which subcommand was meant by a misspelt one."""
+    """A group that is a command too; for an unknown subcommand it names those that exist."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in self.commands:

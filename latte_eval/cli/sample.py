@@ -22,7 +22,7 @@ from latte_eval.core.errors import UsageError
 @run_options
 @quiet_option
 def sample(seeds: str, quiet: bool, device: str | None, out: Path, **options: Any) -> None:
-    """Write clips of a checkpoint as mp4 files, one a seed; what is there already is not sampled again.
+    """Write clips of a checkpoint as mp4 files, one per seed; what is there already is not sampled again.
 
     File 000017.mp4 is clip 17 under --seed: a function of the two alone.
     """

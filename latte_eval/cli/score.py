@@ -1,4 +1,4 @@
-"""`fvd`, `fid`, `is` and `evaluate`: one pass over the clips, one result a metric."""
+"""`fvd`, `fid`, `is` and `evaluate`: one pass over the clips, one result per metric."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def to_request(metrics: tuple[str, ...], no_interval: bool, device: str | None, 
 
 
 def show(results: Sequence[Result], as_json: bool) -> None:
-    """Results on stdout: a line of JSON each, or a table a person reads."""
+    """Results on stdout: one JSON line each, or text for a person."""
     from latte_eval.cli.text import results_to_text
 
     if as_json:

@@ -10,7 +10,7 @@ from latte_eval.core.result import Result
 
 
 def results_to_text(results: Sequence[Result]) -> str:
-    """A block a result; blocks that share clips and protocol say so once, at the end."""
+    """One block per result; what they share, such as clips and protocol, is said once, at the end."""
     blocks = ["\n".join(value_lines(result)) for result in results]
     return "\n\n".join([*blocks, "\n".join(shared_lines(results))])
 
@@ -32,7 +32,7 @@ def value_lines(result: Result) -> list[str]:
 
 
 def demo_lines(result: Result) -> list[str]:
-    """The table of the embedded default."""
+    """The table of the embedded benchmark."""
     rows = result.details["table"]
     width = max(len(row["row"]) for row in rows)
     head = f"{'':<{width}}  {'FVD (demo)':>12}   95 % interval"

@@ -1,4 +1,4 @@
-"""Accepted results: a JSONL file of what a team has agreed on, with the features beside it by hash.
+"""Accepted results: a JSONL file of what a team has agreed on, with the features beside it, named by hash.
 
 A line is `{"schema": 1, "accepted": {who, when, why, commit}, "features": {sha256, file, bytes}, "result": {...}}`;
 features are null where only the number is known.
@@ -188,7 +188,7 @@ def commit() -> str | None:
 
 
 def store_features(result: Result, run: Path, into: Path) -> dict[str, Any] | None:
-    """Write the features of both sides beside an accepted file, under their hash; None where the run lacks them."""
+    """Write the features that a run holds beside an accepted file, under their hash; None without the fake ones."""
     sides = {side: RunFolder(run).features_of(result, side) for side in ("fake", "real")}
     held = {side: features for side, features in sides.items() if features is not None}
     if "fake" not in held:

@@ -54,7 +54,7 @@ def continued(
 
 
 def student_boundary(boundary: float, degrees: int) -> float:
-    """The Student quantile that is as rarely passed as a normal boundary."""
+    """The Student quantile that is passed as rarely as a normal boundary."""
     return -float(stdtrit(degrees, ndtr(-boundary)))
 
 
@@ -64,5 +64,5 @@ def normal_quantile(probability: float) -> float:
 
 
 def rounds(budget: int) -> list[int]:
-    """Clips at each look: a quarter, a half and all of the budget, none below 16."""
+    """Clips at each look: a quarter, a half and all of the budget, none below 16 unless the budget is."""
     return sorted({max(16, budget // 4), max(16, budget // 2), budget}) if budget > 16 else [budget]

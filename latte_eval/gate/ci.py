@@ -19,7 +19,7 @@ GITHUB = Path(".github/workflows/latte-eval.yml")
 GITLAB = Path(".gitlab-ci.yml")
 GITLAB_INCLUDED = Path("latte-eval.gitlab-ci.yml")
 
-# The first line of every workflow of ours.
+# How the first line of every workflow of ours begins.
 MARK = "# latte-eval gate:"
 
 GITLAB_HOST = re.compile(r"(//|@)[^/:\s]*gitlab")
@@ -30,10 +30,10 @@ COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
 def init(folder: Path, host: str | None = None, force: bool = False) -> list[str]:
-    """Write the workflow of `github` or `gitlab` (None: by what is here) and accepted.jsonl; what a person should know.
+    """Write accepted.jsonl and a workflow for `github` or `gitlab` (None: by what is here); return lines for a person.
 
     An accepted.jsonl that is here stays as it is. Raises `UsageError` for a workflow that is here and differs, unless
-    `force`; `StoreError` where a file cannot be written, and then none is left.
+    `force`; `StoreError` where a file cannot be written: then no file is left.
     """
     workflow = workflow_path(folder, host or find_host(folder))
     text, baseline = workflow_text(folder, workflow), demo_baseline()
@@ -45,13 +45,13 @@ def init(folder: Path, host: str | None = None, force: bool = False) -> list[str
 
 
 def find_host(folder: Path) -> str:
-    """`gitlab` where there is a .gitlab-ci.yml or a remote at a GitLab, else `github`."""
+    """`gitlab` where there is a .gitlab-ci.yml or a remote on a GitLab, else `github`."""
     remote = GITLAB_HOST.search(git("-C", str(folder), "remote", "-v"))
     return "gitlab" if remote or (folder / GITLAB).exists() else "github"
 
 
 def workflow_path(folder: Path, host: str) -> Path:
-    """Where the workflow goes: beside a .gitlab-ci.yml of somebody else's, not in its place."""
+    """Where the workflow goes: beside a .gitlab-ci.yml that is not ours, not in its place."""
     if host == "github":
         return GITHUB
     other = (folder / GITLAB).exists() and not (folder / GITLAB).read_text(errors="replace").startswith(MARK)
@@ -68,7 +68,7 @@ def workflow_text(folder: Path, workflow: Path) -> bytes:
 
 
 def requirement() -> str:
-    """What pip installs: the commit that this installation is of where it came from git, else the released package."""
+    """What pip installs: the commit of this installation where it came from git, else the released package."""
     record = direct_url()
     remote, vcs = without_password(str(record.get("url", ""))), record.get("vcs_info") or {}
     commit = str(vcs.get("commit_id", ""))
@@ -77,7 +77,7 @@ def requirement() -> str:
 
 
 def direct_url() -> dict[str, Any]:
-    """Where latte-eval was installed from (PEP 610); empty for an index, or where nothing tells."""
+    """Where latte-eval was installed from (PEP 610); empty for a package index, or where nothing tells."""
     try:
         found = json.loads(metadata.distribution("latte-eval").read_text("direct_url.json") or "{}")
     except (metadata.PackageNotFoundError, json.JSONDecodeError):

@@ -32,10 +32,10 @@ class Errors:
     difference: float
 
     def smallest_part(self, accepted: float, reach: float, sign: int) -> float | None:
-        """The smallest allowance d, as a part of the accepted value, of `reach` standard errors of its contrast.
+        """The smallest allowance d, as a share of the accepted value, that is `reach` standard errors of its contrast.
 
         The contrast new - (1 + sign d) accepted has the variance V(difference) + 2 sign d C + d^2 V(accepted) with
-        C = [V(accepted) + V(difference) - V(new)] / 2. None where the accepted value is so near 0 that a larger part
+        C = [V(accepted) + V(difference) - V(new)] / 2. None where the accepted value is so near 0 that a larger share
         of it is no more certain than a smaller one.
         """
         shared = sign * (self.accepted**2 + self.difference**2 - self.new**2) / 2 * reach**2
@@ -54,9 +54,9 @@ class Finding:
             features of both were there.
         standard_error: of the excess.
         degrees: of freedom of excess / standard_error.
-        accepted: the accepted value that the allowance is taken of.
+        accepted: the accepted value, to which the allowance refers.
         paired: whether clips were compared with clips, not numbers with numbers.
-        errors: from which the standard error under another rule follows.
+        errors: those from which the standard error under another rule follows.
     """
 
     excess: float
@@ -74,13 +74,13 @@ class Finding:
         return self.excess / self.standard_error
 
     def detectable(self, rule: Rule, boundary: float, share: float = 1.0) -> tuple[Rule | None, Rule]:
-        """The tightest rules, of the same kind and in units, under which an equal checkpoint passes with `POWER`.
+        """The tightest rules, of the same kind and in units, that an equal checkpoint passes with probability `POWER`.
 
-        The first is None where no percentage of the accepted value does. `share` is the part of the budget that has
-        been sampled: standard errors fall with the root of the clips.
+        The first is None where no percentage of the accepted value will do. `share` is how much of the budget has been
+        sampled: standard errors fall with the root of the clips.
         """
         reach = (student_boundary(boundary, self.degrees) + normal_quantile(POWER)) * math.sqrt(share)
-        # Beside itself a checkpoint differs by nothing, which tells nothing of another: then as far as it is known.
+        # A checkpoint never differs from itself, which says nothing of another: a percentage takes the accepted error.
         error = self.errors.difference or (self.errors.accepted if rule.relative else 0.0)
         units = replace(rule, amount=reach * error, relative=False)
         if not rule.relative:
@@ -92,7 +92,7 @@ class Finding:
 def compare_features(
     rule: Rule, new: Features, accepted: Features, real: Features | None, progress: Progress | None = None
 ) -> Finding:
-    """Clips against clips: what both checkpoints make of one seed is left out together."""
+    """Clips against clips: the jackknife leaves out together what both checkpoints make of one seed."""
     contrast = METRICS[rule.metric].contrast
     assert contrast is not None  # where there is none, numbers are compared
     found = contrast(new, accepted, real, rule.amount / 100 if rule.relative else 0.0, progress)
@@ -102,7 +102,7 @@ def compare_features(
 
 
 def compare_numbers(rule: Rule, new: Result, accepted: Result) -> Finding:
-    """Numbers against numbers: without the clips nothing cancels, so the standard error is that of two strangers."""
+    """Numbers against numbers: without clips nothing cancels, so the standard error is that of independent values."""
     (value, error), (old, old_error) = (known_number(each, [new, accepted]) for each in (new, accepted))
     factor = 1.0
     if rule.relative:
@@ -114,7 +114,7 @@ def compare_numbers(rule: Rule, new: Result, accepted: Result) -> Finding:
 
 
 def known_number(result: Result, both: list[Result]) -> tuple[float, float]:
-    """Value and standard error; the corrected value where both results have one. Raises `StoreError` without error."""
+    """Value (corrected where both results have that) and standard error. Raises `StoreError` without the latter."""
     error = standard_error(result)
     if error is None:
         raise StoreError(
@@ -128,7 +128,7 @@ def known_number(result: Result, both: list[Result]) -> tuple[float, float]:
 
 
 def standard_error(result: Result) -> float | None:
-    """The recorded one; for a score over splits that of their mean."""
+    """The recorded one; for a score over splits, that of their mean."""
     splits = result.details.get("splits")
     if result.standard_error is None and splits and splits > 1 and "std" in result.details:
         return float(result.details["std"]) / math.sqrt(splits - 1)
@@ -136,7 +136,7 @@ def standard_error(result: Result) -> float | None:
 
 
 def degrees_of(*results: Result) -> int:
-    """Degrees of freedom of the less sure of several results."""
+    """Degrees of freedom of the least sure of several results."""
     known = [min(parts_of(result).values()) for result in results]
     splits = [result.details["splits"] for result in results if "splits" in result.details]
     return max(1, min(known + splits) - 1)

@@ -1,4 +1,4 @@
-"""Value over time: accepted results and measured ones in one table a metric and protocol, with the commits."""
+"""Value over time: accepted results and measured ones in one table per metric, protocol and detector, with commits."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ class Entry:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What entries of one line have in common: metric, protocol and detector."""
+        """What entries of one table or curve have in common: metric, protocol and detector."""
         return line_key(self.result)
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """The same for a result in its run folder and the line that accepted it."""
+        """The same for a result in its run folder and for the line that accepted it."""
         r = self.result
         return *self.key, r.protocol_sha256, r.started, repr(r.value), r.fake_source["fingerprint"]
 
 
 def read_entries(paths: Sequence[Path], metric: str | None = None) -> list[Entry]:
-    """Entries of files and run folders, by time. One that was accepted stands once, as accepted.
+    """Entries of files and run folders, by key and time. One that was accepted stands once, as accepted.
 
     Raises `StoreError` for what cannot be read, `UsageError` where nothing was given.
     """
@@ -60,7 +60,7 @@ def read_entries(paths: Sequence[Path], metric: str | None = None) -> list[Entry
 
 
 def files_of(path: Path) -> list[Path]:
-    """The results of a path, at least one file. Raises `StoreError`."""
+    """The files of results at a path, at least one. Raises `StoreError`."""
     files = result_files(path)
     if not files:
         raise StoreError(f"{path} holds no {RESULTS}")
@@ -74,7 +74,7 @@ def read_file(path: Path) -> list[Entry]:
 
 
 def history_tables(entries: Sequence[Entry]) -> list[Table]:
-    """A table for each metric, protocol and detector: values under different ones make no line."""
+    """A table for each metric, protocol and detector: values under different ones do not compare."""
     keys = list(dict.fromkeys(entry.key for entry in entries))
     note = f"{len(keys)} protocols, metrics or detectors are kept apart: their values do not compare."
     groups = [[entry for entry in entries if entry.key == key] for key in keys]

@@ -27,7 +27,7 @@ def append_verdict(run: Path, verdict: Verdict) -> None:
 def record_beside(results: Path, verdict: Verdict, reporter: Reporter) -> None:
     """Append a verdict on results to the run folder that they lie in; results elsewhere belong to no run.
 
-    A folder that cannot be written is no error, for nothing but the record is lost: it is said.
+    A folder that cannot be written is only reported, not an error: nothing but the record is lost.
     """
     file = result_file(results)
     if file.name != RESULTS:

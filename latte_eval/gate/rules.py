@@ -78,7 +78,7 @@ def guess(text: str) -> str:
 
 
 def parse_rules(texts: Sequence[str]) -> list[Rule]:
-    """All rules, one a metric. Raises `UsageError` where there is none, or two for one metric."""
+    """All rules, one per metric. Raises `UsageError` where there is none, or two for one metric."""
     rules = [parse_rule(text) for text in texts]
     if not rules:
         raise UsageError("give at least one rule, such as --fail fvd:+5%")

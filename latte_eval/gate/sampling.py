@@ -30,7 +30,7 @@ from latte_eval.gate.verdict import ACCEPTED, Judgement, Look, Verdict, conclude
 from latte_eval.metrics.detectors import Detector
 from latte_eval.metrics.rows import METRICS
 
-# What of an accepted sampler a request repeats.
+# Fields of an accepted sampler that a request repeats.
 SETTINGS = ("method", "steps", "guidance_scale", "eta", "clip_x0", "dtype", "seed")
 
 
@@ -42,8 +42,8 @@ class Plan:
         ckpt: the new checkpoint.
         max_clips: at most this many clips, and never more than the accepted run has.
         confidence: 1 - the rate of false alarms, and of false passes.
-        options: of `Request`, that say how to open and run the model: device, vae, heads, ...; how it is sampled is
-            as the accepted result says.
+        options: those of `Request` that say how to open and run the model: device, vae, heads, ...; sampling follows
+            the accepted result.
     """
 
     ckpt: str
@@ -75,7 +75,7 @@ class Baseline:
 def gate_checkpoint(plan: Plan, against: Path, rules: Sequence[Rule], reporter: Reporter | None = None) -> Verdict:
     """Sample a checkpoint as the accepted one was and compare the two, round by round.
 
-    No real clips are needed: their features stand beside the accepted result. The run folder is left with the
+    No real clips are needed: their features are stored beside the accepted result. The run folder is left with the
     verdict, the new clips' results and the features of both sides.
     Raises `UsageError`, `StoreError`, `CheckpointError`, `WeightsError` before anything is sampled.
     """
@@ -133,7 +133,7 @@ def check_together(baselines: Sequence[Baseline]) -> None:
 
 
 def forbids_one_pass(difference: Difference) -> bool:
-    """Whether the fake clips of two accepted results differ; each has its own detector and real side."""
+    """Whether a difference of two accepted results means different fake clips; detector and real side may differ."""
     if (difference.part, difference.field) == ("sampler", "seed"):
         return True
     return difference.weight == "decides" and not difference.label.startswith(("detector", "real"))
@@ -165,14 +165,14 @@ def open_as_accepted(request: Request, result: Result) -> OpenedModel:
 
 
 def not_comparable(baseline: Baseline, opened: OpenedModel, detector: Detector) -> list[str]:
-    """What of the new side cannot be as it was on the accepted one, field by field."""
+    """Fields in which the new side cannot match the accepted one, one sentence each."""
     sizes = {"frames": opened.frames, "size": opened.frame_size}
     new = Conditions({"checkpoint": sizes, "detector": detector.record(), "sampler": opened.sampler_record()})
     return [each.sentence(ACCEPTED) for each in decisive(differences(new, conditions_of(baseline.result)))]
 
 
 def budget_of(plan: Plan, baselines: Sequence[Baseline]) -> int:
-    """Clips that may be sampled: there must be an accepted clip beside each. Raises `UsageError` for too few."""
+    """Clips that may be sampled: each needs an accepted clip beside it. Raises `UsageError` for too few."""
     budget = min(plan.max_clips, *(len(each.fake) for each in baselines))
     if budget < 4:
         raise UsageError(f"--max-clips {budget} is too few: comparing takes at least 4 clips of each checkpoint")
@@ -190,7 +190,7 @@ class Sampling:
     reporter: Reporter
 
     def judge_all(self) -> Verdict:
-        """Rounds until every rule has an answer, one of them is broken, or the budget is used up."""
+        """Rounds until every rule has an answer, one shows a regression, or the budget is used up."""
         counts, budget = rounds(self.verdict.budget), self.verdict.budget
         bounds = spending_boundaries([count / budget for count in counts], 1 - self.verdict.confidence)
         looks: dict[Rule, list[Look]] = {each.rule: [] for each in self.baselines}
@@ -207,7 +207,7 @@ class Sampling:
         return replace(self.verdict, judgements=judged, clips=count)
 
     def open_rules(self, looks: dict[Rule, list[Look]]) -> Iterator[Baseline]:
-        """Those without an answer so far."""
+        """Baselines of the rules without an answer so far."""
         for baseline in self.baselines:
             seen = looks[baseline.rule]
             if not seen or seen[-1].verdict == "inconclusive":
@@ -227,14 +227,14 @@ class Sampling:
         return Look(count, finding, student_boundary(bound, finding.degrees))
 
     def measure(self, baseline: Baseline, features: dict[str, Features], count: int) -> Result:
-        """The new checkpoint's result at the clips that its rule needed, under the accepted protocol at that count."""
+        """The new checkpoint's result at the clips that its rule needed: the accepted protocol with that count."""
         protocol = Protocol.from_dict(baseline.result.protocol_fields).replace(fake_clips=count)
         evaluation = replace(self.evaluation, protocol=protocol)
         fake = features[baseline.result.detector["name"]].first(count)
         return make_result(evaluation, baseline.rule.metric, fake, baseline.against, self.reporter)
 
     def leave(self, results: Sequence[Result]) -> None:
-        """Results and the accepted real side, for a report of the run folder."""
+        """Write results and the accepted real side into the run folder, for a report."""
         for baseline in self.baselines:
             if against := baseline.against:
                 key = feature_key(against.record["fingerprint"], baseline.result.detector)
@@ -248,7 +248,7 @@ class Sampling:
         return conclude(baseline.rule, looks, self.verdict.budget, bound, (value, old), self.notes(baseline, count))
 
     def notes(self, baseline: Baseline, count: int) -> list[str]:
-        """What a person should know besides."""
+        """What else a person should know."""
         result, notes = baseline.result, []
         if count < result.fake:
             notes.append(f"values at {count:,} clips; the accepted run says {result.value:,.2f} at {result.fake:,}")

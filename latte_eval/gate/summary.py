@@ -16,7 +16,7 @@ MARKS = {"pass": "✅", "regression": "❌", "not comparable": "⛔", "refused":
 
 
 def to_text(verdict: Verdict) -> str:
-    """A block a rule, and the verdict at the end."""
+    """One block per rule, and the verdict at the end."""
     blocks = ["\n".join(judgement_lines(each, verdict)) for each in verdict.judgements]
     new, accepted = verdict.subjects
     end = f"{verdict.verdict.upper()}: {new} against {accepted}. {clips_sentence(verdict)}"
@@ -37,7 +37,7 @@ def values_text(judgement: Judgement) -> str:
 
 
 def sentences(judgement: Judgement, verdict: Verdict) -> list[str]:
-    """Everything that is said about one rule, a sentence each."""
+    """Everything that is said about one rule, one sentence each."""
     if not judgement.looks:
         return list(judgement.sentences)
     lines = [*(look_text(look, len(judgement.looks) > 1) for look in judgement.looks), contrast_text(judgement)]
@@ -71,7 +71,7 @@ def contrast_text(judgement: Judgement) -> str:
 
 
 def detectable_text(judgement: Judgement, verdict: Verdict) -> str:
-    """What a rule can mean at this budget."""
+    """Which rule this budget can confirm."""
     rule, budget = judgement.meaningful, judgement.budget
     assert rule is not None
     text = f"{budget:,} clips can confirm {rule} (an equal checkpoint passes 8 times in 10) at {share(verdict)}"
@@ -92,7 +92,7 @@ def clips_sentence(verdict: Verdict) -> str:
 
 
 def to_record(verdict: Verdict) -> dict[str, Any]:
-    """In JSON types; infinite statistics become null."""
+    """The verdict in JSON types; infinite statistics become null."""
     return {
         "schema": SCHEMA, "verdict": verdict.verdict, "exit_code": verdict.exit_code, "new": verdict.subjects[0],
         "accepted": verdict.subjects[1], "clips": verdict.clips, "budget": verdict.budget,
@@ -131,7 +131,7 @@ def to_outputs(verdict: Verdict) -> list[str]:
 
 
 def to_junit(verdict: Verdict) -> str:
-    """One test case a rule: a regression fails, what could not be judged is an error."""
+    """One test case per rule: a regression fails, what could not be judged is an error."""
     counts = [each.verdict for each in verdict.judgements]
     errors = [each for each in counts if each not in ("pass", "regression")]
     suite = ElementTree.Element("testsuite", name="latte-eval gate", tests=str(len(counts)), errors=str(len(errors)),
@@ -150,7 +150,7 @@ def to_junit(verdict: Verdict) -> str:
 
 
 def printable(text: str) -> str:
-    """Without the control characters that XML forbids."""
+    """Text without the control characters that XML forbids."""
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
 
@@ -176,7 +176,7 @@ def markdown_row(judgement: Judgement) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that neither HTML nor Markdown takes for its own, on one line."""
+    """Text on one line, in which neither HTML nor Markdown finds markup."""
     text = html.escape(" ".join(printable(text).split()), quote=False)
     return "".join(f"\\{c}" if c in "\\|`*_[]#" else c for c in text)
 

@@ -20,7 +20,7 @@ from latte_eval.gate.contrast import NEAR_ZERO, Finding, compare_features, compa
 from latte_eval.gate.rules import Rule
 from latte_eval.metrics.rows import METRICS
 
-# The worst first: what a gate of several rules says as a whole.
+# Verdict -> exit status, the worst first: of several rules the worst counts.
 EXIT = {"regression": 1, "not comparable": 3, "refused": 2, "inconclusive": 4, "pass": 0}
 
 # What stands before the accepted value in a sentence about a difference.
@@ -57,8 +57,8 @@ class Judgement:
         new, accepted: the values as they are printed; None where nothing was measured.
         looks: every comparison, first to last.
         budget: fake clips that were allowed.
-        tightest: the tightest rule that the budget can confirm, exactly; None without a look.
-        sentences: what a person should know besides.
+        tightest: the tightest rule that the budget can confirm, not rounded; None without a look.
+        sentences: what else a person should know.
     """
 
     rule: Rule
@@ -84,7 +84,7 @@ class Verdict:
 
     Attributes:
         subjects: names of the new and the accepted checkpoint.
-        clips: fake clips that were sampled or read; `budget`: that were allowed.
+        clips, budget: fake clips that were sampled or read; fake clips that were allowed.
         confidence: 1 - the rate of false alarms, and of false passes, of each rule.
     """
 
@@ -168,7 +168,7 @@ def find(rule: Rule, new: Result, accepted: Accepted, run: Path, reporter: Repor
 
 
 def missing_features(fake: object, accepted: object, real: object, new: Result) -> list[str]:
-    """Whose features are not there."""
+    """Which features are missing."""
     held = {"the new result": fake, "the accepted one": accepted, "the real side": real or not new.real_source}
     return [name for name, features in held.items() if not features]
 
@@ -185,7 +185,7 @@ def conclude(
     rule: Rule, looks: Sequence[Look], budget: int, boundary: float, values: tuple[float, float],
     sentences: Sequence[str],
 ) -> Judgement:  # fmt: skip
-    """The verdict after the last look; a rule that the budget could not confirm is refused, unless all is clear."""
+    """The verdict after the last look; without a clear answer, a rule that the budget cannot confirm is refused."""
     last, found = looks[-1], looks[-1].finding
     exact, units = found.detectable(rule, boundary, last.clips / budget)
     refused = last.verdict == "inconclusive" and (exact is None or rule.amount < exact.amount)
@@ -203,6 +203,6 @@ def near_zero_sentence(rule: Rule, last: Look, found: Finding) -> str:
 
 
 def check_confidence(confidence: float) -> None:
-    """Raise `UsageError` outside what a normal approximation can keep."""
+    """Raise `UsageError` for a confidence that a normal approximation cannot keep."""
     if not 0.5 < confidence < 0.9999:
         raise UsageError(f"--confidence {confidence:g} must be between 0.5 and 0.9999, such as 0.95")

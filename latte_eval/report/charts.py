@@ -50,7 +50,7 @@ def draw(
 
     Args:
         name: of lower-case letters, digits and dashes; charts of one page have different names, as ids start with it.
-        title: what the chart is, for those who do not see it.
+        title: what the chart is, for those who cannot see it.
         description: what it shows, likewise.
         paint: draws into the empty matplotlib figure that it is given, in colours of this module only.
         width, height: in inches; on the page its width is that of its column.
@@ -62,7 +62,7 @@ def draw(
 
     text = io.StringIO()
     with matplotlib.rc_context(), warnings.catch_warnings():
-        # A letter that the measuring font lacks is drawn by the reader's.
+        # A letter that the measuring font lacks is drawn by the reader's font.
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
@@ -73,7 +73,7 @@ def draw(
 
 
 def legend(figure: Any, columns: int = 2) -> None:
-    """What the marks mean, above the drawing: inside it would sooner or later cover something."""
+    """What the marks mean, above the drawing: inside, it would sooner or later cover something."""
     figure.legend(loc="outside upper left", ncols=columns, columnspacing=1.4)
 
 
@@ -113,7 +113,7 @@ def add_words(root: ElementTree.Element, name: str, title: str, description: str
 
 
 def drop_children(element: ElementTree.Element) -> None:
-    """Without metadata, without a style sheet (it would hold for the whole page), without what is not seen."""
+    """Remove metadata, style sheets (they would hold for the whole page) and what is not seen."""
     for child in list(element):
         unseen = child.attrib.get("style") == "fill: none"
         if unseen or child.tag.rpartition("}")[2] in ("metadata", "style"):
@@ -145,7 +145,7 @@ def to_variables(rule: str) -> str:
 
 
 def share_style(element: ElementTree.Element) -> None:
-    """A style that all marks of a group have, once: a thousand points make a third of the text."""
+    """Write once the style that all marks of a group share: a group may have a thousand points."""
     styles = {child.attrib.get("style") for child in element}
     if element.tag == "g" and len(element) > 1 and len(styles) == 1 and all(child.tag == "use" for child in element):
         shared = styles.pop()
@@ -156,7 +156,7 @@ def share_style(element: ElementTree.Element) -> None:
 
 
 def rename_ids(root: ElementTree.Element, name: str) -> None:
-    """Ids that something refers to, with the name before them; no others."""
+    """Let ids that something refers to start with the name; remove all others."""
     text = ElementTree.tostring(root, encoding="unicode")
     used = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', text))
     names = {each: f"{name}-{number}" for number, each in enumerate(sorted({a or b for a, b in used}))}
@@ -172,7 +172,7 @@ def rename_ids(root: ElementTree.Element, name: str) -> None:
 
 
 def printable(text: str) -> str:
-    """A text with a mark for each letter that no page can show."""
+    """A text with a mark for each character that no page can show."""
     return FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
 
 

@@ -16,7 +16,7 @@ from latte_eval.report.charts import FAKE, INK, SERIES, draw, join_words, shorte
 
 WORST, BEST = 10, 5
 
-# Clips of a class on each side below which nothing is said about it.
+# With fewer clips of a class on a side nothing is said about that class.
 FEWEST_CLIPS = 5
 NAME_LENGTH = 20
 
@@ -63,7 +63,7 @@ class Classes:
 
     @property
     def shown(self) -> list[ClassDistance]:
-        """The worst 10 and the best 5, or all where there are no more."""
+        """The worst 10 and the best 5, or all where there are no more than 15."""
         found = self.measured
         return found if len(found) <= WORST + BEST else [*found[:WORST], *found[-BEST:]]
 
@@ -120,7 +120,7 @@ def rank_sentences(found: Classes) -> list[str]:
 
 
 def sure_sentences(measured: Sequence[ClassDistance]) -> list[str]:
-    """What the intervals allow to say."""
+    """What can be said, given the intervals."""
     bounds = [each.interval for each in measured if each.interval]
     if not bounds or not measured[0].interval:
         return ["With fewer than four source videos a class there are no intervals: the order is not sure."]
@@ -150,8 +150,8 @@ def classes(
     Args:
         names: of the classes by label, where they are known.
 
-    A Fréchet distance of 20 clips would be all bias; a kernel distance has none at any number. Of an image detector a
-    clip is the mean over its frames.
+    A Fréchet distance of 20 clips would be all bias; a kernel distance has none at any number of clips. With an image
+    detector a clip is the mean over its frames.
     """
     if fake.labels is None or real.labels is None:
         return None

@@ -20,10 +20,10 @@ from latte_eval.report.charts import FAKE, MUTED, SERIES, draw, legend
 # Sizes are N/2, N/4 ... N/32.
 HALVINGS = 5
 
-# Parts measured at one size: fewer, but one, where they would take more than so many multiplications.
+# Parts measured at one size: fewer, but at least one, where they would take more than BUDGET multiplications.
 DRAWS, BUDGET = 5, 2.2e11
 
-# With no more source videos than so many times the dimensions the bias of a Fréchet distance is no multiple of 1 / N.
+# Up to so many source videos per dimension, the bias of a Fréchet distance is not proportional to 1 / N.
 FULL_RANK = 1.2
 
 
@@ -46,7 +46,7 @@ class Size:
 
     @property
     def range(self) -> tuple[float, float] | None:
-        """Lowest and highest; None of a single value."""
+        """Lowest and highest; None for a single value."""
         return (min(self.values), max(self.values)) if len(self.values) > 1 else None
 
 
@@ -86,7 +86,7 @@ class ClipCounts:
         return f"{self.result.metric.upper()} against the number of clips"
 
     def chart(self) -> str | None:
-        """Means and ranges over the number of clips, the level for infinitely many where known; None of one number."""
+        """Means and ranges over the number of clips, the level for infinitely many where known; None with one size."""
         if len(self.sizes) < 2:
             return None
         return draw(self.name, self.title, " ".join(self.sentences()), self.paint)
@@ -111,7 +111,7 @@ class ClipCounts:
         return "clips a side" if last.clips == last.real_clips else "fake clips" if last.real_clips else "clips"
 
     def paint_sizes(self, axes: Any) -> None:
-        """Means as squares, what the parts gave or the interval as bars, the last value as text."""
+        """Means as squares, the range of the parts or the interval as bars, the last value as text."""
         colour, last = SERIES[FAKE], self.sizes[-1]
         clips, means = [each.clips for each in self.sizes], [each.mean for each in self.sizes]
         axes.plot(clips, means, color=colour, marker="s", label="mean of the parts", zorder=3)
@@ -123,7 +123,7 @@ class ClipCounts:
         axes.annotate(number_to_text(last.mean), place, xytext=(0, 5), textcoords="offset points", ha="center")
 
     def paint_level(self, axes: Any) -> None:
-        """The corrected value with its interval, and the way there."""
+        """The corrected value with its interval, and the fit towards it."""
         if self.corrected:
             low, high = self.corrected["interval"]
             axes.axhspan(low, high, color=SERIES[2], alpha=0.22, linewidth=0)
@@ -175,7 +175,7 @@ def trend_sentences(found: ClipCounts) -> list[str]:
 
 
 def limit_sentences(found: ClipCounts) -> list[str]:
-    """Where it would end."""
+    """Where the value would end."""
     if found.corrected:
         low, high = found.corrected["interval"]
         value = number_to_text(found.corrected["value"])
@@ -198,9 +198,9 @@ def clip_counts(
 ) -> ClipCounts:
     """The metric of `result` on parts of its clips; `fake` and `real` are the features that it was measured on.
 
-    Both sides are dealt into 2, 4 ... 32 parts, whole source videos together, and a few parts are measured at each
-    number: cut down on one side only, a distance keeps the bias of the other (Chong and Forsyth 2020, arXiv
-    1911.07023). Parts of one number share no clip; where a part takes long, one stands for its number.
+    Both sides are dealt into 2, 4 ... 32 parts, whole source videos together: with one side cut down alone, a distance
+    would keep the bias of the other (Chong and Forsyth 2020, arXiv 1911.07023). A few parts of each size are measured,
+    only one where that takes long; parts of one size share no clip.
     """
     sides = [fake] if real is None else [fake, real]
     plan = list(planned(result.metric, sides))
@@ -213,7 +213,7 @@ def clip_counts(
 def measure_parts(
     metric: str, sides: Sequence[Features], parts: int, draws: int, seed: int, step: Callable[[], None]
 ) -> Size:
-    """The first `draws` of so many parts; `step` after each."""
+    """The metric on the first `draws` of `parts` parts; `step` is called after each."""
     dealt = [deal_rows(side.groups, parts, "part", parts, seed) for side in sides]
     values, counts = [], []
     for part in range(draws):
@@ -226,7 +226,7 @@ def measure_parts(
 
 
 def planned(metric: str, sides: Sequence[Features]) -> Iterator[tuple[int, int]]:
-    """Numbers of parts, the most first, and how many of them to measure."""
+    """Each number of parts, the largest first, with how many of the parts to measure."""
     row = METRICS[metric]
     videos = min(len(set(side.groups)) for side in sides)
     for parts in (2**power for power in range(HALVINGS, 0, -1)):
@@ -236,7 +236,7 @@ def planned(metric: str, sides: Sequence[Features]) -> Iterator[tuple[int, int]]
 
 
 def smallest_part(groups: Sequence[str], parts: int) -> int:
-    """Clips in the smallest of some parts."""
+    """Clips in the smallest of `parts` parts."""
     return int(np.bincount(deal_rows(groups, parts), minlength=parts).min())
 
 
@@ -248,7 +248,7 @@ def work(sides: Sequence[Features], parts: int) -> float:
 
 
 def fitted(result: Result, sizes: Sequence[Size], sides: Sequence[Features]) -> Fit | None:
-    """Least squares through the sizes that allow it."""
+    """Least squares through the sizes with enough source videos; None with fewer than three of them."""
     corrected = result.corrected
     if not corrected or "unidentified" in corrected or not METRICS[result.metric].frechet:
         return None

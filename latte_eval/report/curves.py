@@ -14,13 +14,13 @@ from latte_eval.report.charts import FAKE, HEIGHT, MARKS, MUTED, SERIES, draw, j
 # Points of a chart and rows of its table; more are thinned.
 DRAWN, LISTED = 300, 40
 
-# Up to so many points are marked, and their intervals drawn as bars; else as a band.
+# Up to so many points are marked, with intervals as bars; intervals of more points are drawn as a band.
 MARKED = 40
 
 # Training runs that are drawn, the newest ones.
 RUNS = 60
 
-# A level further off the values than so many times their range is named, not drawn.
+# A level further from the values than so many times their range is named, not drawn.
 FAR = 1.5
 LABEL_LENGTH, LEVELS_NAMED = 44, 3
 
@@ -33,7 +33,7 @@ class Point:
     """One value.
 
     Attributes:
-        label: what it is of, such as a checkpoint.
+        label: what was measured, such as a checkpoint.
         x: iteration, or seconds since 1970.
         value: the metric.
         low, high: its interval; None without one.
@@ -54,12 +54,12 @@ class Point:
 
 @dataclass(frozen=True)
 class Reference:
-    """A value to stand beside, drawn as a level.
+    """A value to compare with, drawn as a level.
 
     Attributes:
         label: whose it is, such as `Latte, published` or `accepted 2026-11-21`.
         value: the metric.
-        accepted: it is the accepted value of this project, not a published one.
+        accepted: whether it is the accepted value of this project, not a published one.
     """
 
     label: str
@@ -78,7 +78,7 @@ class Curve:
         points: ascending in x, at least one.
         references: levels to compare with.
         xlabel: what x is.
-        times: x are seconds since 1970.
+        times: whether x is seconds since 1970.
     """
 
     name: str
@@ -125,7 +125,7 @@ class Curve:
         return runs if 1 < runs <= len(SERIES) else 0
 
     def chart(self) -> str | None:
-        """A line a run with intervals, and the levels; None where all points stand at one place."""
+        """One line per run with intervals, and the levels; None where all points have the same x."""
         if len({each.x for each in self.points}) < 2:
             return None
         height = HEIGHT + 0.18 * (len(self.levels) + self.named_runs)
@@ -146,7 +146,7 @@ class Curve:
             legend(figure, columns=1)
 
     def table(self) -> Table:
-        """The points; of many the best, and the newest."""
+        """The points, of many the best and the newest; then the references."""
         listed = self.points if len(self.points) <= LISTED else self.points[-LISTED:]
         listed = listed if self.best in listed else [self.best, *listed]
         spec = spec_for([each.value for each in self.points])
@@ -180,7 +180,7 @@ class Curve:
 
 
 def paint_run(axes: Any, name: str | None, shown: Sequence[Point], place: int, crowd: bool) -> None:
-    """One line. Of more runs than there are colours each is thin, and intervals are left to the table."""
+    """One line. In a crowd, more runs than colours, lines are thin and intervals are left to the table."""
     xs, style = [each.x for each in shown], {"color": SERIES[place], "marker": MARKS[place], "zorder": 3}
     if len(shown) > MARKED or (crowd and len(shown) > 1):
         style["marker"] = None
@@ -193,7 +193,7 @@ def paint_run(axes: Any, name: str | None, shown: Sequence[Point], place: int, c
 
 
 def paint_intervals(axes: Any, xs: Sequence[float], shown: Sequence[Point], colour: str) -> None:
-    """Bars of few points, a band of many."""
+    """Bars for few points, a band for many."""
     known = [(x, each.interval) for x, each in zip(xs, shown, strict=True) if each.interval]
     if len(shown) <= MARKED:
         for x, bounds in known:
@@ -279,7 +279,7 @@ def thinned_sentence(curve: Curve) -> list[str]:
 
 
 def thinned(points: Sequence[Point], most: int) -> list[Point]:
-    """At most so many points: the lowest and the highest of neighbours, and both ends."""
+    """At most `most` points: the lowest and the highest of neighbours, and both ends."""
     if len(points) <= most:
         return list(points)
     step = -(-len(points) // (most // 2 - 1))
@@ -299,5 +299,5 @@ def curve(
     times: bool = False,
     name: str = "curve",
 ) -> Curve:
-    """At least one point, in any order."""
+    """A curve of at least one point, in any order."""
     return Curve(name, metric, better, sorted(points, key=lambda each: each.x), list(references), xlabel, times)

@@ -22,13 +22,13 @@ from latte_eval.report.runs import Evaluated
 from latte_eval.report.scatter import scatter
 from latte_eval.report.spectrum import Spectrum, spectrum
 
-# Clips of each side that are shown as they come.
+# Clips of each side that are shown, chosen by a hash of the seed.
 CHOSEN = 8
 
 # A distance computed in another order differs by less than this share of it.
 SAME_VALUE = 1e-3
 
-# Of the best, the worst and those most like a copy.
+# Clips shown of each list: the best, the worst and those most like a copy.
 MATCHES = 3
 
 Advance = Callable[[int], None]
@@ -42,8 +42,8 @@ class Evidence:
         sides: metric -> (fake features, real features or None), where the run holds them.
         lead: the metric whose features tell clips apart; None without one.
         class_names: in label order; empty where there are none.
-        lone: features of fake clips whose real side the run does not hold.
-        damage: what of the run cannot be shown, and why, each with what it is about.
+        lone: the first features of fake clips, also where the run does not hold their real side.
+        damage: a sentence on what cannot be shown, and why -> what it is about, such as `features`.
     """
 
     evaluated: Evaluated
@@ -62,7 +62,7 @@ class Evidence:
 
     @property
     def shown(self) -> dict[str, Features]:
-        """Features of the sides whose clips can be shown: of the fake side alone, where there is no real one."""
+        """Features of the sides whose clips can be shown: the fake side alone where there is no real one."""
         if self.both:
             return dict(zip(("fake", "real"), self.both, strict=True))
         alone = next((fake for fake, _ in self.sides.values()), self.lone)
@@ -92,7 +92,7 @@ class Evidence:
             return {}
 
     def picture(self, strip: bytes, side: str, index: int, caption: str, alt: str) -> Picture | None:
-        """One clip; None of a preview that is none."""
+        """One clip; None where its preview is damaged."""
         try:
             size = check_strip(strip, f"{side} clip {index}")
         except StoreError as error:
@@ -101,7 +101,7 @@ class Evidence:
         return self.album.add(strip, size, self.frames, side, caption, alt)
 
     def note(self, about: str, text: str) -> None:
-        """Remember what is damaged: of many pictures the first."""
+        """Remember damage; of several about the same thing only the first."""
         if about not in self.damage.values():
             self.damage[text] = about
 
@@ -130,7 +130,7 @@ def lead_metric(sides: Mapping[str, tuple[Features, Features | None]]) -> str | 
 
 
 def metric_sides(evaluated: Evaluated, metric: str) -> tuple[Features | None, Features | None]:
-    """Features of both sides; None of a side that the run does not hold. Raises `StoreError` for damaged ones."""
+    """Features of both sides; None for a side that the run does not hold. Raises `StoreError` for damaged ones."""
     sides = ("fake", "real") if METRICS[metric].needs_real else ("fake",)
     found = {side: evaluated.features(metric, side) for side in sides}
     shapes = [checked_shape(each, METRICS[metric].output, side) for side, each in found.items() if each is not None]
@@ -140,7 +140,7 @@ def metric_sides(evaluated: Evaluated, metric: str) -> tuple[Features | None, Fe
 
 
 def checked_shape(features: Features, output: str, side: str) -> tuple[int, ...]:
-    """Dimensions of a clip's features. Raises `StoreError` for what no metric can be made of."""
+    """Dimensions of a clip's features. Raises `StoreError` for features that no metric can use."""
     array = features.outputs.get(output)
     if array is None or array.ndim not in (2, 3) or not array.size:
         raise StoreError(f"those of the {side} side are no {output} of clips; delete the folder and measure again")
@@ -165,7 +165,7 @@ def clip_caption(features: Features, row: int, side: str, names: Sequence[str]) 
 
 
 def evidence_sections(evidence: Evidence, advance: Advance) -> Iterator[Section]:
-    """Every part that this run can give, in the order of a page. Says what is absent, and why."""
+    """Every section that this run can give, in the order of the page. One that fails becomes a sentence of `damage`."""
     for make in (clips_section, counts_section, spectrum_section, neighbour_section, class_section, scatter_section):
         try:
             section = make(evidence)
@@ -193,7 +193,7 @@ def clips_section(evidence: Evidence) -> Section:
 
 
 def absent_sentence(evidence: Evidence) -> str:
-    """Why there is nothing about what the numbers are made of."""
+    """Why the page cannot show what the numbers are made of."""
     folder = evidence.evaluated.folder
     if "features" in evidence.damage.values():
         return f"{folder} holds features that cannot be read, so there are only the numbers."
@@ -217,7 +217,7 @@ def counts_section(evidence: Evidence) -> Section | None:
 
 
 def spectrum_section(evidence: Evidence) -> Section | None:
-    """Of each Fréchet distance, what it is made of; of the leading metric, the clips at the ends of it."""
+    """What each Fréchet distance is made of; for the leading metric, also pictures of the clips at the ends."""
     found = {
         metric: spectrum(fake, real, f"chart-spectrum-{metric}")
         for metric, (fake, real) in evidence.sides.items()
@@ -239,7 +239,7 @@ def spectrum_section(evidence: Evidence) -> Section | None:
 
 
 def note_strangers(evidence: Evidence, found: Mapping[str, Spectrum]) -> None:
-    """Say it where features do not give the value that the result has."""
+    """Note where features do not give the value of the result."""
     for metric, parts in found.items():
         value, given = evidence.evaluated.results[metric].value, parts.displacement.value
         if abs(given - value) > SAME_VALUE * max(1.0, abs(value)):
@@ -250,7 +250,7 @@ def note_strangers(evidence: Evidence, found: Mapping[str, Spectrum]) -> None:
 
 
 def end_rows(evidence: Evidence, parts: Spectrum) -> list[Row]:
-    """Clips at both ends of the direction that contributes most. None without pictures."""
+    """Clips at both ends of the direction that contributes most. Empty without pictures."""
     if not parts.directions:
         return []
     first = parts.directions[0]
@@ -261,7 +261,7 @@ def end_rows(evidence: Evidence, parts: Spectrum) -> list[Row]:
 
 
 def neighbour_section(evidence: Evidence) -> Section | None:
-    """Best and worst clips, and those that a copy would look like, each beside its nearest real clips."""
+    """Best and worst clips and those most like a copy, each beside its nearest real clips."""
     if not evidence.both:
         return None
     found = neighbours(*evidence.both, "chart-neighbours")
@@ -279,7 +279,7 @@ def neighbour_figures(found: Neighbours) -> tuple[Figure, Figure]:
 
 
 def match_rows(evidence: Evidence, title: str, matches: Sequence[Match]) -> list[Row]:
-    """A row of pictures a match: the fake clip, then the real ones nearest to it. None without pictures."""
+    """One row of pictures per match: the fake clip, then the real ones nearest to it. Empty without pictures."""
     found = [
         (match, shown([*evidence.pictures("fake", [match.row]), *evidence.pictures("real", match.real_rows)]))
         for match in matches[:MATCHES]

@@ -1,4 +1,4 @@
-"""What stands on top of a page: the number, how sure it is, the published row beside it, pass or not."""
+"""What stands on top of a page: the number, how sure it is, the published row beside it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from latte_eval.metrics.rows import METRICS
 
 OWN_METHODS = ("Latte+IMG", "Latte")
 
-# What a row of a table begins with that is the page's own.
+# The first character of a table row with the page's own result.
 OWN_MARK = "▶"
 
 
@@ -86,7 +86,7 @@ def splits_sentences(result: Result) -> list[str]:
 
 
 def beside_published(result: Result) -> str:
-    """The published row, with the difference; else why the number does not stand beside one."""
+    """The published row, with the difference; or why the number does not stand beside one."""
     benchmark = result.protocol_fields["benchmark"]
     values = published_rows(result)
     if not values:

@@ -17,10 +17,10 @@ from latte_eval.report.charts import FAKE, MUTED, REAL, SERIES, draw, legend
 # Clips of each list, and real neighbours of each clip.
 LISTED, NEIGHBOURS = 6, 3
 
-# The share of real clips that have another real video as near as what counts as suspiciously near.
+# A fake clip is suspiciously near within the distance at which this share of real clips have another real video.
 NEAR = 0.05
 
-# So many real clips resolve that share.
+# Fewest real clips from which that distance can be told.
 FEWEST_REAL = 40
 DRAWN = 200
 
@@ -30,11 +30,11 @@ class Match:
     """A generated clip and the real clips nearest to it.
 
     Attributes:
-        row, index: of the generated clip, in its features and as a clip index.
+        row, index: of the generated clip: its row in the features, and its clip index.
         real_rows, real_indices: of the nearest real clips, the nearest first.
         distances: to them.
-        ratio: the first distance over that of the same real clip to the nearest clip of another real video; small
-            where the generated clip is closer to it than anything real. None without another real video.
+        ratio: the first distance divided by that from the same real clip to the nearest clip of another real video;
+            small where the generated clip is closer to it than any other real video. None without another real video.
     """
 
     row: int
@@ -53,8 +53,8 @@ class Neighbours:
         name: of the chart.
         fake_distances: [N1] to the nearest real clip.
         real_distances: [N2] to the nearest clip of another real video; empty where there is no other video.
-        best, worst, suspicious: generated clips with the smallest and the largest distance, and with the smallest
-            ratio, which are what a copy would look like. A clip may be in several.
+        best, worst, suspicious: generated clips with the smallest distance, with the largest distance, and with the
+            smallest ratio, as a copy would have. A clip may be in several lists.
     """
 
     name: str
@@ -76,17 +76,17 @@ class Neighbours:
 
     @property
     def real_near_share(self) -> float:
-        """The same of real clips: 5 %, or more where many are equal."""
+        """The same for real clips: 5 %, or more where many distances are equal."""
         return float((self.real_distances <= (self.threshold or 0)).mean()) if len(self.real_distances) else NEAR
 
     @property
     def chance_share(self) -> float:
-        """What the share may come to by chance if both sides are alike: three standard errors of a difference more."""
+        """The most by chance if both sides are alike: the real share and three standard errors of the difference."""
         share, counts = self.real_near_share, (len(self.fake_distances), max(1, len(self.real_distances)))
         return share + 3 * float(np.sqrt(share * (1 - share) * sum(1 / count for count in counts)))
 
     def chart(self) -> str:
-        """How many clips lie within a distance of a real one: generated clips and real ones."""
+        """The share of clips that have a real one within each distance: for generated clips and for real ones."""
         return draw(self.name, "Distance to the nearest real clip", " ".join(self.sentences()), self.paint)
 
     def paint(self, figure: Any) -> None:
@@ -188,7 +188,7 @@ def closest_sentence(found: Neighbours) -> list[str]:
 def neighbours(
     fake: Features, real: Features, name: str = "neighbours", listed: int = LISTED, count: int = NEIGHBOURS
 ) -> Neighbours:
-    """The nearest real clips of every generated clip. Of an image detector a clip is the mean over its frames.
+    """The nearest real clips of every generated clip. With an image detector a clip is the mean over its frames.
 
     Raises `FeatureError` or `NotComparable` as `nearest` does.
     """
@@ -207,7 +207,7 @@ def neighbours(
 
 
 def distance_ratios(distances: np.ndarray, others: np.ndarray) -> np.ndarray:  # [N], [N] -> [N]
-    """Distance over the real clip's own; 1 where both are 0, NaN where there is no other real video."""
+    """Distance divided by that of the real clip itself; 1 where both are 0, NaN where there is no other real video."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = distances / others
     ratios[(distances == 0) & (others == 0)] = 1.0

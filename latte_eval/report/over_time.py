@@ -1,4 +1,4 @@
-"""Values over checkpoints and time: one part a metric, protocol and detector, because others do not compare."""
+"""Values over checkpoints and time: one section per metric, protocol and detector; across these nothing compares."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from latte_eval.report.curves import Curve, Point, Reference, curve
 from latte_eval.report.headlines import OWN_METHODS, published_rows, why_not
 from latte_eval.report.page import Figure, Section, to_page_table
 
-# Rows of a table, the newest; all results are in the file beside the pages.
+# At most so many rows of a table, the newest; all results are in the file beside the pages.
 ROWS = 50
 
 Key = tuple[str, str, str]  # metric, protocol, detector
@@ -23,7 +23,7 @@ Links = dict[tuple[str, ...], str]  # Entry.identity -> file of a page
 def over_time_sections(
     entries: Sequence[Entry], accepted: Sequence[Entry], links: Links | None = None
 ) -> list[Section]:
-    """A part for each metric, protocol and detector, with a curve where there are two values or more.
+    """A section for each metric, protocol and detector, with a curve where there are two values or more.
 
     Args:
         links: the page of a result by its identity.
@@ -46,7 +46,7 @@ def over_time_sections(
 
 
 def longer(title: str, key: Key) -> str:
-    """A title with the start of the hash and the detector: other parts have the same metric and benchmark."""
+    """A title with the start of the hash and the detector: other sections have the same metric and benchmark."""
     _, protocol, detector = key
     return f"{title.removesuffix(')')}, {protocol.rpartition('-')[2]}, {detector})"
 
@@ -69,7 +69,7 @@ def over_time_section(entries: Sequence[Entry], accepted: Sequence[Entry], name:
 
 
 def newest_rows(table: Table) -> Table:
-    """A table that a page can bear: the newest rows first, checkpoints in front, without columns that say nothing."""
+    """A table short enough for a page: the newest rows first, the checkpoint in front, without empty columns."""
     rows = table.rows[::-1][:ROWS]
     order = ["checkpoint", *(key for key in table.headings if key not in ("checkpoint", "file"))]
     used = [key for key in order if key in ("checkpoint", "value") or any(row.get(key) is not None for row in rows)]
@@ -80,7 +80,7 @@ def newest_rows(table: Table) -> Table:
 
 
 def to_curve(entries: Sequence[Entry], accepted: Sequence[Entry], name: str) -> Curve:
-    """Over the iteration where every checkpoint has one, else over time."""
+    """Over the iteration where every checkpoint has one and they differ, else over time."""
     iterations = [(entry.result.checkpoint or {}).get("iteration") for entry in entries]
     times = any(each is None for each in iterations) or len(set(iterations)) < 2
     places = (
@@ -107,5 +107,5 @@ def to_point(entry: Entry, place: float) -> Point:
 
 
 def seconds(started: str) -> float:
-    """Seconds since 1970 of a UTC time as results have it."""
+    """Seconds since 1970 of a UTC time in the form that results use."""
     return datetime.fromisoformat(started.replace("Z", "+00:00")).timestamp()

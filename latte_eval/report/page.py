@@ -80,7 +80,7 @@ class Page:
     Attributes:
         file: name in the report folder.
         summary: what was compared and how, on the first screen.
-        home: the page with all evaluations, where this is not it.
+        home: the page with all evaluations; None on that page itself.
         notices: what a reader must know before the numbers, such as runs that were left out.
     """
 

@@ -22,7 +22,7 @@ class Picture:
         frames: in the strip.
         width, height: of one frame in pixels.
         caption: below it.
-        alt: for people who do not see it.
+        alt: text for people who cannot see it.
     """
 
     side: str
@@ -54,7 +54,7 @@ class Album:
         self.folder = folder
 
     def add(self, strip: bytes, size: tuple[int, int], frames: int, side: str, caption: str, alt: str) -> Picture:
-        """A picture of one strip of so many pixels. Raises `StoreError` where it cannot be written."""
+        """A picture of one strip; `size` is that of the whole strip. Raises `StoreError` where it cannot be written."""
         shown = strip_frames(frames)
         shown = shown if size[0] % shown == 0 else 1
         src = f"pictures/{hashlib.sha256(strip).hexdigest()[:16]}.webp"
@@ -68,5 +68,5 @@ def shown(pictures: Iterable[Picture | None]) -> tuple[Picture, ...]:
 
 
 def seeded_choice(count: int, of: int, *identity: object) -> list[int]:
-    """`count` rows out of `of`, chosen by a hash of their identity, in order: not by how they look."""
+    """`count` rows out of `of`, ascending, chosen by a hash of `identity` and not by how they look."""
     return sorted(int(i) for i in numpy_generator("report", *identity).permutation(of)[:count])

@@ -35,7 +35,7 @@ def or_none(check: Check) -> Check:
 
 
 def is_time(value: Any) -> bool:
-    """Whether it is a time as results have it."""
+    """Whether it is a time in the form that results use."""
     try:
         return bool(datetime.fromisoformat(value.replace("Z", "+00:00")).tzinfo)
     except ValueError:
@@ -108,7 +108,7 @@ def is_rule(rule: Any) -> bool:
 
 
 def check_verdict(verdict: dict[str, Any], where: str) -> None:
-    """Raise `StoreError` for the record of a gate that was edited."""
+    """Raise `StoreError` for an edited record of a gate."""
     for name, check in VERDICT.items():
         if not check(verdict.get(name)):
             raise StoreError(f"{where} was edited: {name} of a verdict is {verdict.get(name)!r}")

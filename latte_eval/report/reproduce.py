@@ -27,10 +27,10 @@ PLAIN = {"eta": 0.0, "dtype": "fp32"}
 
 SEEDED_VAE = "vae-seeded"
 
-# What stands for a file whose name is not recorded.
+# Stands for the file of prompts, whose name is not recorded.
 PROMPTS = "PROMPTS.txt"
 
-# What the name of a real side ends with whose features came from a file.
+# The end of a real side's name where its features came from a file.
 STATISTICS = re.compile(r" \([^()/]+\.safetensors\)$")
 
 
@@ -89,7 +89,7 @@ def real_folder(name: str) -> str:
 
 
 def detector_words(results: Sequence[Result]) -> list[str]:
-    """`--detector NAME` for each that is not the default, or for all where some would serve another metric too."""
+    """`--detector NAME` for each that is not the default; for all where one would serve another metric too."""
     metrics = tuple(dict.fromkeys(result.metric for result in results))
     used = {result.metric: result.detector["name"] for result in results}
     benchmark = benchmark_name(results[0])
@@ -102,7 +102,7 @@ def detector_words(results: Sequence[Result]) -> list[str]:
 
 
 def protocol_words(result: Result) -> list[str]:
-    """The protocol's stem, and every field in which this one differs from it."""
+    """The protocol's stem, and every field in which the protocol differs from the one of that stem."""
     wanted, benchmark = Protocol.from_dict(result.protocol_fields), benchmark_name(result)
     usual = BENCHMARKS[benchmark].protocol().stem if benchmark else None
     named = wanted.stem if wanted.stem != usual or wanted.stem in PROTOCOLS else None
@@ -117,7 +117,7 @@ def protocol_words(result: Result) -> list[str]:
 
 
 def counts_were_met(result: Result, wanted: Protocol) -> bool:
-    """Whether both sides have the same count and had so many clips: `--clips` asks for exactly that."""
+    """Whether the protocol wants one number of clips from both sides and both had it: `--clips` asks for that."""
     count = wanted.fake_clips
     return wanted.real_clips == count == result.fake and (not result.real_source or result.real == count)
 
@@ -138,14 +138,14 @@ def sampler_words(result: Result) -> list[str]:
 
 
 def prompt_words(sampler: dict[str, Any]) -> list[str]:
-    """Of a text-to-video pipeline; a scheduler of another name is the pipeline's own."""
+    """For a text-to-video pipeline; a scheduler that no sampler names is the pipeline's own and is not typed."""
     names = {row.scheduler: name for name, row in zip(SAMPLERS, SAMPLERS.rows(), strict=True)}
     known = {**sampler, "method": names.get(str(sampler.get("method")))}
     return ["--prompts", PROMPTS, *setting_words(known)]
 
 
 def latte_words(sampler: dict[str, Any]) -> list[str]:
-    """Of a Latte checkpoint."""
+    """For a Latte checkpoint."""
     words = setting_words(sampler)
     if sampler.get("guidance_interval"):
         words += ["--guidance-interval", ",".join(map(plain_number, sampler["guidance_interval"]))]
@@ -155,7 +155,7 @@ def latte_words(sampler: dict[str, Any]) -> list[str]:
 
 
 def setting_words(sampler: dict[str, Any]) -> list[str]:
-    """Settings that are not the plain ones."""
+    """Settings as options, without those at their plain value."""
     known = {name: sampler.get(name) for name in SAMPLER}
     return [
         word
@@ -166,7 +166,7 @@ def setting_words(sampler: dict[str, Any]) -> list[str]:
 
 
 def plain_number(value: Any) -> str:
-    """A number as short as it may be without becoming another; anything else as text."""
+    """A number as short as possible without changing it; anything else as text."""
     if not isinstance(value, float):
         return str(value)
     return f"{value:g}" if float(f"{value:g}") == value else repr(value)

@@ -108,7 +108,7 @@ def own_entries(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def unfinished_runs(path: Path) -> list[str]:
-    """Run folders with features and without results, as a person should hear of them."""
+    """Run folders with features and without results, one sentence each."""
     if not path.is_dir():
         return []
     folders = sorted({each.parent for each in path.rglob("features") if each.is_dir()})
@@ -121,7 +121,7 @@ def unfinished_runs(path: Path) -> list[str]:
 
 
 def evaluations(entries: Sequence[Entry]) -> list[Evaluated]:
-    """Results of the same clips under the same protocol as one, newest first; each with its gate's verdict."""
+    """Results of the same clips and protocol as one evaluation, newest first; each with its gate's verdict."""
     found: dict[tuple[str, ...], list[dict[str, Result]]] = {}
     for entry in entries:
         result = entry.result
@@ -150,7 +150,7 @@ def belongs(result: Result, results: dict[str, Result]) -> bool:
 
 
 def run_verdicts(run: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-    """What gates said in a run, and why that cannot be read: numbers are shown without it."""
+    """What gates said in a run; or nothing, and why it cannot be read: the numbers are shown all the same."""
     try:
         verdicts = read_verdicts(run)
         for verdict in verdicts:
@@ -161,7 +161,7 @@ def run_verdicts(run: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
 
 
 def last_verdict(verdicts: Sequence[dict[str, Any]], results: dict[str, Result]) -> dict[str, Any] | None:
-    """The newest verdict on what these results are of."""
+    """The newest verdict on the checkpoint or folder of these results."""
     names = {subject(result) for result in results.values()}
     about = [verdict for verdict in verdicts if verdict.get("new") in names]
     return about[-1] if about else None

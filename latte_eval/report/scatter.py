@@ -23,10 +23,10 @@ class Scatter:
 
     Attributes:
         name: of the chart.
-        fake, real: [N, 2] places of all clips, from the mean of the real ones.
-        shares: of the variance of both sides together, on each axis.
-        gap_share: of the squared distance between the means, on both axes together; None where the means are equal.
-        seed: of the choice of the clips that are drawn.
+        fake, real: [N, 2] places of all clips, relative to the mean of the real ones.
+        shares: the share of each axis in the variance of both sides together.
+        gap_share: the share of both axes in the squared distance between the means; None where the means are equal.
+        seed: chooses the clips that are drawn.
     """
 
     name: str
@@ -77,7 +77,7 @@ def axes_sentence(found: Scatter) -> str:
 
 
 def gap_sentence(found: Scatter) -> str:
-    """How much of the gap between the means is seen."""
+    """How much of the gap between the means the axes show."""
     if found.gap_share is None:
         return "The means of both sides are equal."
     return f"They show {share_to_text(found.gap_share)} of the squared distance between the means of both sides."
@@ -107,8 +107,8 @@ def chosen(count: int, seed: int, side: str) -> np.ndarray:  # -> [n] int64
 def scatter(fake: Features, real: Features, name: str = "scatter", seed: int = 0) -> Scatter:
     """The two principal axes of real and fake clips together, each side with half the weight.
 
-    Features are not standardised: a Fréchet distance is not either, so that what is long here counts there. Of an image
-    detector a clip is the mean over its frames.
+    As in a Fréchet distance features are not standardised: what is long here counts there. With an image detector a
+    clip is the mean over its frames.
     """
     fake_rows, real_rows = clip_rows(fake), clip_rows(real)
     axes, shares = principal_axes(fake_rows, real_rows)

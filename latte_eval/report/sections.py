@@ -18,7 +18,7 @@ from latte_eval.report.reproduce import PROMPTS, reproduce_command
 from latte_eval.report.runs import Evaluated
 from latte_eval.report.words import detector_in_words, protocol_in_words, sampler_in_words, sides_in_words
 
-# Files that were left out are named up to here.
+# At most so many of the files that were left out are named.
 NAMED_FILES = 20
 
 

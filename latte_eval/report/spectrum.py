@@ -43,7 +43,7 @@ class Direction:
     Attributes:
         value: its part of the distance.
         mean_value: what of that comes from the means.
-        gap: mean of the fake rows along it, from that of the real ones.
+        gap: mean of the fake rows along it, minus that of the real ones.
         real_spread, fake_spread: standard deviations along it.
         real_ends, fake_ends: the clips that lie furthest against it and along it, the furthest first.
     """
@@ -65,7 +65,8 @@ class Spectrum:
         name: of the chart.
         displacement: the parts by direction.
         directions: the first few, with their clips.
-        chance: the mean part that sets of so many clips of one population have; None with one source video.
+        chance: the mean part to expect between two sets of this size from one population; None with one source
+            video on a side.
         fewer: rows of the smaller side.
     """
 
@@ -76,7 +77,7 @@ class Spectrum:
     fewer: int
 
     def chart(self) -> str | None:
-        """Bars of the leading directions above, the share of the first directions together below; None at 0."""
+        """Above, bars of the leading directions; below, the share of the first ones together; None at distance 0."""
         if not len(self.displacement.values):
             return None
         return draw(self.name, "What the distance is made of", " ".join(self.sentences()), self.paint, height=3.9)
@@ -180,9 +181,9 @@ def leading_sentence(found: Displacement) -> str:
 
 
 def last_sentence(first: Direction, rows: int, dimensions: int) -> str:
-    """How the fake side differs along the first direction; a warning where the covariances have not full rank.
+    """How the fake side differs along the first direction; a warning where the covariances lack full rank.
 
-    Of few rows the directions are chosen to fit just these, and standard deviations along them are too small.
+    With few rows the directions fit just these rows, and standard deviations along them are too small.
     """
     if rows <= dimensions:
         return (
@@ -200,7 +201,7 @@ def last_sentence(first: Direction, rows: int, dimensions: int) -> str:
 
 
 def spectrum(fake: Features, real: Features, name: str = "spectrum") -> Spectrum:
-    """The parts of the Fréchet distance of two sides; of an image detector, over all frames.
+    """The parts of the Fréchet distance of two sides; with an image detector, over all frames.
 
     Raises what `frechet_displacement` raises.
     """
@@ -240,7 +241,7 @@ def ends(places: np.ndarray, features: Features) -> tuple[list[End], list[End]]:
 
 
 def chance_apart(fake: Features, real: Features) -> float | None:
-    """How far apart, squared, two means of so many source videos of one population lie; None with one on a side."""
+    """Squared distance to expect between two means over so many source videos of one population; None with one."""
     variances = [mean_variance(clip_rows(side), side.groups) for side in (fake, real)]
     return None if None in variances else float(sum(each for each in variances if each is not None))
 

@@ -31,7 +31,7 @@ def verdict_view(verdict: dict[str, Any] | None) -> VerdictView | None:
 
 
 def rule_lines(verdict: dict[str, Any]) -> tuple[str, ...]:
-    """A sentence a rule, and what a person should know besides."""
+    """One sentence per rule, and what else a person should know."""
     return tuple(line for rule in verdict["rules"] for line in (rule_line(rule), *map(str, rule["notes"])))
 
 

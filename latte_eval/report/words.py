@@ -30,13 +30,13 @@ SPLITS = {
 
 
 def protocol_in_words(protocol: Protocol) -> list[str]:
-    """Every choice that changes the number, a sentence each."""
+    """Every choice that changes the number, one sentence each."""
     p = protocol
     return [sentence for sentence in (real_clips(p), real_frames(p), fake_clips(p), fake_labels(p), ALWAYS) if sentence]
 
 
 def protocol_in_brief(protocol: Protocol) -> str:
-    """The choices that matter most and the id, in which the hash is, on one line."""
+    """On one line: the choices that matter most, and the id, which holds the hash."""
     p = protocol
     size = "frames of their own size" if p.size is None else f"{p.size} pixels"
     stride = "consecutive" if p.real_stride == 1 else f"every {ordinal(p.real_stride)}"

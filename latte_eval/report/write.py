@@ -1,4 +1,4 @@
-"""Runs to a folder of pages: `index.html`, one page an evaluation, pictures, and all results in one file."""
+"""Runs to a folder of pages: `index.html`, one page per evaluation, pictures, and all results in one file."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def write_report(
 def write_pages(
     found: Found, accepted: Sequence[Entry], out: Path, pages: int, reporter: Reporter
 ) -> tuple[list[Page], tuple[str, ...]]:
-    """Write all files; the pages, and what a reader must know of what is not there."""
+    """Write all files; return the pages and all notices."""
     chosen, notices = found.evaluations[:pages], left_out(found, pages)
     album = Album(out)
     with reporter.bar("report", len(chosen) * STEPS, "sections") as advance:
@@ -97,7 +97,7 @@ def check_folder(out: Path) -> None:
 
 
 def left_out(found: Found, pages: int) -> list[str]:
-    """What a reader must know of what is not there."""
+    """Notices on evaluations and runs that have no page."""
     more = len(found.evaluations) - pages
     said = [f"{more:,} older evaluations have no page of their own; --pages {len(found.evaluations)} makes them"]
     return [*(said if more > 0 else []), *(f"left out: {text}" for text in found.unfinished)]
@@ -112,13 +112,13 @@ class Named:
 
 
 def named(evaluations: Sequence[Evaluated]) -> list[Named]:
-    """File names that a web server and every file system take, each once."""
+    """Evaluations with file names that every web server and file system takes, no name twice."""
     taken: set[str] = set()
     return [Named(each, f"{free_stem(slug(each.name), taken)}.html") for each in evaluations]
 
 
 def free_stem(stem: str, taken: set[str]) -> str:
-    """The stem, with the first number that makes it differ from those taken; it is taken then."""
+    """The stem, with the first number that is free if it is taken; the result is added to `taken`."""
     numbered = (f"{stem}-{number}" for number in itertools.count(2))
     free = next(name for name in itertools.chain([stem], numbered) if name not in taken)
     taken.add(free)
@@ -126,7 +126,7 @@ def free_stem(stem: str, taken: set[str]) -> str:
 
 
 def slug(name: str) -> str:
-    """The last two parts of a name in small letters, digits and dashes; never `index`."""
+    """The last two parts of a name in lower-case letters, digits and dashes; never `index`."""
     text = re.sub(r"[^a-z0-9]+", "-", "-".join(Path(name).parts[-2:]).lower()).strip("-")[-60:].strip("-")
     return {"": "page", "index": "page-index"}.get(text, text)
 
@@ -171,25 +171,25 @@ def summary(evaluated: Evaluated) -> str:
 
 
 def first_page(page: Page, notices: Sequence[str]) -> Page:
-    """The only page, as the first one."""
+    """The only page of a report, as its index."""
     return dataclasses.replace(page, file=INDEX, home=None, notices=(*notices, *page.notices))
 
 
 def page_links(evaluations: Sequence[Evaluated], pages: Sequence[Page]) -> Links:
-    """The page of every result that stands on top of one."""
+    """The page of every result that has one."""
     pairs = zip(evaluations, pages, strict=True)
     return {entry.identity: page.file for each, page in pairs for entry in entries_of(each)}
 
 
 def entries_of(evaluated: Evaluated) -> list[Entry]:
-    """The results of one evaluation as history has them."""
+    """The results of one evaluation as entries of a history."""
     return [Entry(result, {}, evaluated.folder) for result in evaluated.results.values()]
 
 
 def index_page(
     found: Found, pages: Sequence[Page], accepted: Sequence[Entry], notices: Sequence[str], links: Links
 ) -> Page:
-    """The newest number on top, then every metric, protocol and detector apart."""
+    """The newest number on top, then a section per metric, protocol and detector."""
     newest, entries = pages[0], found.entries
     groups = len({entry.key for entry in entries})
     apart = [f"{groups} combinations of metric, protocol and detector are kept apart: their values do not compare."]
@@ -227,7 +227,7 @@ def pages_section(pages: Sequence[Page]) -> Section:
 
 
 def remove_old(out: Path, pages: Sequence[Page]) -> None:
-    """Remove pages and pictures that an earlier report wrote and this one did not, and what a killed one left."""
+    """Remove pages and pictures of earlier reports that this one did not write, and unfinished files of killed ones."""
     for path in [*out.glob(f".*{UNFINISHED}"), *(out / "pictures").glob(f".*{UNFINISHED}")]:
         path.unlink()
     files = {page.file for page in pages}
