@@ -24,7 +24,7 @@ class Column:
         name: key in `published.toml`.
         title: heading as printed.
         metric: `fvd`, `fid`, `is`, or what is counted.
-        better: `lower`, `higher`, or empty where neither is.
+        better: `lower`, `higher`, or empty where there is no better direction.
         unit: `M`, `G`, or empty.
         benchmark: the dataset, or None.
     """

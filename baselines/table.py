@@ -34,7 +34,7 @@ class Table:
         name: short name, for machines.
         title: caption.
         headings: column key -> heading, in order.
-        rows: one dict a row; an absent key is a missing entry.
+        rows: one dict per row; an absent key is a missing entry.
         notes: footnotes.
         about: what else a machine may want: protocol, edition, units, directions.
     """
@@ -143,7 +143,7 @@ def render_json(tables: Sequence[Table]) -> str:
 
 
 def render_csv(tables: Sequence[Table]) -> str:
-    """One header for all tables; with more than one, a first column says which table a row is of."""
+    """One header for all tables; with more than one, a first column says to which table a row belongs."""
     keys = list(dict.fromkeys(key for table in tables for key in table.headings))
     several = ["table"] if len(tables) > 1 else []
     out = io.StringIO()

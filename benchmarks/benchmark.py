@@ -1,4 +1,4 @@
-"""`Benchmark`: what a number can be measured on, a row each, and the table of them."""
+"""`Benchmark`: what a number can be measured on, one row each, and the table of these rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Benchmark(ABC):
     Attributes:
         name, title: for the command line and for people.
         classes: names in label order; empty where there are none.
-        checkpoints: names of shipped checkpoints that are measured on it where nobody names a benchmark.
+        checkpoints: names of shipped checkpoints that are measured on it unless a person names another benchmark.
         seeded_detectors: whether its numbers mean nothing elsewhere, so that seeded detectors are the default.
         needs_folder: whether its real clips are read from a folder.
     """

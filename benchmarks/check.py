@@ -86,7 +86,7 @@ class Report:
 
     @property
     def copy(self) -> Copy | None:
-        """The known copy that this is, where the frame size of nearly all videos tells."""
+        """The known copy that this is, if nearly all videos have its frame size."""
         size, count = next(iter(self.sizes.items()), ((0, 0), 0))
         return self.benchmark.copies.get(size) if count >= 0.95 * len(self.videos) else None
 
@@ -191,7 +191,7 @@ class Inspection:
         """Look at every video.
 
         Args:
-            decode: decode every frame, which finds damage that containers hide, instead of reading headers.
+            decode: decode every frame too, which finds damage that headers do not show.
             progress: called with how many more videos have been looked at.
         """
         videos, unreadable = examine(self.benchmark, self.place, self.kept, decode, progress)
@@ -285,6 +285,6 @@ def empty_folders(folders: Mapping[str, bool]) -> Iterator[str]:
 
 
 def listed_videos(root: Path, entries: list[Entry]) -> dict[str, tuple[int, int]]:
-    """How much of the official train and test lists is there, where the lists are."""
+    """How many videos of the official train and test lists are there, for the lists that are found."""
     present = {video_name(entry.path) for entry in entries}
     return {split: (len(listed & present), len(listed)) for split, listed in read_split_lists(root).items()}

@@ -32,7 +32,7 @@ SINGLE = ("train", "test", "validation")
 
 @dataclass(frozen=True)
 class Layout:
-    """One of the ways in which people have a dataset on disk.
+    """One of the ways in which a dataset may lie on disk.
 
     Attributes:
         title: what to call it.
@@ -53,7 +53,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Copy:
-    """A known copy of a dataset, told by the size of its frames.
+    """A known copy of a dataset, recognised by the size of its frames.
 
     Attributes:
         title: what to call it.
@@ -103,8 +103,8 @@ class Dataset(Benchmark):
         checkpoint: the published weights.
         guidance_scale: of classifier-free guidance with the published weights.
         video_names: regular expression of a video's name as released.
-        copies: (width, height) of the frames -> the known copy that has it.
-        folder_names: what its folder or archive is called among others, as in `table2 --data-dir`.
+        copies: (width, height) of the frames -> the known copy of that size.
+        folder_names: names that its folder or archive may have in a folder of datasets, as in `table2 --data-dir`.
         expected: split -> number of videos, None where no count is published.
         bad_videos: name -> why it is left out.
         layouts: most specific first.
@@ -153,7 +153,7 @@ class Dataset(Benchmark):
         )  # fmt: skip
 
     def fits(self, config: LatteConfig) -> bool:
-        """Whether a checkpoint has its classes, in latents of the published VAE."""
+        """Whether a checkpoint has the classes of this dataset, and latents of the published VAE."""
         return config.classes == (len(self.classes) or None) and config.channels == 4
 
     def check_classes(self, classes: int | None) -> None:
@@ -168,7 +168,7 @@ class Dataset(Benchmark):
         """Find the clips of a split below `root`, a folder or zip archive in any of the known layouts.
 
         Raises:
-            ClipError: nothing there, another split, or another of the four datasets; says which.
+            ClipError: there is nothing, another split, or another of the four datasets; the error says which.
         """
         split, tree = split or self.real_split, open_tree(root)
         whole = self.real_split == "train+test"
@@ -224,7 +224,7 @@ def find_layout(benchmark: Dataset, tree: Tree, split: str, by_folder: bool) -> 
         by_folder: only a folder that is named after the split will do.
 
     Raises:
-        ClipError: there is none; says what is there.
+        ClipError: there is none; the error says what is there.
     """
     for layout in benchmark.layouts:
         for folder in layout.split_folders(split) if by_folder else layout.folders(split):

@@ -1,4 +1,4 @@
-"""Looking around in a folder or a zip archive without reading pixels."""
+"""Listing a folder or a zip archive without reading pixels."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class ZipTree(Tree):
 
 
 def folder_key(path: PurePosixPath) -> str:
-    """The path of a folder as `listing` is asked for it: the root is empty."""
+    """The path of a folder as the key that `ZipTree` keeps it under: the root is empty."""
     return "" if str(path) == "." else str(path)
 
 

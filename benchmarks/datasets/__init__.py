@@ -1,1 +1,1 @@
-"""The four datasets of the published tables, a row each."""
+"""The four datasets of the published tables, one row each."""

@@ -2,7 +2,7 @@
 
 from latte_eval.benchmarks.dataset import Copy, Dataset, Layout
 
-# In the order of sorted folder names, which is the label that a checkpoint knows a class by.
+# In the order of sorted folder names: the label of a class in a checkpoint is its position here.
 CLASS_NAMES = """
 ApplyEyeMakeup ApplyLipstick Archery BabyCrawling BalanceBeam BandMarching BaseballPitch Basketball BasketballDunk
 BenchPress Biking Billiards BlowDryHair BlowingCandles BodyWeightSquats Bowling BoxingPunchingBag BoxingSpeedBag
@@ -23,7 +23,7 @@ UCF101 = Dataset(
     title="UCF101",
     origin="crcv.ucf.edu/data/UCF101/UCF101.rar (avi files in class folders) and UCF101TrainTestSplits-*.zip",
     licence="no licence is stated by UCF; research use",
-    # Latte follows StyleGAN-V, whose author computed UCF101 over both (universome/stylegan-v#30).
+    # Latte follows StyleGAN-V, whose author computed UCF101 over both splits (universome/stylegan-v#30).
     real_split="train+test",
     stride=3,
     checkpoint="hf://maxin-cn/Latte/ucf101.pt",

@@ -1,6 +1,6 @@
 """Folders and zip archives of video files and frames as clips.
 
-`FolderSource` is imported when it is first asked for: it needs torch, the names of files do not.
+`FolderSource` is imported when it is first asked for: it needs torch, listing files does not.
 """
 
 from __future__ import annotations

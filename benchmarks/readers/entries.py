@@ -103,5 +103,5 @@ def number_classes(classes: Sequence[str], entries: Iterable[Entry]) -> dict[str
 
 
 def class_of(entry: Entry, classes: dict[str, int]) -> int | None:
-    """The class whose name the innermost folder around an entry has, or None."""
+    """The class after which the innermost class folder around an entry is named, or None."""
     return next((classes[name] for name in reversed(entry.path.split("/")[:-1]) if name in classes), None)

@@ -46,7 +46,7 @@ def read_frames(place: Place, entry: Entry, indices: Sequence[int]) -> Iterator[
 
 @contextmanager
 def open_image(place: Place, file: str) -> Iterator[Image.Image]:
-    """An opened image. What can go wrong with it, until it is closed, becomes a `ClipError` that names it."""
+    """An opened image. Damage that shows before it is closed is raised as a `ClipError` that names it."""
     name = file.rpartition("/")[2]
     try:
         with place.open_file(file) as handle, Image.open(handle, formats=("JPEG", "PNG")) as image:

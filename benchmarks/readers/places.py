@@ -116,7 +116,7 @@ class ZipFolder:
         root: path of the archive.
         archive: the opened archive.
         members: its files by their path below the folder that counts.
-        rejected: always empty: the names of an archive can be listed, or it cannot be opened at all.
+        rejected: always empty: an archive either lists all its names or cannot be opened at all.
     """
 
     root: Path

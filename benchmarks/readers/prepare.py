@@ -34,7 +34,7 @@ def has_target_size(width: int, height: int, protocol: Protocol) -> bool:
 
 
 def prepare_frame(frame: np.ndarray, protocol: Protocol) -> np.ndarray:  # [H, W, 3] uint8 -> [size, size, 3] uint8
-    """Bring a frame to the target size; one that has it stays as it is, and so does any where the protocol has no size.
+    """Bring a frame to the target size. It stays as it is if it has that size, or if the protocol has none.
 
     `crop-resize` is the converter of Vchitect/Latte@b27c24a, `resize-crop` that of universome/stylegan-v@3fecd69;
     `none` resizes without a crop.

@@ -15,8 +15,8 @@ from latte_eval.benchmarks.readers.video import Damaged, count_frames, read_vide
 from latte_eval.core.errors import ClipError
 from latte_eval.core.protocol import Protocol
 
-# Of every video, so many frames are decoded at least once, even if its clips need fewer: damage behind the frames of
-# a clip counts too.
+# At least this many frames of every video are decoded once, even if its clips need fewer: damage after the frames of a
+# clip counts too.
 CHECKED_FRAMES = 1000
 
 
@@ -25,7 +25,7 @@ class Window:
     """One window of one video: a candidate clip.
 
     Attributes:
-        number: its place among the windows of the video.
+        number: its position among the windows of the video.
         frames: indices of its frames.
         passed: lossy steps that its files have been through already.
     """
@@ -47,14 +47,14 @@ def video_length(place: Place, entry: Entry) -> int:
 def read_windows(
     place: Place, windows: Sequence[Window], protocol: Protocol, check: bool
 ) -> list[np.ndarray | ClipError]:  # [T, H, W, 3] uint8 each
-    """Read windows of one video in one pass over it: for each the clip, or the reason why there is none.
+    """Read windows of one video in one pass over it: for each window its clip, or the reason why there is none.
 
-    Damage among the first `CHECKED_FRAMES` frames rejects every window; later damage rejects the windows that end
-    behind it. So the outcome of a window does not depend on the windows that are read with it. Frames are brought to
+    Damage among the first `CHECKED_FRAMES` frames rejects every window; later damage rejects the windows that
+    reach it. So the outcome of a window does not depend on the windows that are read with it. Frames are brought to
     the target size one by one: only those of the windows are held in memory, however long or large the video is.
 
     Args:
-        check: look for damage; False for a video that has been read before without finding any.
+        check: look for damage; False for a video in which an earlier read found none.
     """
     wanted = sorted({index for window in windows for index in window.frames})
     frames: dict[int, np.ndarray] = {}

@@ -26,7 +26,7 @@ from latte_eval.core.errors import ClipError, LatteEvalError, NotEnoughClips
 from latte_eval.core.protocol import Protocol
 from latte_eval.files.h264 import from_frames
 
-# Counts up when a change in this package changes a pixel or a choice.
+# Increase this when a change in this package changes a pixel or a choice.
 STEP_VERSION = 1
 
 # Videos that are examined together.
@@ -43,7 +43,7 @@ class FolderSource:
     `clips`, which decodes every video once, as far as `CHECKED_FRAMES` in reading.py says.
 
     Clips come without the lossy steps of the protocol: each says in `passed` which of them its files have been through,
-    and `latte_eval.files.lossy.StoredSource` applies the others.
+    and `latte_eval.evaluation.stored.StoredSource` applies the others.
 
     `open` lists and examines a folder. The constructor takes what was listed and reads nothing.
 
@@ -105,7 +105,7 @@ class FolderSource:
             wanted: examine videos only until there are this many candidates; further ones are examined when they are
                 asked for. None examines all. It changes no clip.
             classes: names of class folders; a clip is labelled by the innermost one around it. Where some videos lie
-                in such folders the others are rejected; where none does there are no labels.
+                in such folders, the others are rejected; where none does, there are no labels.
             within: the part of `path` that counts.
             keep: which videos count, by relative path; the others are as if they were not there.
             progress: called with how many more videos have been examined.
@@ -128,7 +128,7 @@ class FolderSource:
     def examine_first(self, wanted: int | None) -> None:
         """Examine videos until there are `wanted` candidates, or all, and put the candidates in order.
 
-        Raises `ClipError` or `NotEnoughClips` where there is not one.
+        Raises `ClipError` or `NotEnoughClips` where there is none.
         """
         one_each = self.protocol.windows == "one"
         self.examine(max(1, wanted) if wanted is not None and one_each else None)
@@ -152,7 +152,7 @@ class FolderSource:
 
     @property
     def named_storage(self) -> tuple[str, ...]:
-        """The steps of this side, which the fingerprint names itself: so features of earlier versions are found."""
+        """The storage steps of this side. The fingerprint includes them, so features of earlier versions are found."""
         return self.protocol.real_storage if self.side == "real" else self.protocol.fake_storage
 
     @property
@@ -175,7 +175,7 @@ class FolderSource:
         return tuple(label for entry in entries if (label := class_of(entry, self.label_of)) is not None)
 
     def __len__(self) -> int:
-        """Number of candidates, where every video that has not been examined yet counts as one."""
+        """Number of candidates; every video that has not been examined yet counts as one."""
         return len(self.windows) + len(self.entries) - self.examined
 
     def groups(self, indices: Sequence[int]) -> list[str]:

@@ -41,7 +41,7 @@ def count_frames(path: Path) -> int:
 
 
 def check_whole(path: Path, stored: int, declared: int) -> None:
-    """Raise `ClipError` for a file that was cut: it has fewer bytes or frames than it says itself.
+    """Raise `ClipError` for a file that was cut: it has fewer bytes or frames than it states.
 
     A file that was cut after its last frame has lost nothing. Only mp4, mov and avi count their frames. An edit list
     may leave out frames of a whole mp4 or mov file on purpose, so there fewer frames alone prove nothing.

@@ -44,7 +44,7 @@ def window_starts(length: int, protocol: Protocol, side: str, seed: int, path: s
 
 
 def highest_offset(length: int, frames: int, stride: int) -> int:
-    """The last first frame of a window that stays within the video."""
+    """The highest first frame that a window may have to stay within the video."""
     return length - frames * stride + stride - 1
 
 

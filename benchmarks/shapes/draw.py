@@ -1,4 +1,4 @@
-"""Drawing the clips of the `shapes` benchmark from signed distances, one anti-aliased shape a clip."""
+"""Drawing the clips of the `shapes` benchmark from signed distances, one anti-aliased shape per clip."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CENTRE = np.full(FRAMES, SIZE / 2)
 
 
 def bounce(start: float, speed: float, low: float, high: float, time: np.ndarray) -> np.ndarray:  # -> [T]
-    """Positions of a point that moves at `speed` a frame and is reflected at `low` and `high`."""
+    """Positions of a point that moves by `speed` per frame and is reflected at `low` and `high`."""
     span = high - low
     folded = np.mod(start - low + speed * time, 2 * span)
     return low + np.where(folded > span, 2 * span - folded, folded)
@@ -76,7 +76,7 @@ DISTANCES = (disc_distance, square_distance, triangle_distance, ring_distance)
 def draw_clip(label: int, random: np.random.Generator, interval: int = 1) -> np.ndarray:  # -> [T, 3, 16, 16] uint8
     """One clip of class `label`: random phase, heading and brightness, then the motion of that class.
 
-    `interval` is the distance of its frames in the motion.
+    `interval` is the distance between its frames, in steps of the motion.
     """
     column, row, angle, radius = (value[:, None, None] for value in PATHS[label](random, interval * TIME))
     brightness = random.uniform(0.85, 1.0)

@@ -14,7 +14,7 @@ from latte_eval.benchmarks.shapes.draw import FRAMES, SIZE, draw_clips
 from latte_eval.core.clips import Clips, Rejected
 from latte_eval.core.seeding import numpy_generator
 
-# Counts up when the drawing changes.
+# Increase this when the drawing changes.
 DRAWING_VERSION = 1
 
 

@@ -2,11 +2,11 @@
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/simulations/gate.py --repetitions 200
 
-prints a markdown table. Features are Gaussian, or with --heavy of heavy tails; their spectrum falls as 1/k with total
+prints a markdown table. Features are Gaussian, or heavy-tailed with --heavy; their spectrum falls as 1/k with total
 variance 500. Every checkpoint makes an affine image of the same law, so true distances are known; the accepted one is
 at distance 40. The rule allows 10 %: a checkpoint at 40 or 42 should pass, one at 52 should fail, one at 44 is on the
 line, where a regression is a false alarm and a pass a miss, each at most 5 %. `collapsed` is at 52 because it lost
-variance: 44 % of it, the accepted one 36 %. Everything from features to verdict is the code that the command runs.
+variance: it lost 44 %, the accepted one 36 %. Everything from features to verdict is the code that the command runs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RULE = "fvd:+10%"
 
 @dataclass(frozen=True)
 class Case:
-    """A new checkpoint: its true distance, whether it loses variance, how its noise goes with the accepted one's."""
+    """A new checkpoint: its true distance, whether it loses variance, whether it shares the accepted one's noise."""
 
     name: str
     distance: float
@@ -95,7 +95,7 @@ def run_gate(world: World, case: Case, budget: int, random: np.random.Generator,
 
 
 def until_clear(rule, new, old, real, budget, bounds) -> Iterator[Look]:  # type: ignore[no-untyped-def]
-    """Looks, up to the first that is clear."""
+    """Looks, up to the first with a clear verdict."""
     for count, bound in zip(rounds(budget), bounds, strict=True):
         finding = compare_features(rule, new.first(count), old.first(count), real)
         look = Look(count, finding, student_boundary(bound, finding.degrees))

@@ -4,7 +4,7 @@
 
 prints three markdown tables. The true distance is known exactly: the fake population is an affine image Ax + b of the
 real one with A symmetric and positive definite, so that F = |E(Ax + b - x)|^2 + tr (A - I) S (A - I), whatever the law
-of x. Real features are Gaussian or rectified with heavy tails, their spectrum falls as 1/k with total variance 500.
+of x. Real features are Gaussian, or rectified with heavy tails; their spectrum falls as 1/k with total variance 500.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def moments_of(dimensions: int, heavy: bool) -> tuple[np.ndarray, np.ndarray, np
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one method says in one repetition; `true` where it is no estimate of the distance of the populations."""
+    """What one method says in one repetition; `true` is what it estimates, if not the distance of the populations."""
 
     value: float
     interval: tuple[float, float] | None = None

@@ -1,4 +1,4 @@
-"""Latte-XL/2, the VAE and the detectors on one device, as a share of its own measured matrix rate.
+"""Latte-XL/2, the VAE and the detectors on one device; sampling also as a share of its measured matrix rate.
 
     python benchmarks/speed/sampling.py --device cuda
     python benchmarks/speed/sampling.py --device cpu --model Latte-S/8 --batch-sizes 1,2
@@ -62,7 +62,7 @@ def random_model(name: str, device: str, dtype: str) -> Latte:
 
 
 def sampling_rows(name: str, device: str, batch_sizes: list[int], repeats: int) -> Iterator[str]:
-    """One forward pass a row: milliseconds a clip, TFLOP/s, share of the matrix rate, ratio to the baseline."""
+    """One forward pass per row: milliseconds per clip, TFLOP/s, share of the matrix rate, ratio to the baseline."""
     config = latte_config(name)
     work, baseline = measure_cost(on_meta(config)).flops, None
     for dtype, kind, sizes in (("fp16", "explicit", [2]), ("fp16", "sdpa", batch_sizes), ("bf16", "sdpa", batch_sizes)):
@@ -80,7 +80,7 @@ def sampling_rows(name: str, device: str, batch_sizes: list[int], repeats: int) 
 
 
 def stable_diffusion_vae() -> Any:
-    """The published architecture with random weights: they cost the same."""
+    """The published architecture with random weights, which cost the same."""
     from diffusers import AutoencoderKL
 
     widths = (128, 256, 512, 512)

@@ -1,9 +1,9 @@
-"""The ablations of the Latte paper (figures 6 and 8), re-done small on the `shapes` benchmark.
+"""The ablations of the Latte paper (figures 6 and 8), repeated at small size on the `shapes` benchmark.
 
     python -m latte_eval.benchmarks.studies.ablations --out RUNS --write docs/ablations.md
 
 Every choice is trained for a few thousand steps with several seeds by `benchmarks/studies/train.py` and measured by
-`latte-eval curve`. Typed again, the command continues: finished runs and measured checkpoints are kept.
+`latte-eval curve`. Run again, the command continues: finished runs and measured checkpoints are kept.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def measure(plan: Plan, run: str, seed: int) -> list[float]:
 
 
 def draw(plan: Plan, ablation: Ablation) -> None:
-    """All trainings of one ablation over each other, where they are measured against the same real clips."""
+    """Plot all trainings of one ablation in one chart, if they are measured against the same real clips."""
     if not any(run.startswith("interval") for run in ablation.runs):
         plot = ablation.title.lower().replace(" ", "-")
         subprocess.run(
@@ -140,7 +140,7 @@ def spread_text(values: Sequence[float]) -> str:
 
 
 def verdict(plan: Plan, values: dict[tuple[str, int], list[float]], ablation: Ablation) -> str:
-    """Whether the paper's finding shows, by the last iteration and twice the standard error of a difference."""
+    """Whether the paper's finding shows at the last iteration, judged by twice the standard error of a difference."""
     last = {run: [values[run, seed][-1] for seed in range(plan.seeds)] for run in ablation.runs}
     best = min(last, key=lambda run: statistics.mean(last[run]))
     rest = [run for run in last if run != (ablation.better or best)]
@@ -179,7 +179,7 @@ def page(plan: Plan, values: dict[tuple[str, int], list[float]]) -> str:
 
 
 def draw_page(plan: Plan, values: dict[tuple[str, int], list[float]], path: Path) -> None:
-    """A panel a question: mean over seeds against iteration, with the standard deviation as bars."""
+    """One panel per question: mean over seeds against iteration, with the standard deviation as bars."""
     import matplotlib
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""What `train.py` can be asked for beside the demo model: the family of the paper, images, intervals, sizes."""
+"""What `train.py` can be asked for besides the demo model: the family of the paper, images, intervals, sizes."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Choices:
     """What is trained; the defaults are the demo model.
 
     Attributes:
-        variant: 1 to 4. Variant 3 has two attentions a block, so it gets 18/22 of the depth, as in the paper.
+        variant: 1 to 4. Variant 3 has two attentions per block, so it gets 18/22 of the depth, as in the paper.
         patch_embedding: `uniform` frames or `compression` frames, tubes of two.
         conditioning, temporal_position: as in `LatteConfig`.
-        images: images behind the frames of every clip, as Latte+IMG trains with them.
+        images: number of images after the frames of every clip, as in the training of Latte+IMG.
         init: a DiT checkpoint of the same width to start from.
-        interval: distance of the frames in the motion.
+        interval: distance between the frames, in steps of the motion.
         size: a name in `SIZES`.
     """
 
@@ -90,7 +90,7 @@ def choice_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def start_from_file(model: Latte, path: Path) -> list[str]:
-    """Copy a DiT checkpoint into a new model; returns the names that keep their own start.
+    """Copy a DiT checkpoint into a new model; returns the names that keep their initial values.
 
     Raises `CheckpointError` for another kind of file, or another width.
     """
@@ -101,7 +101,7 @@ def start_from_file(model: Latte, path: Path) -> list[str]:
 
 
 def with_images(data: Batches, images: int) -> Batches:
-    """Batches with random frames of other clips of the batch behind the frames, and a label for each of them.
+    """Batches whose clips are followed by images, which are random frames of the batch, with a label for each image.
 
     # [N, T, C, H, W], [N] -> [N, T + U, C, H, W], [N, 1 + U]
     """

@@ -1,4 +1,4 @@
-"""Samplers side by side on the `shapes` benchmark: steps, FVD with its interval, processor seconds a clip.
+"""Samplers side by side on the `shapes` benchmark: steps, FVD with its interval, processor seconds per clip.
 
     python -m latte_eval.benchmarks.studies.solver_table --write docs/samplers.md
 

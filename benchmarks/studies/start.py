@@ -11,7 +11,7 @@ PATCH_SCALE = 0.3
 
 
 def initialise(model: Latte) -> None:
-    """DiT's start (all gates zero), with a model that already copies its input, which is most of the noise.
+    """DiT's start (all gates zero), in a model that already copies its input, which is most of the noise to predict.
 
     Patches enter through a small orthonormal map and leave through its inverse. The map avoids the position
     tables and the mean, and is small beside them, so that the last layer norm neither mixes them in nor rescales
@@ -44,8 +44,8 @@ def close_branches(model: Latte) -> None:
 def copy_input(model: Latte, patch_map: Tensor) -> None:  # [width, channels * tube * patch * patch]
     """Patches enter through the map and leave through its inverse.
 
-    The decoder of tubes holds the noise of all frames of a tube one after the other in its channels, in the place of
-    variance logits too, and the transposed convolution hands every frame its own.
+    The decoder of tubes holds the noise of all frames of a tube one after the other in its channels, also in the
+    place of the variance logits, and the transposed convolution hands every frame its own.
     """
     config, proj = model.config, model.x_embedder.proj
     proj.weight.data.copy_(PATCH_SCALE * patch_map.reshape(proj.weight.shape))

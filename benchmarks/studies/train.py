@@ -124,7 +124,7 @@ def update_ema(ema: Latte, model: Latte, step: int) -> None:
 
 
 def save_checkpoint(ema: Latte, path: Path, args: dict[str, Any]) -> None:
-    """Write the weights in half precision, with what they do not tell, under a temporary name first."""
+    """Write the weights in half precision, with the settings that they do not tell, under a temporary name first."""
     partial = path.with_suffix(".partial")
     state = {key: value.half() for key, value in ema.state_dict().items()}
     torch.save({"ema": state, "config": ema.config.to_dict(), "args": args}, partial)
@@ -132,7 +132,7 @@ def save_checkpoint(ema: Latte, path: Path, args: dict[str, Any]) -> None:
 
 
 def make_model(choices: Choices) -> Latte:
-    """A new model with its start."""
+    """A new model, initialised."""
     model = Latte(choices.config)
     initialise(model)
     if choices.init is not None:

@@ -1,1 +1,1 @@
-"""Results beside each other: may they be, how do they line up, why do they differ, and the tables of the paper."""
+"""Results beside each other: whether they compare, how they line up, why they differ, and the tables of the paper."""

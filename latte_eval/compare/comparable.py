@@ -15,7 +15,7 @@ from latte_eval.benchmarks.dataset import Dataset
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
 
-# `decides`: numbers do not compare; `care`: they do, and a reader must know; `free`: it moves no number by itself.
+# `decides`: numbers do not compare; `care`: they do, but a reader must know; `free`: it moves no number by itself.
 Weight = Literal["decides", "care", "free"]
 Rule = tuple[Weight, str]
 
@@ -145,7 +145,7 @@ def published_conditions(dataset: Dataset) -> Conditions:
 
 
 def protocol_fields(protocol: Protocol, without: Sequence[str] = ("stem",)) -> dict[str, Any]:
-    """The fields that decide: the stem is a name for them."""
+    """The fields that decide; the stem, which only names them, is left out."""
     return {name: value for name, value in protocol.to_dict().items() if name not in without}
 
 
@@ -173,7 +173,7 @@ def known_fields(one: Conditions, other: Conditions, part: str) -> list[str]:
 
 
 def told_by_protocol(one: Conditions, other: Conditions, part: str, field: str) -> bool:
-    """Whether a count differs because the protocols ask for different counts, which is told already."""
+    """Whether a count differs because the protocols ask for different counts, which is reported already."""
     asked = [each.parts.get("protocol", {}).get("fake_clips") for each in (one, other)]
     return (part, field) == ("counts", "fake clips") and other.published and asked[0] != asked[1]
 
@@ -188,7 +188,7 @@ def rule_for(one: Conditions, other: Conditions, part: str, field: str) -> Rule:
 
 
 def decisive(found: Iterable[Difference]) -> list[Difference]:
-    """Those because of which two numbers do not compare."""
+    """The differences because of which two numbers do not compare."""
     return [each for each in found if each.weight == "decides"]
 
 

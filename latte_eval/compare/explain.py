@@ -24,7 +24,7 @@ STEP_NAMES = {"jpeg75": "JPEG", "h264-crf5": "mp4"}
 def explaining(first: Result, second: Result) -> list[Difference]:
     """Every field that may explain a difference.
 
-    A fingerprint holds the protocol: under two of them it says nothing about the files.
+    A fingerprint depends on the protocol too: where the protocols differ, it says nothing about the files.
     """
     found = differences(first, second)
     if first.protocol_sha256 == second.protocol_sha256:
@@ -109,7 +109,7 @@ def changeable(first: Protocol, second: Protocol, fakes_can_be_read: bool) -> li
 
 
 def choices_of(field: str, first: Protocol, second: Protocol) -> Iterator[Choice]:
-    """The choices within one differing field: storage goes step by step."""
+    """The choices within one differing field: each storage step is a choice of its own."""
     values = getattr(first, field), getattr(second, field)
     if not field.endswith("_storage"):
         yield Choice(field, field, values)

@@ -15,7 +15,7 @@ class Aligned:
     """Results of one benchmark, metric and protocol, from each of several files.
 
     Attributes:
-        results: one list a file, newest last; empty where a file has none.
+        results: one list per file, newest last; empty where a file has none.
     """
 
     benchmark: str

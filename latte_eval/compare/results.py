@@ -1,4 +1,4 @@
-"""Reading results with care, and what they are called."""
+"""Reading and checking results, and naming what they measure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def load_results(path: Path) -> list[Result]:
     """Results of a JSONL file, of a run folder, or of every run below a folder, in order of path.
 
     Raises:
-        StoreError: nothing there; or a line that was cut, edited, or written by a newer version: names it.
+        StoreError: there is none, or a line was cut, edited, or written by a newer version; the error names it.
     """
     files = result_files(path)
     if not files:
@@ -53,7 +53,7 @@ def check_untouched(result: Result, where: str) -> None:
 
 
 def subject(result: Result) -> str:
-    """What was measured: the checkpoint's name, else the folder's."""
+    """The name of what was measured: that of the checkpoint or, without one, of the fake source."""
     return str((result.checkpoint or result.fake_source)["name"])
 
 
@@ -63,6 +63,6 @@ def training_run(result: Result) -> str | None:
 
 
 def full_name(result: Result) -> str:
-    """A checkpoint with its folder: files of several training runs are called alike."""
+    """A checkpoint with its folder: files of several training runs may have the same name."""
     run = training_run(result)
     return f"{run}/{subject(result)}" if run else subject(result)

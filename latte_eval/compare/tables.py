@@ -12,7 +12,7 @@ from latte_eval.compare.comparable import differences, published_conditions, rea
 from latte_eval.compare.results import subject
 from latte_eval.core.result import Result
 
-# The rows that a published checkpoint may belong to; its files do not say with or without images.
+# The rows that a published checkpoint may belong to; its files do not say whether images were used.
 OWN_ROWS = ("Latte", "Latte+IMG")
 
 
@@ -64,7 +64,7 @@ def measured_table(name: str, rows: list[dict[str, Cell]], results: Sequence[Res
 
 
 def sampler_notes(result: Result) -> list[str]:
-    """What was sampled otherwise than the published checkpoint is."""
+    """What differs from the way in which the published checkpoint is sampled."""
     dataset = find_dataset(result.protocol_fields["benchmark"])
     care = [each for each in differences(result, published_conditions(dataset)) if each.weight == "care"]
     changed = [f"{each.field} {each.values[0]} (published: {each.values[1]})" for each in care]

@@ -1,4 +1,4 @@
-"""Names that a person types: refused with a suggestion where they are none of those that exist."""
+"""Names that a person types: those that do not exist are refused with a suggestion."""
 
 from __future__ import annotations
 

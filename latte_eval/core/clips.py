@@ -1,4 +1,4 @@
-"""`Clips`, the only pixel currency between rooms, and `ClipSource`, whatever yields them."""
+"""`Clips`, the only form in which pixels pass between rooms, and `ClipSource`, whatever yields them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Clips:
     Attributes:
         pixels: [N, T, 3, H, W] uint8, RGB, 0..255.
         indices: the index of each clip in its source, [N].
-        labels: the class of each clip where there are classes, [N].
-        passed: the lossy steps that the file of each clip has been through, [N]; None where there was no file.
+        labels: the class of each clip, [N]; None where there are no classes.
+        passed: for each clip, the lossy steps that its file has been through, [N]; None where there was no file.
     """
 
     pixels: Tensor
@@ -57,7 +57,7 @@ class Rejected:
 class ClipSource(Protocol):
     """Anything that yields clips by index: a dataset folder, a checkpoint, another generator.
 
-    Clip i is a function of the source alone, never of the batch it is asked in.
+    Clip i depends on the source alone, never on the batch in which it is asked for.
     """
 
     @property
@@ -73,7 +73,7 @@ class ClipSource(Protocol):
         """What could not be used so far."""
 
     def __len__(self) -> int:
-        """Candidate clips: an upper bound where some turn out to be unreadable."""
+        """Number of candidates: an upper bound on the clips, as some may turn out to be unreadable."""
 
     def clips(self, indices: Sequence[int]) -> Clips:
         """The clips of these indices, in order; unreadable ones are left out and listed in `rejected`."""

@@ -26,7 +26,7 @@ class FeatureError(LatteEvalError):
 
 
 class GeneratorError(LatteEvalError):
-    """A generator of somebody else's that cannot be opened, breaks off, or gives what is not a clip."""
+    """A user's generator that cannot be opened, stops early, or gives something that is not a clip."""
 
 
 class NotEnoughClips(LatteEvalError):
@@ -56,6 +56,6 @@ class WeightsError(LatteEvalError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its kind where it says nothing."""
+    """The first line of an error's text, or the name of its type where the text is empty."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

@@ -49,7 +49,7 @@ class Features:
 
 
 def feature_rows(features: Features) -> tuple[np.ndarray, list[str]]:
-    """Rows and the group of each row; an image detector gives one row a frame. # [N, D] or [N, T, D] -> [M, D]"""
+    """Rows and the group of each row; an image detector gives one row per frame. # [N, D] or [N, T, D] -> [M, D]"""
     array = features.outputs["features"]
     if array.ndim == 2:
         return array, features.groups
@@ -57,6 +57,6 @@ def feature_rows(features: Features) -> tuple[np.ndarray, list[str]]:
 
 
 def clip_rows(features: Features) -> np.ndarray:  # [N, D] or [N, T, D] -> [N, D] float64
-    """One row a clip: of an image detector the mean over the frames."""
+    """One row per clip: for an image detector, the mean over the frames."""
     array = features.outputs["features"]
     return array.astype(np.float64) if array.ndim == 2 else array.mean(axis=1, dtype=np.float64)

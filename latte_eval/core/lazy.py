@@ -15,7 +15,7 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
 
     Args:
         package: its `__name__`.
-        homes: public name -> the module that defines it, from the package on.
+        homes: public name -> the module that defines it, relative to the package.
     """
 
     def get(name: str) -> Any:

@@ -41,7 +41,7 @@ def process_group(device: str) -> Iterator[None]:
 
 
 def barrier() -> None:
-    """Wait until every process is here. Shards on the shared run folder carry the data between them."""
+    """Wait until every process is here. Shards in the shared run folder carry the data between them."""
     if world_size() > 1:
         import torch.distributed as dist
 

@@ -1,4 +1,4 @@
-"""How long work talks: the library calls a `Reporter`, the command line gives one that draws bars."""
+"""How work that takes long reports its progress: the library calls a `Reporter`, the command line's draws bars."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ class Reporter:
     """A reporter that shows nothing. `latte_eval.cli.bars.TerminalReporter` draws on stderr."""
 
     def say(self, text: str) -> None:
-        """Tell a person something that is not data."""
+        """Show a person a message that is not part of the result."""
 
     @contextmanager
     def bar(self, title: str, total: int | None, unit: str = "clips") -> Iterator[Callable[[int], None]]:
-        """Yields a function that is called with how many more are done."""
+        """Yields a function that is to be called with the number of further units done."""
         yield lambda count: None
 
     def step(self, done: int, total: int) -> None:

@@ -31,16 +31,16 @@ class Protocol:
     Attributes:
         stem: `latte`, `stylegan-v`, `clean` or `demo`; changing a field keeps the stem and changes the id.
         benchmark: the dataset it belongs to, or `none`.
-        frames: frames of a clip.
+        frames: frames per clip.
         size: side in pixels that real clips are brought to; None takes them as they are.
         real_stride, fake_stride: distance between the frames of a clip in its video.
-        real_split: part of the dataset that counts.
+        real_split: split of the dataset that counts.
         real_selection: which videos, where there are more than asked for: `sorted` takes the first in path
             order, `seeded` chooses by a hash of the seed and the video's relative path.
         real_clips: at most this many real clips; None takes all.
         fake_clips: exactly this many fake clips; None takes all that a folder has.
-        windows: `one` clip a video, or `all` non-overlapping ones.
-        real_offset: where the window starts when there is one a video: `seeded` or `zero`.
+        windows: `one` clip per video, or `all` non-overlapping ones.
+        real_offset: where the window starts if there is one per video: `seeded` or `zero`.
         crop: `crop-resize` (centre square, then resize), `resize-crop` (shorter side, then centre) or `none`.
         resample: resize filter.
         real_storage, fake_storage: lossy steps a side passes through, in order: `h264-crf5` (yuv420p, 8 fps),
@@ -123,7 +123,7 @@ class Protocol:
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """`real_stride=3` -> ("real_stride", 3); lists are written with `+`, nothing as `none`."""
+    """`real_stride=3` -> ("real_stride", 3); items of a list are joined with `+`, and None is written `none`."""
     name, equals, value = text.partition("=")
     fields = {field.name: str(field.type) for field in dataclasses.fields(Protocol)}
     if not equals:

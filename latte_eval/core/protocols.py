@@ -1,4 +1,4 @@
-"""The named protocols, a row each: fields, where they come from, and what a benchmark fills in."""
+"""The named protocols, one row each: fields, where they come from, and what a benchmark fills in."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from latte_eval.core.errors import StoreError
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 SCHEMA = 1
-# What a part of a result must have to be told from another.
+# Keys that the records in a result must have, so that one detector, source or checkpoint can be told from another.
 MEMBERS = {
     "detector": ("name", "sha256", "comparable", "used"), "fake_source": ("name", "fingerprint"),
     "real_source": ("name", "fingerprint"), "checkpoint": ("name",),
@@ -34,7 +34,7 @@ class Result:
         value: the value at N, what papers print.
         better: `lower` or `higher`.
         protocol, protocol_sha256, protocol_fields: id, hash and fields of the `Protocol`.
-        fake, real: clips that were used, as measured; real is 0 for a metric without a real side.
+        fake, real: how many clips were used; real is 0 for a metric without a real side.
         fake_source, real_source: name, fingerprint and number of rejected files of each side.
         checkpoint: name, sha256 and which weights were taken; None for a folder.
         detector: name, sha256, whether numbers made with it can stand beside published ones.
@@ -43,7 +43,7 @@ class Result:
         interval: [low, high] for the value at N, 95 %.
         standard_error: of the value at N.
         corrected: value, interval and systematic term with the bias removed, or why it cannot be identified.
-        floor: the same distance between two halves of the real side: what is noise.
+        floor: the same distance between two halves of the real side: what noise alone gives.
         details: what else a metric has to say, such as splits.
         code: version, commit, whether the work tree had changes.
         env: python, torch, CUDA, GPU, number of processes.
@@ -106,7 +106,7 @@ class Result:
 
 
 def json_line(record: dict[str, Any]) -> str:
-    """One line of JSON. Letters stand as they are, but for names of files that are not UTF-8."""
+    """One line of JSON. Letters beyond ASCII stay as they are; if a file name is not UTF-8, all are escaped."""
     text = json.dumps(record, allow_nan=False, ensure_ascii=False)
     return text if text.isascii() or not SURROGATE.search(text) else json.dumps(record, allow_nan=False)
 
@@ -128,7 +128,7 @@ def checked_fields(record: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def check_members(record: dict[str, Any], where: str) -> None:
-    """Raise `StoreError` for a metric without direction, or a side or detector that lacks what tells it from others."""
+    """Raise `StoreError` for a metric without direction, or a side or detector without the keys that identify it."""
     if record.get("better") not in BETTER:
         raise StoreError(f"{where}: the metric {record['metric']!r} has no direction, lower or higher")
     for name, needed in MEMBERS.items():

@@ -1,4 +1,4 @@
-"""Randomness by identity: every draw is a function of what it is for, never of batch, worker or rank."""
+"""Randomness by identity: a random number depends on what it is for, never on batch, worker or rank."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Measured:
 def find_points(names: Sequence[str]) -> list[Point]:
     """Checkpoints as points, sorted by run and iteration. A folder stands for all *.pt and *.safetensors in it.
 
-    A run is called after its folder, with as many parents as tell runs apart.
+    A run is named after its folder, with as many parent folders as are needed to tell runs apart.
 
     Raises:
         UsageError: no checkpoints, or two of the same run and iteration.
@@ -71,7 +71,7 @@ def checkpoint_files(name: str) -> list[str]:
 def iteration(file: str) -> int:
     """Training steps, by the name of the file or else by what it holds.
 
-    Raises `CheckpointError` for a file that is absent, `UsageError` where nothing tells.
+    Raises `CheckpointError` for a file that is absent, `UsageError` where neither tells.
     """
     if not file.startswith("hf://") and not Path(file).is_file():
         raise CheckpointError(f"{file} does not exist")
@@ -119,7 +119,7 @@ def curve_to_text(measured: Sequence[Measured]) -> str:
 
 
 def aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """Cells of one width a column; names and intervals to the left, numbers to the right."""
+    """Cells padded to the width of their column; names and intervals to the left, numbers to the right."""
     pairs = enumerate(zip(row, widths, strict=True))
     return [cell.ljust(width) if column in (0, 3) else cell.rjust(width) for column, (cell, width) in pairs]
 
@@ -131,7 +131,7 @@ def table_row(measured: Measured) -> tuple[str, ...]:
 
 
 def draw_curve(measured: Sequence[Measured], paths: Sequence[Path]) -> None:
-    """Value against iteration, one line a run, as PNG or SVG by the suffix. Raises `StoreError`."""
+    """Value against iteration, one line per run, as PNG or SVG by the suffix. Raises `StoreError`."""
     figure = plot_curve(measured)
     for path in paths:
         try:

@@ -19,7 +19,7 @@ def evaluate_demo(request: Request, reporter: Reporter) -> list[Result]:
     """FVD of the demo checkpoint, with `details["table"]`: real against real, trained, early, noise.
 
     The rows share the real side and the seed. Their order must come out right; the numbers mean nothing elsewhere.
-    The checkpoint's own result alone is appended to the run folder.
+    Only the checkpoint's own result is appended to the run folder.
     """
     with process_group(request.device):
         trained = prepare(request, reporter)
@@ -35,7 +35,7 @@ def evaluate_demo(request: Request, reporter: Reporter) -> list[Result]:
 
 
 def demo_rows(trained: Evaluation, reporter: Reporter) -> dict[str, Evaluation]:
-    """An evaluation a row, all against the same real clips."""
+    """One evaluation per row, all against the same real clips."""
     count, seed = trained.fake.expected, trained.request.seed
     early = open_sides(dataclasses.replace(trained.request, ckpt="demo-early"), reporter)[2]
     fakes = {

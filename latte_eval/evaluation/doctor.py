@@ -1,4 +1,4 @@
-"""What this machine can measure, and what of it has been checked."""
+"""What this machine can measure, and what has been checked against which reference."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def examine() -> Iterator[Finding]:
 
 
 def packages() -> Iterator[Finding]:
-    """Each package is imported, not only looked up: a wheel can be there and not load."""
+    """Each package is imported, not only looked up: a wheel can be installed and still not load."""
     for name in PACKAGES:
         try:
             importlib.import_module(MODULES.get(name, name))

@@ -1,4 +1,4 @@
-"""Clips through detectors into features, in shards that survive a kill and serve a further metric."""
+"""Clips through detectors into features, in shards that survive a kill and serve further metrics."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def extract(
 ) -> list[Features]:
     """Features of a source by every detector, in one pass over its clips.
 
-    What the run folder holds is not computed again. Under torchrun the shards are shared out.
+    What the run folder holds is not computed again. Under torchrun the processes share the shards.
 
     Args:
         wanted: exactly this many clips; candidates that turn out unreadable are replaced by the next ones.
-        at_most: as `wanted`, but fewer will do. Without both, every candidate is used.
-        on_clips: called with the number of clips after each batch, and with those that were there already.
+        at_most: as `wanted`, but fewer will do. Without either, every candidate is used.
+        on_clips: called with the number of clips after each batch, and with the number of those already stored.
 
     Raises:
         NotEnoughClips: fewer than `wanted` remain, or fewer than two.
@@ -87,7 +87,7 @@ def missing_parts(
 def extract_part(
     source: ClipSource, detectors: Sequence[Detector], run: RunFolder, span: Range, batch_size: int, on_clips: OnClips
 ) -> None:
-    """Some candidates through some detectors, and what is kept of them into the run folder."""
+    """Put some candidates through some detectors, and store features and previews in the run folder."""
     without_previews = run.lacking(PREVIEWS, preview_key(source.fingerprint), span)
     known, content = len(source.rejected), ShardContent(detectors, with_strips=bool(without_previews))
     for batch in in_batches(range(*span), batch_size):
@@ -112,7 +112,7 @@ class ShardContent:
         self.outputs: dict[str, dict[str, list[np.ndarray]]] = {detector.name: {} for detector in detectors}
 
     def add(self, clips: Clips) -> None:
-        """Clips through every detector; an empty batch adds nothing."""
+        """Put clips through every detector; an empty batch adds nothing."""
         if not len(clips):
             return
         self.indices += clips.indices
@@ -124,7 +124,7 @@ class ShardContent:
                 self.outputs[detector.name].setdefault(name, []).append(value.numpy())
 
     def features(self, detector: Detector, groups: list[str], rejected: list[Rejected]) -> Features:
-        """What one detector said."""
+        """The features of one detector."""
         outputs = {name: np.concatenate(parts) for name, parts in self.outputs[detector.name].items()}
         labels = self.labels if len(self.labels) == len(self.indices) else None
         return Features(outputs, self.indices, groups, rejected, labels)
@@ -144,7 +144,7 @@ def read_back(source: ClipSource, detector: Detector, run: RunFolder, count: int
 
 
 def check_enough(source: ClipSource, count: int, wanted: int | None, rejected: Sequence[Rejected] = ()) -> None:
-    """Raise `NotEnoughClips` with both numbers and what would work."""
+    """Raise `NotEnoughClips`, with both numbers and what would work, if there are too few."""
     if count >= max(2, wanted or 0):
         return
     unusable = len({each.path for each in [*source.rejected, *rejected]})

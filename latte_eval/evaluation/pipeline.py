@@ -1,4 +1,4 @@
-"""Request to results: the whole road on one screen. What a request means is in `request.py`."""
+"""From a request to results: the whole road on one screen. What a request means is in `request.py`."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def side_features(evaluation: Evaluation, side: Side, reporter: Reporter) -> dic
 
 
 def stored_features(source: StatsSource, detector: Detector, run: RunFolder) -> Features:
-    """Features from a file of statistics, which the run keeps like its own: a report needs both sides."""
+    """Features from a file of statistics, which the run keeps as if it had computed them: a report needs both sides."""
     features = source.features(detector)
     if rank() == 0:
         run.keep_features(feature_key(source.fingerprint, detector.record()), features)
@@ -141,7 +141,7 @@ def stored_features(source: StatsSource, detector: Detector, run: RunFolder) -> 
 def read_side(
     side: Side, detectors: Sequence[Detector], run: RunFolder, batch_size: int, reporter: Reporter
 ) -> dict[str, Features]:
-    """Clips of a side through the detectors, with a bar; names what was left out."""
+    """Put the clips of a side through the detectors, with a bar; say which were left out."""
     with reporter.bar(side.source.name, side.expected) as advance:
         features = extract(
             side.source, detectors, run,
@@ -166,7 +166,7 @@ def measure_metric(
 def make_result(
     evaluation: Evaluation, metric: str, fake: Features, real: RealFeatures | None, reporter: Reporter
 ) -> Result:
-    """The record of one metric, measured on these features."""
+    """The result of one metric, measured on these features."""
     row, detector, protocol = METRICS[metric], evaluation.detectors[metric], evaluation.protocol
     measurement = measure(evaluation, metric, fake, real, reporter)
     return Result(

@@ -1,7 +1,7 @@
 """Re-measuring what each differing choice does to a Fréchet distance, without new sampling.
 
 The base is the first result's protocol on clips that are read again (or on its stored fake features). Each choice is
-changed alone, then all together, under several seeds of subset and offset: the spread is over those.
+changed alone, then all together, under several seeds of subset and offset: the spread is over these seeds.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Effect:
     Attributes:
         name: the choice.
         values: under the first and the second protocol, for people.
-        changes: change of the distance, one a seed; empty where it could not be measured.
-        problem: why not.
-        field: of the protocol, where the choice is one.
+        changes: change of the distance, one per seed; empty where it could not be measured.
+        problem: why it could not be measured.
+        field: the field of the protocol that the choice changes, if it changes one.
     """
 
     name: str
@@ -127,7 +127,7 @@ def open_bench(
     """Find the clips of a result again.
 
     Args:
-        file: where the result stands; stored features of its fake clips lie beside it.
+        file: where the result is stored; stored features of its fake clips lie beside it.
         request: its `real` and `detectors` replace the recorded ones.
         fakes: folder of the generated clips, instead of the recorded one or of stored features.
 

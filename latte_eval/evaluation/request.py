@@ -16,7 +16,7 @@ from latte_eval.files.weights import cache_folder
 from latte_eval.metrics.detectors.base import DETECTORS, detector_of_family
 from latte_eval.metrics.rows import METRICS
 
-# Where nobody names a protocol and there is no benchmark.
+# The protocol where nobody names one and there is no benchmark.
 DEFAULT_PROTOCOL = "clean"
 
 # What `--detector` takes for all detectors at once.
@@ -44,7 +44,7 @@ class Request:
         windows: `one` or `all`.
         seed: chooses subset, offsets, labels and noise.
         sampler, steps, guidance_scale, guidance_interval, eta, clip_x0: how a checkpoint is sampled.
-        heads, variant, temporal_position: of a checkpoint that does not tell.
+        heads, variant, temporal_position: of a checkpoint whose file does not tell them.
         dtype: `fp32`, `bf16` or `fp16`, of the sampler.
         vae: folder, hub name, `identity` or `vae-seeded`.
         detectors: replace the default detector of their family; `seeded` replaces all.
@@ -146,7 +146,7 @@ class Request:
         return detector_of_family(families[0], SEEDED in self.detectors or bool(row and row.seeded_detectors))
 
     def detector_names(self) -> list[str]:
-        """Every detector the request needs. Raises `UsageError` for one that no metric of it can use."""
+        """Every detector the request needs. Raises `UsageError` for one that none of its metrics can use."""
         for name in self.detectors:
             served = name == SEEDED or any(DETECTORS[name].family in METRICS[m].families for m in self.metrics)
             if not served:

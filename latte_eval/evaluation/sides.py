@@ -28,7 +28,7 @@ MOST_CLIPS = 2048
 # How a checkpoint is sampled where neither a benchmark nor a person says.
 PUBLISHED_SAMPLER = {"method": "ddpm", "steps": 250, "guidance_scale": 1.0, "clip_x0": False}
 
-# What the weights may not tell of a model, as options and as arguments of `Checkpoint.build`.
+# What the weights may not tell about a model, as options and as arguments of `Checkpoint.build`.
 MODEL_CHOICES = ("heads", "variant", "temporal_position")
 
 
@@ -40,7 +40,7 @@ class Side:
         wanted: exactly this many clips, or
         at_most: at most this many; with neither, all.
         checkpoint, sampler: records for the result; None for a folder.
-        generator: what was typed for a generator, whose own name may be another.
+        generator: what was typed for a generator; its own name may differ.
     """
 
     source: ClipSource
@@ -97,7 +97,7 @@ class OpenedModel:
     def checkpoint_record(self) -> dict[str, Any]:
         """What a result says about its checkpoint."""
         c = self.checkpoint
-        # Checkpoints of a training run lie in one folder: its name tells runs apart whose files are called alike.
+        # Checkpoints of a training run lie in one folder: its name tells apart runs whose files have the same names.
         run = c.path.parent.name if c.name == c.path.name else None
         return {"name": c.name, "run": run, "sha256": c.sha256, "weights": c.weights, "iteration": c.iteration,
                 "frames": self.model.config.frames, "size": self.frame_size, **self.given}  # fmt: skip
@@ -107,7 +107,7 @@ class OpenedModel:
         return {**vars(self.settings), "codec": self.codec.name, "codec_sha256": self.codec.sha256}
 
     def with_labels_of(self, real: Side | None) -> OpenedModel:
-        """The same, with classes drawn as often as they occur on the real side. Raises `UsageError` without classes."""
+        """The same, drawing classes as often as they occur on the real side. Raises `UsageError` if that has none."""
         classes = self.model.config.classes
         if classes is None:
             return self
@@ -196,7 +196,7 @@ def open_plugin(spec: str, request: Request, protocol: Protocol) -> OpenedSource
 
 
 def open_pipeline(request: Request, protocol: Protocol, reporter: Reporter) -> OpenedSource:
-    """`--ckpt PIPELINE --prompts FILE`. The pipeline's own length and size, unless the protocol was given them."""
+    """`--ckpt PIPELINE --prompts FILE`. Length and size are the pipeline's, unless a benchmark or person sets them."""
     from latte_eval.sampler.text_to_video import TextSettings, open_text_to_video
 
     assert request.ckpt is not None
@@ -273,7 +273,7 @@ def open_folder(path: Path, protocol: Protocol, seed: int, side: str, reporter: 
 
 
 def open_model(request: Request, label_mode: str = "uniform", frames: int | None = None) -> OpenedModel:
-    """Load checkpoint and codec, and settle how the checkpoint is sampled; `frames` for clips of another length.
+    """Load checkpoint and codec, and settle how the checkpoint is sampled; `frames` asks for clips of another length.
 
     Raises `CheckpointError`, `SamplerError`, `WeightsError` or `UsageError` before anything is sampled.
     """
@@ -306,7 +306,7 @@ def choose_codec(request: Request, channels: int) -> Codec:
 def sampler_settings(request: Request, label_mode: str) -> SamplerSettings:
     """What the options say, else what the benchmark says, else 250 DDPM steps without guidance.
 
-    Labels of `dataset` need the real side: they are uniform here, and settled by `OpenedModel.with_labels_of`.
+    `labels=dataset` needs the real side: here labels are uniform, until `OpenedModel.with_labels_of` replaces them.
     """
     from latte_eval.sampler import SamplerSettings
 

@@ -1,4 +1,4 @@
-"""The features of a real set in one file, so that it is read once and needs not be there again."""
+"""The features of a set of real clips in one file, so that the clips are read once and are not needed again."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def write_stats(
 
 @dataclass(frozen=True)
 class StatsSource:
-    """A file that `write_stats` wrote, standing where a folder of real videos would."""
+    """A file that `write_stats` wrote, in place of a folder of real videos."""
 
     path: Path
     meta: dict[str, Any]

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from latte_eval.core.clips import Clips, ClipSource, Rejected
 from latte_eval.files.lossy import apply_storage
 
-# Counts up when a step changes what it returns.
+# Increase this when a step changes what it returns.
 STEP_VERSION = 1
 
 
 @dataclass(frozen=True)
 class StoredSource:
-    """A clip source whose clips pass through the lossy steps of its side, less those that their files have passed.
+    """A clip source whose clips pass through the lossy steps of its side, except those that their files have passed.
 
-    The one storage step of both sides; without steps it is the source itself. A source whose fingerprint names steps
-    already has an attribute `named_storage`: folders do, so that features which earlier versions stored are found.
+    Both sides use it; without steps, clips stay as they are. A source whose own fingerprint includes the steps says so
+    by an attribute `named_storage`. Folders do: that way, features that earlier versions stored are still found.
     """
 
     source: ClipSource

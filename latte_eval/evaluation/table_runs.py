@@ -18,7 +18,7 @@ MakeRequest = Callable[..., Request]
 
 
 def chosen_columns(table: str, only: str | None) -> list[Column]:
-    """The columns of a table, or those that `--only` names with commas. Raises `UsageError` with a suggestion."""
+    """The columns of a table, or those that `--only` lists with commas. Raises `UsageError` with a suggestion."""
     columns = {str(column.benchmark): column for column in published_table(table).columns.values()}
     names = list(columns) if only is None else [name.strip() for name in only.split(",") if name.strip()]
     for name in names:
@@ -29,7 +29,7 @@ def chosen_columns(table: str, only: str | None) -> list[Column]:
 def table_requests(
     columns: Sequence[Column], checkpoints: Path, data: Path, runs: Path, make_request: MakeRequest
 ) -> list[Request]:
-    """One request a column, each in a run folder of its own below `runs`.
+    """One request per column, each in a run folder of its own below `runs`.
 
     Args:
         checkpoints: folder with ffs.pt, skytimelapse.pt, taichi-hd.pt and ucf101.pt.
@@ -37,7 +37,7 @@ def table_requests(
         make_request: makes a `Request` from its keyword arguments, as the command line's options say.
 
     Raises:
-        UsageError: a checkpoint or a dataset is not there: names all of them.
+        UsageError: a checkpoint or a dataset is not there; the error names all that are missing.
     """
     found = [(column, checkpoint_in(checkpoints, column), data_in(data, column)) for column in columns]
     lacking = [f"{checkpoints / name_of(c)}" for c, checkpoint, _ in found if checkpoint is None]

@@ -1,7 +1,7 @@
 """Downloads: https with resume, streamed hash and rename; files of the Hugging Face hub; quick failure without network.
 
 Environment: `LATTE_EVAL_OFFLINE=1` or `HF_HUB_OFFLINE=1` forbids downloads, `HF_ENDPOINT` names another hub, and the
-usual proxy variables and `SSL_CERT_FILE` hold.
+usual proxy variables and `SSL_CERT_FILE` apply.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from urllib.parse import urlsplit
 
 from latte_eval.core.errors import WeightsError, first_line
 
-Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all where known
+Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all (None if unknown)
 
-RETRY_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each further try, as long as none gets on
+RETRY_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each further try; progress starts the count anew
 CONNECT_SECONDS, READ_SECONDS = 4.0, 15.0
 CHUNK = 1 << 20
 COMMIT = re.compile("[0-9a-f]{40}")
@@ -39,7 +39,7 @@ class LocationError(WeightsError):
 
 
 class BrokenOff(Exception):
-    """A transfer that stopped on the way and may be taken up again."""
+    """A transfer that stopped on the way and may be resumed."""
 
 
 def is_offline(offline: bool | None = None) -> bool:
@@ -94,8 +94,8 @@ def download(url: str, target: Path, sha256: str | None = None, progress: Progre
     """Bring the file at `url` (https or `hf://`) to `target` and return its sha256.
 
     Bytes go to a temporary name beside `target` and are hashed on the way; the file appears under its own name only
-    when it is whole and, if `sha256` is given, right. Raises `LocationError` where this location fails, which keeps
-    nothing, and `WeightsError` where the disk does.
+    when it is whole and, if `sha256` is given, right. Raises `LocationError` where this location fails (nothing is
+    kept), and `WeightsError` where the disk fails.
     """
     temporary = temporary_path(target)
     try:
@@ -126,7 +126,7 @@ def write_hashed(chunks: Iterable[bytes], path: Path) -> str:
 
 
 def read_resuming(url: str, progress: Progress | None = None) -> Iterator[bytes]:
-    """The bytes at `url`; a transfer that breaks off is taken up where it stopped, while it gets on."""
+    """The bytes at `url`; a transfer that breaks off is resumed where it stopped, as long as it makes progress."""
     source, failures, reached = Source(url), 0, 0
     while True:
         try:
@@ -136,7 +136,7 @@ def read_resuming(url: str, progress: Progress | None = None) -> Iterator[bytes]
                 yield chunk
             return
         except BrokenOff as error:
-            if source.done - reached >= CHUNK:  # it gets on: only tries in vain are counted
+            if source.done - reached >= CHUNK:  # progress: only tries without it are counted
                 failures, reached = 0, source.done
             if failures == len(RETRY_WAITS):
                 raise LocationError(f"{host_of(url)}: {error}; given up after {failures + 1} tries") from error
@@ -241,7 +241,7 @@ def reason_of(error: BaseException) -> str:
 def unreachable_hosts(urls: Iterable[str], seconds: float = CONNECT_SECONDS) -> dict[str, str]:
     """The hosts (or the proxies before them) that do not take a connection within `seconds`, each with the reason.
 
-    All are tried at the same time, so that a machine without network learns it at once: name servers and closed
+    All are tried at the same time, so that a machine without network finds out at once: name servers and closed
     networks may otherwise take minutes to say no.
     """
     found: dict[str, str] = {host_of(url): "no answer in time" for url in urls}
@@ -274,7 +274,7 @@ def first_hop(address: str) -> tuple[str, int]:
 def fetch_hub_file(url: str, offline: bool | None = None) -> Path:
     """The local copy of `hf://owner/repo/path/file@revision`, such as a checkpoint, downloaded when it is not there.
 
-    It lives in the hub's own cache, shared with other tools. Without network, a copy that is there is used. Raises
+    It lives in the hub's own cache, shared with other tools. Without network, a copy in this cache is used. Raises
     `WeightsError` with the reason where the file cannot be had.
     """
     file = HubFile.parse(url)

@@ -21,8 +21,8 @@ from latte_eval.core.errors import StoreError
 from latte_eval.files.whole_files import write_whole
 
 FPS = 8
-# Without `cpu-independent` x264 decides differently on another processor and, in small frames, by what memory held
-# before: equal frames then become different files on one machine.
+# Without `cpu-independent`, x264's decisions depend on the processor and, in small frames, on what memory held before:
+# then equal frames become different files even on one machine.
 OPTIONS = {"crf": "5", "x264-params": "cpu-independent=1"}
 ENCODER = "libx264"
 
@@ -85,7 +85,7 @@ def encoder() -> str:
 
 
 def configure(context: av.VideoCodecContext, frames: np.ndarray, fps: int) -> None:
-    """Settings of one encoding; one thread, because x264's decisions depend on their number."""
+    """Settings of one encoding; one thread, because x264's decisions depend on the number of threads."""
     context.width, context.height = frames.shape[2] + frames.shape[2] % 2, frames.shape[1] + frames.shape[1] % 2
     context.pix_fmt = "yuv420p"
     context.framerate, context.time_base = Fraction(fps), Fraction(1, fps)

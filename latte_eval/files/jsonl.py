@@ -1,4 +1,4 @@
-"""Files of lines that grow: what two jobs append at once is not lost, and a line that cannot be read is told."""
+"""Files that grow by lines: what two jobs append at the same time is not lost; lines are read with their numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from latte_eval.files.whole_files import locked
 
 
 def append_lines(path: Path, lines: Sequence[str]) -> None:
-    """Append whole lines under a lock, so that two jobs at once lose nothing. Raises `StoreError`."""
+    """Append whole lines under a lock, so that two jobs at the same time lose nothing. Raises `StoreError`."""
     text = "".join(line + "\n" for line in lines)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,7 +26,7 @@ def append_lines(path: Path, lines: Sequence[str]) -> None:
 def read_lines(path: Path, what: str) -> list[tuple[int, str]]:
     """The lines of a file that are not blank, with their numbers, from 1. Raises `StoreError`; `what` names them.
 
-    A line ends at a newline alone: names may hold other characters that Python takes for ends of lines.
+    Only a newline ends a line: names may hold other characters that Python's `splitlines` takes for ends of lines.
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")

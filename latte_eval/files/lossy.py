@@ -51,7 +51,7 @@ def store_frames(frames: np.ndarray, steps: Sequence[str]) -> np.ndarray:  # [T,
 
 
 def apply_storage(clips: Clips, steps: Sequence[str]) -> Clips:  # [N, T, 3, H, W] uint8 -> same
-    """Clips after all steps, in order, less those that their files have been through already.
+    """Clips after all steps, in order, except the steps that their files have been through already.
 
     Each clip is stored on its own, so neither batch nor threads matter. Raises `ProtocolError` for a step that does not
     exist.

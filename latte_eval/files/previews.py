@@ -37,14 +37,14 @@ def shrink(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:  # [H, W, 3]
 
 
 def strip_frames(clip_frames: int) -> int:
-    """How many frames a strip shows of a clip of so many."""
+    """How many frames the strip of a clip with `clip_frames` frames shows."""
     return -(-clip_frames // -(-clip_frames // FRAMES))
 
 
 def check_strip(data: bytes, where: str) -> tuple[int, int]:
-    """Width and height of a strip in pixels. Raises `StoreError` for what is no WebP picture of a preview's size.
+    """Width and height of a strip in pixels. Raises `StoreError` unless it is a WebP picture no larger than a preview.
 
-    The size is read from the header: a decoder would make room for what a damaged file claims.
+    The size is read from the header first: a decoder would allocate whatever size a damaged file claims.
     """
     size = webp_size(data)
     if size is None:
@@ -61,7 +61,7 @@ def check_strip(data: bytes, where: str) -> tuple[int, int]:
 
 
 def webp_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height from the header of a WebP picture, none from anything else.
+    """Width and height from the header of a WebP picture; None for anything else.
 
     Source: RFC 9649, sections 2.5 to 2.7, and RFC 6386, section 9.1.
     """

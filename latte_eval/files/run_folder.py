@@ -5,8 +5,8 @@
     RUN/results.jsonl
     RUN/gate.jsonl                                 what gates said about these results
 
-Every file is written under a temporary name and renamed, so a killed run leaves whole files only and the same command
-continues, on any number of processes. Nothing else reads or writes shards.
+Every file is written under a temporary name and renamed, so a killed run leaves only whole files, and the same command
+continues it, on any number of processes. Nothing else reads or writes shards.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ RESULTS = "results.jsonl"
 # Kinds of shards: outputs of detectors, and small pictures of the clips.
 FEATURES, PREVIEWS = "features", "previews"
 
-# Clips in a shard: what a killed run loses at most, a process.
+# Clips in a shard: the most that a killed run loses per process.
 SHARD_CLIPS = 32
 
-# Count up when a change of the code changes what a shard holds.
+# Increase these when a change of the code changes what a shard holds.
 FEATURES_VERSION, PREVIEWS_VERSION = 1, 1
 
 Range = tuple[int, int]  # first candidate, and the one after the last
@@ -62,7 +62,7 @@ def shard_ranges(count: int) -> list[Range]:
 
 
 def result_files(path: Path) -> list[Path]:
-    """A results file itself; of a folder its own and those of every run below it, in order.
+    """`path` itself if it is a file; for a folder, its results file and those of every run below it, in order.
 
     Raises `StoreError` for a path that does not exist.
     """
@@ -72,7 +72,7 @@ def result_files(path: Path) -> list[Path]:
 
 
 def result_file(path: Path) -> Path:
-    """A results file itself; of a run folder its own, there or not."""
+    """`path` itself if it is a file; for a run folder, its results file, whether it exists or not."""
     return path / RESULTS if path.is_dir() else path
 
 
@@ -110,7 +110,7 @@ class RunFolder:
         self.write_shard(FEATURES, key, (start, stop), {"indices": indices, **features.outputs}, notes)
 
     def keep_features(self, key: str, features: Features) -> None:
-        """Store features that came from elsewhere, as if they had been computed here; what is there already stays."""
+        """Store features that came from elsewhere, as if they had been computed here; what is stored already stays."""
         for start, stop in self.lacking(FEATURES, key, (0, features.indices[-1] + 1)):
             rows = [row for row, index in enumerate(features.indices) if start <= index < stop]
             self.write_features(key, start, stop, features.take(rows))
@@ -118,7 +118,7 @@ class RunFolder:
     def read_features(self, key: str, count: int | None = None) -> Features | None:
         """The features of candidates 0..count-1, each once, in order; None where there are no shards.
 
-        Without `count`, of all candidates that are there.
+        Without `count`, those of all candidates that are stored.
 
         Raises `StoreError` that names a damaged file.
         """
@@ -147,7 +147,7 @@ class RunFolder:
         return found
 
     def lacking(self, kind: str, key: str, span: Range) -> list[Range]:
-        """What of a range of candidates is not stored yet, in ranges of at most a shard."""
+        """The candidates of a range that are not stored yet, as ranges of at most one shard."""
         covered = np.zeros(span[1] - span[0] + 1, bool)
         covered[-1] = True
         for (start, stop), _ in self.shards(kind, key):
@@ -198,7 +198,7 @@ def read_shard(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def checked_shard(path: Path) -> Features:
     """A shard of features with a row, a group and, where there are classes, a label for each clip.
 
-    Raises `StoreError` for another file.
+    Raises `StoreError` for any other file.
     """
     arrays, notes = read_shard(path)
     indices, groups, labels = arrays.pop("indices", None), notes.get("groups"), notes.get("labels")

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, whoever writes them at the same time."""
+"""Files that are whole or absent, even if several processes write them at the same time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNFINISHED = ".partial"
 
 
 def unfinished_path(path: Path) -> Path:
-    """A name beside `path` that no other process takes, on whatever machine it runs."""
+    """A name beside `path` that no other process takes, on any machine."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}{UNFINISHED}")
 
 
@@ -37,8 +37,8 @@ def write_whole(path: Path, data: bytes) -> None:
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock of a file: an empty file `.NAME.lock` beside it, which stays.
 
-    Some network file systems have no locks, and some folders cannot be written: then the work goes on without, which is
-    safe for one writer at a time.
+    Some network file systems have no locks, and some folders cannot be written: then the work goes on without a lock,
+    which is safe for one writer at a time.
     """
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     with contextlib.ExitStack() as held:
