@@ -50,6 +50,16 @@ class Benchmark(ABC):
     ) -> ClipSource:
         """The real clips. Raises `UsageError` without a folder where one is needed, `ClipError` for a wrong one."""
 
+    @property
+    @abstractmethod
+    def honours(self) -> frozenset[str]:
+        """Fields of the protocol, beside those of its source, that shape its real clips."""
+
+    @property
+    def clip_shape(self) -> tuple[int | None, int | None]:
+        """Frames of its real clips and side of their frames, where they are fixed; None where the protocol decides."""
+        return None, None
+
     @abstractmethod
     def fits(self, config: LatteConfig) -> bool:
         """Whether a checkpoint of these sizes can have been trained on it."""

@@ -130,6 +130,11 @@ class Dataset(Benchmark):
         """How the published numbers were sampled."""
         return {"method": "ddpm", "steps": 250, "guidance_scale": self.guidance_scale, "clip_x0": False}
 
+    @property
+    def honours(self) -> frozenset[str]:
+        """Splits are folders or lists; one that cannot be told from another is refused by `locate`."""
+        return frozenset({"real_split"})
+
     def protocol(self, name: str | None = None) -> Protocol:
         """The named protocol with this dataset's own values, by default `latte`. Raises `ProtocolError`."""
         name = name or DEFAULT_PROTOCOL
@@ -176,6 +181,7 @@ class Dataset(Benchmark):
         by_folder = whole and split in SINGLE and only is None and root.name != split
         layout, folder = find_layout(self, tree, split, by_folder)
         self.check_split(tree, folder, split)
+        self.check_told(tree, folder, split)
         check_dataset(self, tree, folder)
         path, within = (root / folder, "") if root.is_dir() else (root, folder)
         return Found(path, within, split, layout, only, frozenset(self.bad_videos))
@@ -190,12 +196,30 @@ class Dataset(Benchmark):
         place = tree.root / folder
         own = place.parent.name if place.name in ("videos", "images", "frames") else place.name
         for name in (own, *tree.listing(folder)[0]):
-            said = re.fullmatch(r"(?:sky_)?(train|test|val|validation)(?:\.zip)?", name.lower())
-            if said and split in SINGLE and said[1] != split:
+            said = said_split(name)
+            if said and split in SINGLE and said != split:
                 raise ClipError(
-                    f"{place} is the {said[1]} split of {self.title}; the published numbers are measured against "
+                    f"{place} is the {said} split of {self.title}; the published numbers are measured against "
                     f"{split}: give the {split} folder, or the one that holds both"
                 )
+
+    def check_told(self, tree: Tree, folder: str, split: str) -> None:
+        """Raise `ClipError` for a split which the folder does not tell from the usual one: it would be a mere name.
+
+        Where the usual split is both, `locate` has found the folder or the list of a single one.
+        """
+        if split == self.real_split or (split in SINGLE and self.real_split == "train+test"):
+            return
+        whole = "train+test" if self.real_split == "train+test" else "all"
+        if split not in (whole, *SINGLE):
+            raise ClipError(f"{self.title} as a whole is real_split={whole}; {split} would only be another name for it")
+        around = [*tree.root.resolve().parts[-2:], *PurePosixPath(folder).parts]
+        names = tree.listing(folder)[0] if split == whole else around
+        if not any(said_split(name) in (SINGLE if split == whole else (split,)) for name in names):
+            raise ClipError(
+                f"{tree.root / folder} does not say which of its videos are {split}: give the folder that holds a "
+                f"folder per split, or leave real_split at {self.real_split}"
+            )
 
 
 def find_dataset(name: str) -> Dataset:
@@ -209,6 +233,12 @@ def find_dataset(name: str) -> Dataset:
 def datasets() -> list[Dataset]:
     """Every dataset of the published tables."""
     return [row for row in BENCHMARKS.rows() if isinstance(row, Dataset)]
+
+
+def said_split(name: str) -> str | None:
+    """The split that the name of a folder or archive says: `sky_train` says `train`."""
+    found = re.fullmatch(r"(?:sky_)?(train|test|val|validation)(?:\.zip)?", name.lower())
+    return None if found is None else "validation" if found[1] == "val" else found[1]
 
 
 def video_name(video: str) -> str:

@@ -23,9 +23,10 @@ README = (ROOT / "README.md").read_text()
 
 # Machines without the detector weights take seeded ones; a few clips and steps do.
 SMALL = ["--detector", "seeded", "--steps", "2", "--vae", "vae-seeded", "--quiet"]
+SMALL_SIZE = ["--param", "size=32"]
 SMALL_FOR = {
-    "fvd": [*SMALL, "--clips", "4"],
-    "evaluate": [*SMALL, "--clips", "10", "--no-interval"],
+    "fvd": [*SMALL, *SMALL_SIZE, "--clips", "4"],
+    "evaluate": [*SMALL, *SMALL_SIZE, "--clips", "10", "--no-interval"],
     "stats": ["--detector", "seeded", "--clips", "4", "--quiet"],
     "sample": ["--steps", "2", "--vae", "vae-seeded", "--quiet"],
 }  # fmt: skip

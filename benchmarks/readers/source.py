@@ -156,6 +156,14 @@ class FolderSource:
         return self.protocol.real_storage if self.side == "real" else self.protocol.fake_storage
 
     @property
+    def honours(self) -> frozenset[str]:
+        """Fields of the protocol, storage and counts apart, that shape its clips."""
+        fields = {"frames", "size", "windows", "real_selection", f"{self.side}_stride"}
+        fields |= {"crop", "resample"} if self.protocol.size else set()
+        fields |= {"real_offset"} if self.side == "real" and self.protocol.windows == "one" else set()
+        return frozenset(fields)
+
+    @property
     def fingerprint(self) -> str:
         """sha256 of the listing (path, size and time of every file, or its checksum in an archive), the choices of
         the protocol that matter on this side, the seed and the version of this step."""

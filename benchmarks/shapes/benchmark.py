@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from latte_eval.benchmarks.benchmark import Benchmark
 from latte_eval.benchmarks.shapes.draw import CLASSES, FRAMES, SIZE
 from latte_eval.core.choices import check_choice
-from latte_eval.core.errors import ProtocolError
+from latte_eval.core.errors import ProtocolError, UsageError
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.protocols import PROTOCOLS
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 CLIPS = 64
 # Clips that are drawn where a protocol takes all there are: as many as the published tables have.
 MOST_CLIPS = 2048
+
+# What can be drawn: `train` is what the shipped checkpoints have seen.
+SPLITS = ("train", "test")
 
 # Drawn at its own size and read as it is; the test split is independent of what the shipped checkpoints have seen.
 DEMO = Protocol(
@@ -38,6 +41,16 @@ class Shapes(Benchmark):
         """A model of this size strays without clipping, and 50 DDIM steps are enough for it."""
         return {"method": "ddim", "steps": 50, "guidance_scale": 1.0, "clip_x0": True}
 
+    @property
+    def honours(self) -> frozenset[str]:
+        """Clips are drawn at one size, whole, from the start of their motion."""
+        return frozenset({"frames", "real_split", "real_stride"})
+
+    @property
+    def clip_shape(self) -> tuple[int | None, int | None]:
+        """Clips of any length are drawn, at one size."""
+        return None, SIZE
+
     def protocol(self, name: str | None = None) -> Protocol:
         """`demo`, which `clean` means here too. Raises `ProtocolError` for one that needs real video."""
         check_choice("--protocol", name or DEMO.stem, [DEMO.stem, *PROTOCOLS])
@@ -48,10 +61,12 @@ class Shapes(Benchmark):
     def open_real(
         self, folder: Path | None, protocol: Protocol, seed: int, progress: Callable[[int], None]
     ) -> ShapesSource:
-        """Drawn clips; no folder is read."""
+        """Drawn clips; no folder is read. Raises `UsageError` for a split that is not drawn."""
         from latte_eval.benchmarks.shapes.sources import ShapesSource
 
-        return ShapesSource(protocol.real_clips or MOST_CLIPS, seed=seed, interval=protocol.real_stride)
+        split, count = protocol.real_split, protocol.real_clips or MOST_CLIPS
+        check_choice("real_split of shapes", split, SPLITS, UsageError)
+        return ShapesSource(count, seed=seed, split=split, interval=protocol.real_stride, frames=protocol.frames)
 
     def check_classes(self, classes: int | None) -> None:
         """Any number will do: a checkpoint of another training is measured as it is."""

@@ -14,8 +14,7 @@ BACKGROUND = np.array([20, 20, 28.0])
 COLOURS = np.array([[250, 150, 50], [70, 150, 250], [80, 220, 110], [220, 110, 240.0]])
 
 Path = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # column, row, angle, radius; each [T]
-TIME = np.arange(FRAMES, dtype=np.float64)
-CENTRE = np.full(FRAMES, SIZE / 2)
+CENTRE = SIZE / 2
 
 
 def bounce(start: float, speed: float, low: float, high: float, time: np.ndarray) -> np.ndarray:  # -> [T]
@@ -25,29 +24,34 @@ def bounce(start: float, speed: float, low: float, high: float, time: np.ndarray
     return low + np.where(folded > span, 2 * span - folded, folded)
 
 
+def held(value: float, time: np.ndarray) -> np.ndarray:  # -> [T] float64
+    """The same value at every time."""
+    return np.full(len(time), value, np.float64)
+
+
 def disc_path(random: np.random.Generator, time: np.ndarray) -> Path:
     """Falls and rises between floor and ceiling, in a random column."""
     radius = 3.2
     row = bounce(random.uniform(radius, SIZE - radius), random.choice([-1.0, 1.0]), radius, SIZE - radius, time)
-    return np.full(FRAMES, random.uniform(radius, SIZE - radius)), row, np.zeros(FRAMES), np.full(FRAMES, radius)
+    return held(random.uniform(radius, SIZE - radius), time), row, held(0, time), held(radius, time)
 
 
 def square_path(random: np.random.Generator, time: np.ndarray) -> Path:
     """Spins in the centre, either way round, from a random angle."""
     angle = random.uniform(0, np.pi / 2) + random.choice([-1.0, 1.0]) * 0.12 * time
-    return CENTRE, CENTRE, angle, np.full(FRAMES, 4.0)
+    return held(CENTRE, time), held(CENTRE, time), angle, held(4.0, time)
 
 
 def triangle_path(random: np.random.Generator, time: np.ndarray) -> Path:
     """Circles the centre once, either way round, from a random phase."""
     phase = random.uniform(0, 2 * np.pi) + random.choice([-1.0, 1.0]) * 2 * np.pi / FRAMES * time
-    return CENTRE + 3.2 * np.cos(phase), CENTRE + 3.2 * np.sin(phase), np.zeros(FRAMES), np.full(FRAMES, 4.4)
+    return CENTRE + 3.2 * np.cos(phase), CENTRE + 3.2 * np.sin(phase), held(0, time), held(4.4, time)
 
 
 def ring_path(random: np.random.Generator, time: np.ndarray) -> Path:
     """Widens and narrows once in the centre, from a random phase."""
     radius = 4.0 + 1.8 * np.sin(random.uniform(0, 2 * np.pi) + 2 * np.pi / FRAMES * time)
-    return CENTRE, CENTRE, np.zeros(FRAMES), radius
+    return held(CENTRE, time), held(CENTRE, time), held(0, time), radius
 
 
 # Signed distance in pixels of a point (x, y) to a shape of radius r at the origin; negative inside.
@@ -73,12 +77,16 @@ PATHS: tuple[PathMaker, ...] = (disc_path, square_path, triangle_path, ring_path
 DISTANCES = (disc_distance, square_distance, triangle_distance, ring_distance)
 
 
-def draw_clip(label: int, random: np.random.Generator, interval: int = 1) -> np.ndarray:  # -> [T, 3, 16, 16] uint8
+def draw_clip(
+    label: int, random: np.random.Generator, interval: int = 1, frames: int = FRAMES
+) -> np.ndarray:  # -> [T, 3, 16, 16] uint8
     """One clip of class `label`: random phase, heading and brightness, then the motion of that class.
 
-    `interval` is the distance between its frames, in steps of the motion.
+    `interval` is the distance between its frames, in steps of the motion. A clip of fewer frames is the start of a
+    longer one.
     """
-    column, row, angle, radius = (value[:, None, None] for value in PATHS[label](random, interval * TIME))
+    time = interval * np.arange(frames, dtype=np.float64)
+    column, row, angle, radius = (value[:, None, None] for value in PATHS[label](random, time))
     brightness = random.uniform(0.85, 1.0)
     y, x = np.mgrid[:SIZE, :SIZE] + 0.5
     dx, dy = x - column, y - row
@@ -89,7 +97,7 @@ def draw_clip(label: int, random: np.random.Generator, interval: int = 1) -> np.
 
 
 def draw_clips(
-    seed: int, indices: Iterable[int], split: str = "train", interval: int = 1
+    seed: int, indices: Iterable[int], split: str = "train", interval: int = 1, frames: int = FRAMES
 ) -> tuple[np.ndarray, np.ndarray]:
     """Clips and labels of the given indices; the class is drawn with the clip.
 
@@ -100,6 +108,6 @@ def draw_clips(
     for index in indices:
         random = numpy_generator("shapes", split, seed, index)
         label = int(random.integers(len(CLASSES)))
-        clips.append(draw_clip(label, random, interval))
+        clips.append(draw_clip(label, random, interval, frames))
         labels.append(label)
     return np.stack(clips), np.array(labels)

@@ -36,17 +36,21 @@ class ShapesSource:
     name: str = "shapes"
     rejected: Sequence[Rejected] = ()
     interval: int = 1
+    frames: int = FRAMES
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint("shapes", DRAWING_VERSION, self.split, self.seed, self.start, self.interval)
+        # Clips of the usual length keep the fingerprint that earlier versions gave them.
+        length = [] if self.frames == FRAMES else [self.frames]
+        return fingerprint("shapes", DRAWING_VERSION, self.split, self.seed, self.start, self.interval, *length)
 
     def __len__(self) -> int:
         return self.count
 
     def clips(self, indices: Sequence[int]) -> Clips:
-        """# [N, 16, 3, 16, 16] uint8 with labels 0..3"""
-        pixels, labels = draw_clips(self.seed, [self.start + i for i in indices], self.split, self.interval)
+        """# [N, T, 3, 16, 16] uint8 with labels 0..3"""
+        own = [self.start + i for i in indices]
+        pixels, labels = draw_clips(self.seed, own, self.split, self.interval, self.frames)
         return Clips(torch.from_numpy(pixels), tuple(indices), tuple(int(label) for label in labels))
 
     def groups(self, indices: Sequence[int]) -> list[str]:

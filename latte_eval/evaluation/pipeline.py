@@ -15,6 +15,7 @@ from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
 from latte_eval.evaluation.extract import extract
+from latte_eval.evaluation.fields import check_fields
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.sides import Side, open_real, open_sides
 from latte_eval.evaluation.stats import StatsSource, write_stats
@@ -210,6 +211,7 @@ def compute_stats(request: Request, path: Path, reporter: Reporter) -> int:
     names = {metric: request.detector_for(metric) for metric in request.metrics}
     with process_group(request.device):
         side = open_real(request, protocol, reporter)
+        check_fields(request.given_fields, request.usual_protocol(), protocol, side.honours)
         detectors = unique_detectors(open_detectors(request, names).values())
         features = read_side(side, detectors, run, request.clips_at_once, reporter)
     first = next(iter(features.values()))

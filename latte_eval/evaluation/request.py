@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from latte_eval.benchmarks.benchmark import BENCHMARKS, Benchmark, benchmark_of_checkpoint
 from latte_eval.core.choices import check_name
 from latte_eval.core.errors import UsageError
-from latte_eval.core.protocol import Protocol
+from latte_eval.core.protocol import Protocol, parse_assignment
 from latte_eval.core.protocols import named_protocol
 from latte_eval.files.run_folder import RunFolder
 from latte_eval.files.weights import cache_folder
@@ -155,9 +154,22 @@ class Request:
 
     def resolved_protocol(self) -> Protocol:
         """The protocol with every choice made, except the size of a checkpoint's own frames."""
+        windows = {} if self.windows is None else {"windows": self.windows}
+        return self.usual_protocol().replace(**windows).override(self.params)
+
+    def usual_protocol(self) -> Protocol:
+        """The protocol before any of its fields is set by hand, but for the number of clips."""
         row = self.benchmark_row
-        base = row.protocol(self.protocol) if row else named_protocol(self.protocol or DEFAULT_PROTOCOL)
-        changes: dict[str, Any] = {} if self.windows is None else {"windows": self.windows}
-        if self.clips is not None:
-            changes |= {"real_clips": self.clips, "fake_clips": self.clips}
-        return base.replace(**changes).override(self.params)
+        base = row.protocol(self.protocol) if row else without_benchmark(self.protocol or DEFAULT_PROTOCOL)
+        counts = {} if self.clips is None else {"real_clips": self.clips, "fake_clips": self.clips}
+        return base.replace(**counts)
+
+    @property
+    def given_fields(self) -> list[str]:
+        """Fields of the protocol that were set by hand, the number of clips apart."""
+        return [*([] if self.windows is None else ["windows"]), *(parse_assignment(text)[0] for text in self.params)]
+
+
+def without_benchmark(name: str) -> Protocol:
+    """A named protocol for clips of no benchmark: a folder by itself has no splits."""
+    return named_protocol(name).replace(real_split="all")

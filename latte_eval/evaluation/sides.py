@@ -7,17 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from latte_eval.compare.comparable import FAKE_ONLY
 from latte_eval.core.clips import ClipSource
 from latte_eval.core.errors import UsageError, WeightsError
 from latte_eval.core.features import Features
 from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import Protocol
 from latte_eval.evaluation.extract import check_enough
+from latte_eval.evaluation.fields import check_fields, check_shape
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.stats import StatsSource
 from latte_eval.evaluation.stored import StoredSource
 
 if TYPE_CHECKING:
+    from latte_eval.benchmarks.benchmark import Benchmark
     from latte_eval.sampler import Checkpoint, Codec, Latte, SampledSource, SamplerSettings
     from latte_eval.sampler.generators import GeneratorSource
     from latte_eval.sampler.text_to_video import PromptSource
@@ -27,6 +30,9 @@ MOST_CLIPS = 2048
 
 # How a checkpoint is sampled where neither a benchmark nor a person says.
 PUBLISHED_SAMPLER = {"method": "ddpm", "steps": 250, "guidance_scale": 1.0, "clip_x0": False}
+
+# A statistics file is refused where it differs from the protocol in any of these.
+STATS_HONOUR = frozenset(field.name for field in dataclasses.fields(Protocol)) - {*FAKE_ONLY, "benchmark"}
 
 # What the weights may not tell about a model, as options and as arguments of `Checkpoint.build`.
 MODEL_CHOICES = ("heads", "variant", "temporal_position")
@@ -41,6 +47,7 @@ class Side:
         at_most: at most this many; with neither, all.
         checkpoint, sampler: records for the result; None for a folder.
         generator: what was typed for a generator; its own name may differ.
+        honours: fields of the protocol that shape its clips.
     """
 
     source: ClipSource
@@ -49,6 +56,7 @@ class Side:
     checkpoint: dict[str, Any] | None = None
     sampler: dict[str, Any] | None = None
     generator: str | None = None
+    honours: frozenset[str] = frozenset()
 
     @property
     def expected(self) -> int:
@@ -94,6 +102,11 @@ class OpenedModel:
         """Side of a decoded frame in pixels."""
         return self.model.config.input_size * self.codec.factor
 
+    @property
+    def honours(self) -> frozenset[str]:
+        """Fields of the protocol that shape its clips; a checkpoint without classes has no labels to choose."""
+        return frozenset({"frames"} if self.model.config.classes is None else {"frames", "labels"})
+
     def checkpoint_record(self) -> dict[str, Any]:
         """What a result says about its checkpoint."""
         c = self.checkpoint
@@ -137,6 +150,7 @@ class OpenedSource:
     frame_size: int | None
     record: dict[str, Any] | None = None
     settings: dict[str, Any] | None = None
+    honours: frozenset[str] = frozenset({"frames", "size"})
 
     def checkpoint_record(self) -> dict[str, Any] | None:
         return self.record
@@ -149,17 +163,31 @@ class OpenedSource:
 
 
 def open_sides(request: Request, reporter: Reporter) -> tuple[Protocol, Side | None, Side]:
-    """Protocol, real side (None where no metric needs one) and fake side, each able to give what is wanted."""
+    """Protocol, real side (None where no metric needs one) and fake side, each able to give what is wanted.
+
+    Raises `UsageError` for clips that are not as long or large as the protocol says, and for a field set by hand that
+    neither side honours.
+    """
     protocol = request.resolved_protocol()
     if request.fake is not None:
-        return protocol, open_real_if_needed(request, protocol, reporter), open_fake(request, protocol, reporter)
+        real, fake = open_real_if_needed(request, protocol, reporter), open_fake(request, protocol, reporter)
+        check_given(request, request.usual_protocol(), protocol, real, fake)
+        return protocol, real, fake
     opened = open_maker(request, protocol, reporter)
     protocol = fit_protocol(request, protocol, opened)
     real = open_real_if_needed(request, protocol, reporter)
     count = protocol.fake_clips or min(MOST_CLIPS, real.expected if real else MOST_CLIPS)
     if isinstance(opened, OpenedModel) and protocol.labels == "dataset":
         opened = opened.with_labels_of(real)
-    return protocol, real, made_side(opened, protocol, count, request, reporter)
+    fake = made_side(opened, protocol, count, request, reporter)
+    check_given(request, fit_protocol(request, request.usual_protocol(), opened, checked=False), protocol, real, fake)
+    return protocol, real, fake
+
+
+def check_given(request: Request, usual: Protocol, protocol: Protocol, real: Side | None, fake: Side) -> None:
+    """Raise `UsageError` for a field set by hand that neither side honours."""
+    honoured = fake.honours | (real.honours if real else frozenset())
+    check_fields(request.given_fields, usual, protocol, honoured)
 
 
 def made_side(
@@ -168,7 +196,10 @@ def made_side(
     """Clips 0..count-1 of what was opened, stored as the protocol says."""
     source = StoredSource(opened.source(count, request.device, reporter), protocol.fake_storage)
     records = opened.checkpoint_record(), opened.sampler_record()
-    return Side(source, min(count, len(source)), None, *records, request.generator).checked()
+    # Where the protocol has a size, it is the clips' own: `fit_protocol` sees to it.
+    sized = {"size"} if request.usual_protocol().size else set()
+    honours = opened.honours | {"fake_clips", "fake_storage", *sized}
+    return Side(source, min(count, len(source)), None, *records, request.generator, honours).checked()
 
 
 def open_maker(request: Request, protocol: Protocol, reporter: Reporter) -> OpenedModel | OpenedSource:
@@ -217,20 +248,20 @@ def is_given(request: Request, field: str) -> bool:
     return any(text.startswith(f"{field}=") for text in request.params)
 
 
-def fit_protocol(request: Request, protocol: Protocol, opened: OpenedModel | OpenedSource) -> Protocol:
+def fit_protocol(
+    request: Request, protocol: Protocol, opened: OpenedModel | OpenedSource, checked: bool = True
+) -> Protocol:
     """The protocol with the clips' own length and size, where neither a benchmark nor a person sets them.
 
-    Raises `UsageError` for clips of another length than the benchmark's.
+    Raises `UsageError`, if `checked`, for clips of another length or size than the protocol then has.
     """
     own = {"frames": opened.frames, "size": opened.frame_size}
-    if request.benchmark_row is not None:
-        if own["frames"] not in (None, protocol.frames):
-            raise UsageError(
-                f"the clips have {own['frames']} frames, {request.benchmark_row.name} compares {protocol.frames}; "
-                f"--param frames={own['frames']} changes the protocol"
-            )
-        return protocol
-    return protocol.replace(**{name: value for name, value in own.items() if value and not is_given(request, name)})
+    if request.benchmark_row is None:
+        free = {name: value for name, value in own.items() if value and not is_given(request, name)}
+        protocol = protocol.replace(**free)
+    if checked:
+        check_shape((opened.frames, opened.frame_size), protocol)
+    return protocol
 
 
 def open_real_if_needed(request: Request, protocol: Protocol, reporter: Reporter) -> Side | None:
@@ -241,26 +272,37 @@ def open_real(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
     """The real side: exactly `--clips` of a folder, at most the protocol's count otherwise."""
     row = request.benchmark_row
     if request.real and request.real.suffix == ".safetensors" and (row is None or row.needs_folder):
-        return Side(StatsSource.open(request.real))
+        return Side(StatsSource.open(request.real), honours=STATS_HONOUR)
     if row is None:
         assert request.real is not None  # `Request.check_sides`
         source = open_folder(request.real, protocol, request.seed, "real", reporter)
     else:
         with reporter.bar(f"examine {request.real.name if request.real else row.name}", None) as advance:
             source = row.open_real(request.real, protocol, request.seed, advance)
-    stored = StoredSource(source, protocol.real_storage)
+        check_shape(row.clip_shape, protocol, f" of {row.name}", fixed=True)
+    stored, honours = StoredSource(source, protocol.real_storage), honoured_by(source, "real", row)
     exact = request.clips is not None and row is None
-    side = Side(stored, wanted=protocol.real_clips) if exact else Side(stored, at_most=protocol.real_clips)
-    return side.checked()
+    return counted(stored, protocol.real_clips, exact, honours)
 
 
 def open_fake(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
     """Generated videos of any model."""
     assert request.fake is not None
     source = open_folder(request.fake, protocol, request.seed, "fake", reporter)
-    stored, count = StoredSource(source, protocol.fake_storage), protocol.fake_clips
-    side = Side(stored, wanted=count) if request.counts_are_exact else Side(stored, at_most=count)
-    return side.checked()
+    stored, honours = StoredSource(source, protocol.fake_storage), honoured_by(source, "fake")
+    return counted(stored, protocol.fake_clips, request.counts_are_exact, honours)
+
+
+def counted(source: ClipSource, count: int | None, exact: bool, honours: frozenset[str]) -> Side:
+    """A side of exactly so many clips, or of at most so many. Raises `NotEnoughClips`."""
+    wanted, at_most = (count, None) if exact else (None, count)
+    return Side(source, wanted, at_most, honours=honours).checked()
+
+
+def honoured_by(source: ClipSource, side: str, row: Benchmark | None = None) -> frozenset[str]:
+    """Fields that shape the clips of a folder or benchmark: its own, those of its splits, its storage and its count."""
+    own: frozenset[str] = getattr(source, "honours", frozenset())
+    return own | (row.honours if row else frozenset()) | {f"{side}_storage", f"{side}_clips"}
 
 
 def open_folder(path: Path, protocol: Protocol, seed: int, side: str, reporter: Reporter) -> ClipSource:

@@ -159,7 +159,7 @@ def pooled(clips: Tensor) -> dict[str, Tensor]:  # [N, 3, T, H, W] uint8 -> [N, 
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path, Path]:
     """Checkpoints, data and runs: SkyTimelapse in miniature, a small unconditional pixel-space checkpoint."""
     torch.manual_seed(0)
-    config = LatteConfig(input_size=16, patch=8, channels=3, width=16, depth=2, heads=2, frames=16)
+    config = LatteConfig(input_size=256, patch=128, channels=3, width=16, depth=2, heads=2, frames=16)
     (tmp_path / "ckpts").mkdir()
     torch.save({"ema": Latte(config).state_dict()}, tmp_path / "ckpts" / "skytimelapse.pt")
     make_skytimelapse(tmp_path / "data" / "sky_timelapse", side=64)
