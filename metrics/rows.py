@@ -13,6 +13,8 @@ from latte_eval.core.registry import Registry
 
 Progress = Callable[[int, int], None]  # done, total
 
+SPLITS = 10  # of an Inception Score; each takes a row at least
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -51,6 +53,7 @@ class Metric:
         about_counts: what the number of clips does to the value, in a sentence for the report.
         frechet: whether it is a Fréchet distance; of these the report shows the parts, and `explain --measure` the
             effect of every choice.
+        least_rows: with fewer rows of features it cannot be computed.
         fewest_clips: a part of a set with fewer clips is not measured.
         measure_part: (fake, real or None) -> value of a part of a set, where `measure` would take too long.
     """
@@ -65,6 +68,7 @@ class Metric:
     contrast: MeasureContrast | None = None
     about_counts: str = "Compare values of equal numbers of clips only."
     frechet: bool = False
+    least_rows: int = 2
     fewest_clips: int = 4
     measure_part: Callable[[Features, Features | None], float] | None = None
 
@@ -151,7 +155,7 @@ def measure_inception_score(fake: Features, real: Features | None, interval: boo
     score = video_inception_score if rows.ndim == 2 else inception_score
     rows = rows.reshape(-1, rows.shape[-1])
     mean, std = score(rows)
-    return Measurement(mean, details={"splits": 10, "std": std, "one_split": inception_score(rows, splits=1)[0]})
+    return Measurement(mean, details={"splits": SPLITS, "std": std, "one_split": inception_score(rows, splits=1)[0]})
 
 
 def contrast_frechet(
@@ -214,6 +218,7 @@ METRICS: Registry[Metric] = Registry(
                 "is", "Inception Score", "higher", ("c3d", "inception"), "probabilities", False,
                 measure_inception_score, contrast_inception_scores,
                 "An Inception Score of few clips is off by more than its spread: compare values of equal numbers only.",
+                least_rows=SPLITS,
                 fewest_clips=40,
             ),
             Metric(

@@ -52,8 +52,6 @@ def metric_names(text: str) -> tuple[str, ...]:
 
 def score(metrics: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) -> None:
     """Evaluate a request and print it."""
-    from latte_eval.evaluation.pipeline import evaluate as run
-
     request = to_request(metrics, **options)
     reporter = TerminalReporter(quiet)
     if request.is_demo and request.ckpt == "demo" and metrics == ("fvd",):
@@ -61,8 +59,20 @@ def score(metrics: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) 
 
         results = evaluate_demo(request, reporter)
     else:
-        results = run(request, reporter)
+        results = measured_or_kept(request, reporter, as_json)
     show(results, as_json)
+
+
+def measured_or_kept(request: Request, reporter: TerminalReporter, as_json: bool) -> list[Result]:
+    """Results of a request; where one of several metrics fails, the others are shown before the error is."""
+    from latte_eval.core.errors import MetricFailed
+    from latte_eval.evaluation.pipeline import evaluate
+
+    try:
+        return evaluate(request, reporter)
+    except MetricFailed as error:
+        show(error.results, as_json)
+        raise
 
 
 def to_request(metrics: tuple[str, ...], no_interval: bool, device: str | None, **options: Any) -> Request:

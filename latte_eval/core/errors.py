@@ -1,5 +1,13 @@
 """What can go wrong, by name. The library raises these; only `latte_eval.cli` turns them into messages."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from latte_eval.core.result import Result
+
 
 class LatteEvalError(Exception):
     """Base of every error that latte-eval raises on purpose: one sentence, with both numbers and what to type."""
@@ -27,6 +35,18 @@ class FeatureError(LatteEvalError):
 
 class GeneratorError(LatteEvalError):
     """A user's generator that cannot be opened, stops early, or gives something that is not a clip."""
+
+
+class MetricFailed(LatteEvalError):
+    """One of several metrics could not be computed; the others were, and are kept.
+
+    Attributes:
+        results: of the metrics that were computed.
+    """
+
+    def __init__(self, message: str, results: Sequence[Result] = ()):
+        super().__init__(message)
+        self.results = results
 
 
 class NotEnoughClips(LatteEvalError):

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from latte_eval.core.errors import ClipError, LatteEvalError, MetricFailed, NotEnoughClips
 from latte_eval.core.features import Features
 from latte_eval.core.processes import process_group, rank
 from latte_eval.core.progress import Reporter
@@ -21,7 +22,8 @@ from latte_eval.evaluation.sides import Side, open_real, open_sides
 from latte_eval.evaluation.stats import StatsSource, write_stats
 from latte_eval.files.environment import code_record, environment_record
 from latte_eval.files.run_folder import RunFolder, feature_key
-from latte_eval.metrics.detectors import Detector, open_detector
+from latte_eval.files.whole_files import check_writable
+from latte_eval.metrics.detectors import DETECTORS, Detector, open_detector
 from latte_eval.metrics.rows import METRICS, Measurement
 
 
@@ -56,14 +58,13 @@ def evaluate(request: Request, reporter: Reporter | None = None) -> list[Result]
     """Measure every metric of a request in one pass over the clips of each side.
 
     Everything that can fail without sampling fails first: options, checkpoint, real clips, detector weights, the
-    run folder. Results are appended to the run folder and returned; processes other than the first return none.
+    run folder. Each result is appended to the run folder as soon as it is there; all are returned. Processes other than
+    the first return none. Raises `MetricFailed` where one of several metrics fails: the others are measured and kept.
     """
     reporter = reporter or Reporter()
     with process_group(request.device):
         evaluation = prepare(request, reporter)
-        results = finish(evaluation, reporter)
-    evaluation.run.append_results(results)
-    return results
+        return finish(evaluation, reporter)
 
 
 def prepare(request: Request, reporter: Reporter) -> Evaluation:
@@ -75,9 +76,27 @@ def prepare(request: Request, reporter: Reporter) -> Evaluation:
     detectors = open_detectors(request, {metric: request.detector_for(metric) for metric in request.metrics})
     if real and isinstance(real.source, StatsSource):
         real.source.check(protocol, [detectors[m] for m in request.metrics if METRICS[m].needs_real])
+    for metric, detector in detectors.items():
+        check_measurable(metric, detector, protocol, fake)
     evaluation = Evaluation(request, protocol, fake, real, detectors, run, *started)
     reporter.say(plan(evaluation))
     return evaluation
+
+
+def check_measurable(metric: str, detector: Detector, protocol: Protocol, fake: Side) -> None:
+    """Raise `NotEnoughClips` or `ClipError` if these clips are too few or too short for the metric."""
+    per_frame = detector.name in DETECTORS and DETECTORS[detector.name].per_frame
+    least, rows = METRICS[metric].least_rows, fake.expected * (protocol.frames if per_frame else 1)
+    if rows < least:
+        unit = "frames" if per_frame else "clips"
+        raise NotEnoughClips(
+            f"{metric} takes at least {least} {unit}, the fake side has {rows}: give more, or leave {metric} out"
+        )
+    if protocol.frames < detector.min_frames:
+        raise ClipError(
+            f"{detector.name} takes clips of at least {detector.min_frames} frames, the protocol compares "
+            f"{protocol.frames}: give --param frames=N, or leave {metric} out"
+        )
 
 
 def open_detectors(request: Request, names: Mapping[str, str]) -> dict[str, Detector]:
@@ -90,9 +109,26 @@ def finish(evaluation: Evaluation, reporter: Reporter) -> list[Result]:
     """The long work: features of the real side, then of the fake side, then the metrics."""
     real = side_features(evaluation, evaluation.real, reporter) if evaluation.real else {}
     fake = side_features(evaluation, evaluation.fake, reporter)
-    if rank():
-        return []
-    return [measure_metric(evaluation, metric, fake, real, reporter) for metric in evaluation.request.metrics]
+    return [] if rank() else measure_all(evaluation, fake, real, reporter)
+
+
+def measure_all(
+    evaluation: Evaluation, fake: Mapping[str, Features], real: Mapping[str, Features], reporter: Reporter
+) -> list[Result]:
+    """Measure and keep one metric after the other. Raises `MetricFailed` at the end for those that could not be."""
+    results, failures = list[Result](), list[str]()
+    for metric in evaluation.request.metrics:
+        try:
+            results.append(measure_metric(evaluation, metric, fake, real, reporter))
+        except LatteEvalError as error:
+            if len(evaluation.request.metrics) == 1:
+                raise
+            failures.append(f"{metric}: {error}")
+        else:
+            evaluation.run.append_results(results[-1:])
+    if failures:
+        raise MetricFailed(f"{'; '.join(failures)}. The other metrics are in {evaluation.run.results_file}", results)
+    return results
 
 
 def plan(evaluation: Evaluation) -> str:
@@ -208,6 +244,7 @@ def compute_stats(request: Request, path: Path, reporter: Reporter) -> int:
     Raises what reading the set raises, and `StoreError` where the file cannot be written.
     """
     run, protocol = request.run_folder.make(), request.resolved_protocol()
+    check_writable(path)
     names = {metric: request.detector_for(metric) for metric in request.metrics}
     with process_group(request.device):
         side = open_real(request, protocol, reporter)

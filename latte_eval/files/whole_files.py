@@ -47,6 +47,16 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def check_writable(path: Path) -> None:
+    """Raise `StoreError` if `path` could not be written as a file: asked before the work whose outcome it will hold."""
+    if path.is_dir():
+        raise StoreError(f"cannot write {path}: it is a folder")
+    try:
+        make_writable(path.parent)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}") from error
+
+
 def make_writable(folder: Path) -> None:
     """Make a folder if it is absent, and write to it once. Raises `OSError` where that cannot be done."""
     folder.mkdir(parents=True, exist_ok=True)

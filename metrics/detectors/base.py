@@ -84,11 +84,13 @@ class DetectorRow:
         opener: takes `(device, *, trust, offline)` and gives a `Detector`; or "module:function".
         seeded: whether its weights come from a seed: it needs no file, and its numbers cannot
             be compared with published ones.
+        per_frame: whether it gives one row of features per frame, not per clip.
     """
 
     family: str
     opener: Callable[..., Detector] | str
     seeded: bool = False
+    per_frame: bool = False
 
 
 DETECTORS: Registry[DetectorRow] = Registry(
@@ -98,9 +100,9 @@ DETECTORS: Registry[DetectorRow] = Registry(
         "c3d-seeded": DetectorRow("c3d", "latte_eval.metrics.detectors.c3d:open_c3d_seeded", seeded=True),
         "i3d": DetectorRow("i3d", "latte_eval.metrics.detectors.i3d:open_i3d"),
         "i3d-seeded": DetectorRow("i3d", "latte_eval.metrics.detectors.i3d:open_i3d_seeded", seeded=True),
-        "inception": DetectorRow("inception", "latte_eval.metrics.detectors.inception:open_inception"),
+        "inception": DetectorRow("inception", "latte_eval.metrics.detectors.inception:open_inception", per_frame=True),
         "inception-seeded": DetectorRow(
-            "inception", "latte_eval.metrics.detectors.inception:open_inception_seeded", seeded=True
+            "inception", "latte_eval.metrics.detectors.inception:open_inception_seeded", seeded=True, per_frame=True
         ),
     },
 )
