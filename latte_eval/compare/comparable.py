@@ -124,7 +124,7 @@ def conditions_of(result: Result) -> Conditions:
     """Everything that a result says about how it was measured."""
     sides = {"real": result.real_source or {}, "fake": result.fake_source if result.checkpoint is None else {}}
     parts = {
-        "protocol": protocol_fields(Protocol.from_dict(result.protocol_fields)),
+        "protocol": protocol_fields(protocol_of(result)),
         "counts": {"fake clips": result.fake, "real clips": result.real, "clip indices": result.seeds},
         "data": {f"{side} {key}": value for side, record in sides.items() for key, value in record.items()},
         "detector": result.detector,
@@ -202,7 +202,12 @@ def reasons_against(result: Result, dataset: Dataset) -> list[str]:
 
 def line_key(result: Result) -> tuple[str, str, str]:
     """Metric, protocol and detector: what results of one line over time have in common."""
-    return result.metric, result.protocol, result.detector["name"]
+    return result.metric, protocol_of(result).id, result.detector["name"]
+
+
+def protocol_of(result: Result) -> Protocol:
+    """The protocol of a result in the words of this version, whichever version wrote it."""
+    return Protocol.from_dict(result.protocol_fields)
 
 
 def plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from latte_eval.baselines.table import Cell, Heading, Table
-from latte_eval.compare.comparable import decisive, differences, value_to_text
+from latte_eval.compare.comparable import decisive, differences, protocol_of, value_to_text
 from latte_eval.core.result import Result
 
 
@@ -29,7 +29,7 @@ def align(files: Sequence[Iterable[Result]]) -> list[Aligned]:
     rows: dict[tuple[str, str, str], tuple[list[Result], ...]] = {}
     for i, results in enumerate(files):
         for result in results:
-            key = (result.protocol_fields["benchmark"], result.metric, result.protocol)
+            key = (result.protocol_fields["benchmark"], result.metric, protocol_of(result).id)
             rows.setdefault(key, tuple([] for _ in files))[i].append(result)
     return [Aligned(*key, results) for key, results in rows.items()]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from latte_eval.core.errors import LatteEvalError, StoreError
-from latte_eval.core.protocol import Protocol
+from latte_eval.core.protocol import Protocol, fields_to_sha256
 from latte_eval.core.result import Result
 from latte_eval.files.jsonl import read_lines
 from latte_eval.files.run_folder import RESULTS, result_files
@@ -42,8 +42,10 @@ def check_untouched(result: Result, where: str) -> None:
         protocol = Protocol.from_dict(result.protocol_fields)
     except (LatteEvalError, TypeError) as error:
         raise StoreError(f"{what} has a protocol this version cannot read: {error}") from error
-    if (protocol.id, protocol.sha256) != (result.protocol, result.protocol_sha256):
-        raise StoreError(f"{what} was edited: its protocol fields belong to {protocol.id}, not to {result.protocol}")
+    sha256 = fields_to_sha256(result.protocol_fields)
+    own = protocol.id_under(sha256)
+    if (own, sha256) != (result.protocol, result.protocol_sha256):
+        raise StoreError(f"{what} was edited: its protocol fields belong to {own}, not to {result.protocol}")
     if result.interval and not result.interval[0] <= result.value <= result.interval[1]:
         raise StoreError(f"{what} was edited: {result.value} lies outside its own interval {result.interval}")
     if result.metric not in METRICS:

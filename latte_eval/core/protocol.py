@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,17 +83,21 @@ class Protocol:
     @property
     def sha256(self) -> str:
         """Hash of all fields."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+        return fields_to_sha256(self.to_dict())
 
     @property
     def id(self) -> str:
         """A name generated from the fields, short enough to print; its tail is the start of the hash."""
+        return self.id_under(self.sha256)
+
+    def id_under(self, sha256: str) -> str:
+        """The id that a version gave whose hash was this: one with fewer fields hashed fewer."""
         size = "native" if self.size is None else f"{self.size}px"
         stride = f"stride{self.real_stride}"
         if self.fake_stride != 1:
             stride += f"x{self.fake_stride}"
         benchmark = [] if self.benchmark == "none" else [self.benchmark]
-        parts = [self.stem, *benchmark, f"{self.frames}f", stride, size, f"{self.windows}-window", self.sha256[:8]]
+        parts = [self.stem, *benchmark, f"{self.frames}f", stride, size, f"{self.windows}-window", sha256[:8]]
         return "-".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
@@ -120,6 +124,14 @@ class Protocol:
     def differing_fields(self, other: Protocol) -> list[str]:
         """Names of the fields in which two protocols differ."""
         return [key for key, value in vars(self).items() if value != getattr(other, key)]
+
+
+def fields_to_sha256(fields: Mapping[str, Any]) -> str:
+    """Hash of the fields of a protocol in JSON types, as `to_dict` gives them.
+
+    A stored protocol is checked over the fields that it has: those of the version that wrote it.
+    """
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
