@@ -14,10 +14,12 @@ from latte_eval.core.errors import NotComparable
 from latte_eval.core.protocol import STORAGE_STEPS, Protocol
 from latte_eval.core.result import Result
 
-# Real and fake choices that need no new sampling. Those of both sides need the fake clips themselves.
+# Real and fake choices that need no new sampling. Those of both sides need the fake clips themselves, but for those
+# by which videos are read: clips that were sampled have passed none of these.
 REAL_FIELDS = ("real_split", "real_selection", "real_clips", "real_offset", "real_stride", "real_storage")
 FAKE_FIELDS = ("fake_stride", "fake_storage")
 BOTH_FIELDS = ("frames", "windows", "crop", "resample", "size")
+READING_FIELDS = ("windows", "crop", "resample")
 STEP_NAMES = {"jpeg75": "JPEG", "h264-crf5": "mp4"}
 
 
@@ -99,11 +101,16 @@ class Choice:
         return protocol.replace(**{self.field: tuple(step for step in STORAGE_STEPS if step in steps)})
 
 
-def changeable(first: Protocol, second: Protocol, fakes_can_be_read: bool) -> list[Choice]:
-    """The differing choices that need no new sampling; those of the fake side only where its clips are there."""
-    fields = [*REAL_FIELDS, "fake_clips", *BOTH_FIELDS, *(FAKE_FIELDS if fakes_can_be_read else ())]
-    if not fakes_can_be_read:
-        fields.remove("frames")
+def changeable(
+    first: Protocol, second: Protocol, fakes_can_be_read: bool, fakes_were_sampled: bool = True
+) -> list[Choice]:
+    """The differing choices that need no new sampling; without the fake clips only those that leave them as they are.
+
+    Args:
+        fakes_were_sampled: whether the fake clips came from a checkpoint, not from a folder of videos.
+    """
+    both = BOTH_FIELDS if fakes_can_be_read else READING_FIELDS if fakes_were_sampled else ()
+    fields = [*REAL_FIELDS, "fake_clips", *both, *(FAKE_FIELDS if fakes_can_be_read else ())]
     differing = first.differing_fields(second)
     return [choice for field in fields if field in differing for choice in choices_of(field, first, second)]
 

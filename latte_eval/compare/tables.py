@@ -58,17 +58,19 @@ def measured_table(name: str, rows: list[dict[str, Cell]], results: Sequence[Res
     headings |= {"measured": Heading("measured"), "interval": Heading("95 % interval")}
     headings |= {f"difference to {own}": Heading(f"difference to {own}", "+.2f") for own in OWN_ROWS}
     headings |= {"fake": Heading("fake clips"), "real": Heading("real clips")}
-    notes = [note for result in results for note in sampler_notes(result)]
+    notes = [note for result in results for note in care_notes(result)]
     notes = notes or ([] if rows else ["No result was measured under the published protocol."])
     return Table(f"{name}-measured", "Measured under the same protocol", headings, rows, list(dict.fromkeys(notes)))
 
 
-def sampler_notes(result: Result) -> list[str]:
-    """What differs from the way in which the published checkpoint is sampled."""
-    dataset = find_dataset(result.protocol_fields["benchmark"])
+def care_notes(result: Result) -> list[str]:
+    """What a reader must know of a result that stands beside a published row."""
+    dataset, name = find_dataset(result.protocol_fields["benchmark"]), subject(result)
     care = [each for each in differences(result, published_conditions(dataset)) if each.weight == "care"]
-    changed = [f"{each.field} {each.values[0]} (published: {each.values[1]})" for each in care]
-    return [f"{subject(result)} was sampled with {', '.join(changed)}."] if changed else []
+    sampler = [each for each in care if each.part == "sampler"]
+    changed = [f"{each.field} {each.values[0]} (published: {each.values[1]})" for each in sampler]
+    notes = [f"{name} was sampled with {', '.join(changed)}."] if changed else []
+    return [*notes, *(f"{name}: {each.sentence()}: {each.reason}." for each in care if each not in sampler)]
 
 
 def other_row(column: Column, result: Result, why: list[str]) -> dict[str, Cell]:

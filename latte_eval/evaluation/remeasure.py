@@ -177,7 +177,8 @@ def measure_effects(bench: Bench, first: Result, second: Result, seeds: Sequence
     before, after = (Protocol.from_dict(result.protocol_fields) for result in (first, second))
     if before.benchmark != after.benchmark:
         raise NotComparable(f"the first is on {before.benchmark}, the second on {after.benchmark}: nothing to measure")
-    choices = changeable(before, after, not isinstance(bench.fakes, Features))
+    stored = isinstance(bench.fakes, Features)
+    choices = changeable(before, after, not stored, fakes_were_sampled=first.checkpoint is not None)
     bench.reporter.say(f"as the first: {len(seeds)} draws")
     base = {seed: bench.distance(before, seed) for seed in seeds}
     middle = statistics.fmean(base.values())

@@ -94,11 +94,36 @@ def test_published_rows_know_less() -> None:
     few = make_result(real=1900, sampler={**(make_result().sampler or {}), "steps": 50})
     assert reasons_against(few, ucf101) == []
     care = [each for each in differences(few, published_conditions(ucf101)) if each.weight == "care"]
-    assert [(each.label, each.values) for each in care] == [("sampler steps", (50, 250))]
+    assert [(each.label, each.values) for each in care] == [("real clips", (1900, 2048)), ("sampler steps", (50, 250))]
     assert reasons_against(make_result(detector=SEEDED), ucf101) == ["detector i3d-seeded is not the published one"]
     assert reasons_against(make_result(fake=64), ucf101) == ["64 fake clips, not 2,048"]
     told_once = make_result(fake=64, changes={"fake_clips": 64})
     assert reasons_against(told_once, ucf101) == ["fake_clips is 64, not 2048"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"real": 3}, "3 real clips, not 2,048"),
+        ({"checkpoint": {"name": "x.pt", "frames": 16, "size": 32}}, "checkpoint size is 32, not 256"),
+        ({"checkpoint": {"name": "x.pt", "frames": 8, "size": 256}}, "checkpoint frames is 8, not 16"),
+        ({"sampler": {"codec": "vae-seeded"}}, "sampler codec is vae-seeded, not the published VAE"),
+        ({"sampler": {"codec": "identity"}}, "sampler codec is identity, not the published VAE"),
+    ],
+)
+def test_what_a_published_row_implies_is_data_too(fields: dict[str, object], reason: str) -> None:
+    result = make_result(**fields)  # type: ignore[arg-type]
+    assert reasons_against(result, find_dataset("ucf101")) == [reason]
+
+
+def test_real_clips_that_a_published_row_had() -> None:
+    def weights(benchmark: str, real: int) -> list[str]:
+        published = published_conditions(find_dataset(benchmark))
+        return [each.weight for each in differences(make_result(benchmark, real=real), published)]
+
+    assert weights("faceforensics", 704) == weights("faceforensics", 2048) == []  # all that the training split has
+    assert weights("faceforensics", 700) == ["care"] and weights("faceforensics", 3) == ["decides"]
+    assert weights("skytimelapse", 2048) == [] and weights("skytimelapse", 3) == ["care"]  # nobody published a count
 
 
 def test_a_request_is_compared_before_it_runs(tmp_path: Path) -> None:

@@ -144,6 +144,13 @@ def test_stored_features_fix_the_fake_side() -> None:
     assert names == ["fake_clips", "crop"]
 
 
+@pytest.mark.parametrize(("sampled", "names"), [(True, ["crop"]), (False, [])])
+def test_stored_features_of_videos_depend_on_how_they_were_read(sampled: bool, names: list[str]) -> None:
+    first, second = Protocol(), Protocol(crop="none", size=64)
+    choices = changeable(first, second, fakes_can_be_read=False, fakes_were_sampled=sampled)
+    assert [choice.name for choice in choices] == names
+
+
 def test_the_unbiased_covariance_is_numpys() -> None:
     rows = np.random.default_rng(0).normal(size=(30, 4))
     moments = Moments.from_features(stretched(rows))
