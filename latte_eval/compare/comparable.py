@@ -64,6 +64,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("code", "*"): ("free", "versions and machines agree to rounding"),
 }
 NOT_SAMPLED: Rule = ("free", "one of the two was not sampled here")
+    ("arithmetic", "*"): ("free", "switches of the process agree to rounding; the dtypes decide"),
 # The paper and its code say how published checkpoints are sampled, not how those of other rows were.
 PUBLISHED_SAMPLER: Rule = ("care", "the published row was sampled in another way")
 
@@ -88,7 +89,7 @@ class Difference:
     """A field in which two sets of conditions differ.
 
     Attributes:
-        part: `protocol`, `counts`, `data`, `detector`, `checkpoint`, `sampler` or `code`.
+        part: `protocol`, `counts`, `data`, `detector`, `checkpoint`, `sampler`, `code` or `arithmetic`.
         field: its name.
         values: of the first and the second.
         weight: `decides`, `care` or `free`.
@@ -130,13 +131,24 @@ def conditions_of(result: Result) -> Conditions:
         "detector": result.detector,
         "checkpoint": result.checkpoint or {},
         "sampler": result.sampler or {},
-        "code": {**result.code, **result.env},
+        "code": {**result.code, **{name: value for name, value in result.env.items() if name != "arithmetic"}},
+        **arithmetic_part(result.env),
     }
     return Conditions(parts, complete=True)
 
 
 def published_conditions(dataset: Dataset) -> Conditions:
     """What is known of the published numbers on a dataset."""
+def arithmetic_part(env: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What numbers were computed with, one field each; nothing where an earlier version wrote the result."""
+    fields = env.get("arithmetic")
+    if not isinstance(fields, dict):
+        return {}
+    process = fields.get("process")
+    named = {f"process {name}": value for name, value in process.items()} if isinstance(process, dict) else {}
+    return {"arithmetic": {**{name: value for name, value in fields.items() if name != "process"}, **named}}
+
+
     protocol = dataset.protocol()
     counts = {"fake clips": protocol.fake_clips} if protocol.fake_clips else {}
     parts = {"protocol": protocol_fields(protocol), "counts": counts, "detector": {"comparable": True},

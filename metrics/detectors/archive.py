@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.errors import WeightsError, first_line
 from latte_eval.files.weights import Weights, fetch_weights, find_weights
-from latte_eval.metrics.detectors.base import TRUSTED_NOTE, UNPINNED_NOTE, Detector
-from latte_eval.metrics.detectors.network import exact_float32, relative_difference
+from latte_eval.metrics.detectors.base import TRUSTED_NOTE, UNKNOWN_ARCHIVE_NOTE, Detector
+from latte_eval.metrics.detectors.network import relative_difference
 
 if TYPE_CHECKING:
     from latte_eval.metrics.detectors.base import Forward

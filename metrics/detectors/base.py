@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.errors import ClipError, UsageError
 from latte_eval.core.registry import Registry, import_target
 from latte_eval.files.weights import Weights
@@ -58,7 +59,8 @@ class Detector:
         [N, 101] (C3D). Row i depends on clip i alone. Raises `ClipError` for another layout or too few frames.
         """
         check_clips(clips, self.name, self.min_frames)
-        return {name: value.cpu() for name, value in self.forward(clips.to(self.device)).items()}
+        with exact_float32():
+            return {name: value.cpu() for name, value in self.forward(clips.to(self.device)).items()}
 
     def record(self) -> dict[str, Any]:
         """What a result says about its detector, in JSON types."""

@@ -20,13 +20,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.errors import ClipError, WeightsError, first_line
 from latte_eval.files.weights import C3D_ARCHIVE, C3D_MEAN, C3D_STATE, fetch_weights, file_sha256, find_weights
 from latte_eval.metrics.detectors.archive import Choice, detector_from_choice, native_or_archive, open_archive
 from latte_eval.metrics.detectors.base import SEEDED_NOTE, UNPINNED_NOTE, Detector, check_clips
 from latte_eval.metrics.detectors.network import (
     centred_he_scaled,
-    exact_float32,
     he_scaled,
     in_fixed_batches,
     probe_clips,
