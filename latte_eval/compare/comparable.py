@@ -61,6 +61,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("checkpoint", "*"): ("free", SUBJECT),
     ("sampler", "seed"): ("free", "other clips of the same model: they are compared without pairs"),
     ("sampler", "*"): ("decides", "the same weights give other clips"),
+    ("sampler", "codec_dtype"): ("free", "it follows from the dtype, which decides"),
     ("code", "*"): ("free", "versions and machines agree to rounding"),
 }
 NOT_SAMPLED: Rule = ("free", "one of the two was not sampled here")

@@ -104,7 +104,9 @@ class OpenedModel:
 
     def sampler_record(self) -> dict[str, Any]:
         """What a result says about how it was sampled."""
-        return {**vars(self.settings), "codec": self.codec.name, "codec_sha256": self.codec.sha256}
+        from latte_eval.sampler.vae import codec_record
+
+        return {**vars(self.settings), **codec_record(self.codec)}
 
     def with_labels_of(self, real: Side | None) -> OpenedModel:
         """The same, with classes drawn as often as they occur on the real side. Raises `UsageError` without classes."""
