@@ -55,17 +55,18 @@ RULES: dict[tuple[str, str], Rule] = {
     ("detector", "name"): ("decides", "another network"),
     ("detector", "sha256"): ("decides", "other weights"),
     ("detector", "comparable"): ("decides", "published numbers were measured with the published weights"),
+    ("detector", "pinned"): ("free", "the hash itself decides; this says whether one is published"),
     ("detector", "*"): ("free", "the native network answers only where it agrees with the archive"),
     ("checkpoint", "frames"): ("decides", "clips of another length are other clips"),
     ("checkpoint", "size"): ("decides", "frames of another size lose other details"),
     ("checkpoint", "*"): ("free", SUBJECT),
     ("sampler", "seed"): ("free", "other clips of the same model: they are compared without pairs"),
-    ("sampler", "*"): ("decides", "the same weights give other clips"),
     ("sampler", "codec_dtype"): ("free", "it follows from the dtype, which decides"),
+    ("sampler", "*"): ("decides", "the same weights give other clips"),
     ("code", "*"): ("free", "versions and machines agree to rounding"),
+    ("arithmetic", "*"): ("free", "switches of the process agree to rounding; the dtypes decide"),
 }
 NOT_SAMPLED: Rule = ("free", "one of the two was not sampled here")
-    ("arithmetic", "*"): ("free", "switches of the process agree to rounding; the dtypes decide"),
 # The paper and its code say how published checkpoints are sampled, not how those of other rows were.
 PUBLISHED_SAMPLER: Rule = ("care", "the published row was sampled in another way")
 
@@ -138,8 +139,6 @@ def conditions_of(result: Result) -> Conditions:
     return Conditions(parts, complete=True)
 
 
-def published_conditions(dataset: Dataset) -> Conditions:
-    """What is known of the published numbers on a dataset."""
 def arithmetic_part(env: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What numbers were computed with, one field each; nothing where an earlier version wrote the result."""
     fields = env.get("arithmetic")
@@ -150,6 +149,8 @@ def arithmetic_part(env: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {"arithmetic": {**{name: value for name, value in fields.items() if name != "process"}, **named}}
 
 
+def published_conditions(dataset: Dataset) -> Conditions:
+    """What is known of the published numbers on a dataset."""
     protocol = dataset.protocol()
     counts = {"fake clips": protocol.fake_clips} if protocol.fake_clips else {}
     parts = {"protocol": protocol_fields(protocol), "counts": counts, "detector": {"comparable": True},

@@ -84,9 +84,10 @@ def detector_from_choice(
 ) -> Detector:
     """The detector of an opened archive, with a note on which network answers and whether its bytes are the known ones.
 
-    Weights without a published hash count as comparable; the note says that they are unpinned.
+    An archive is a program: one that was opened on trust is not comparable, also where no hash of it is published.
     """
-    pinned = "" if sha256 == weights.sha256 else TRUSTED_NOTE if weights.sha256 else UNPINNED_NOTE
+    pinned = sha256 == weights.sha256
+    trusted = "" if pinned else TRUSTED_NOTE if weights.sha256 else UNKNOWN_ARCHIVE_NOTE
     return Detector(
         name=name,
         forward=forward,
@@ -94,8 +95,8 @@ def detector_from_choice(
         sha256=sha256,
         device=device,
         min_frames=min_frames,
-        comparable=weights.sha256 in (None, sha256),
-        note="; ".join(note for note in (choice.note, pinned) if note),
+        comparable=pinned,
+        note="; ".join(note for note in (choice.note, trusted) if note),
         used=choice.used,
         agreement=choice.agreement,
     )

@@ -206,8 +206,9 @@ def check_shape(what: str, value: Tensor, shape: Shape) -> None:
 def open_c3d(device: str = "cpu", *, trust: bool = False, offline: bool | None = None) -> Detector:
     """C3D with the published weights: StyleGAN-V's archive where it is installed, else tgan2's two files.
 
-    The archive is a program without a public hash: it is opened only with `trust`, and then compared with the native
-    network. tgan2's files are plain arrays, and are downloaded where they are not installed. Raises `WeightsError`.
+    The archive is a program without a public hash: it is opened only with `trust` and compared with the native network,
+    and its numbers do not stand beside published ones. tgan2's files are plain arrays, and are downloaded where they
+    are not installed. Raises `WeightsError`.
     """
     archive = find_weights(C3D_ARCHIVE, trust)
     if archive and (trust or not find_weights(C3D_STATE)):
@@ -216,7 +217,7 @@ def open_c3d(device: str = "cpu", *, trust: bool = False, offline: bool | None =
 
 
 def c3d_from_arrays(path: Path, mean_path: Path, device: str) -> Detector:
-    """The native C3D with tgan2's files."""
+    """The native C3D with tgan2's files: plain arrays, comparable though no hash of them is published."""
     network = C3D.from_state_dict(load_arrays(path), mean=load_mean(mean_path)).to(device)
     return Detector(
         name="c3d",
