@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,3 +55,12 @@ def seeded() -> ModuleType:
 def clips_folder() -> Path:
     """The folder of small real video files."""
     return shared_folder("clips")
+
+
+@pytest.fixture
+def switch() -> Iterator[Callable[[str], None]]:
+    """`switch(name)` sets one of the switches of `float_switches`; afterwards all are as PyTorch has them."""
+    import float_switches
+
+    yield lambda name: (float_switches.SWITCHES | float_switches.NEWER_SWITCHES)[name]()
+    float_switches.reset()

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from latte_eval.metrics.detectors.network import exact_float32, relative_difference
+from latte_eval.core.arithmetic import exact_float32
+from latte_eval.metrics.detectors.network import relative_difference
 
 Network = Callable[[Tensor], Tensor]
 

@@ -55,13 +55,16 @@ RULES: dict[tuple[str, str], Rule] = {
     ("detector", "name"): ("decides", "another network"),
     ("detector", "sha256"): ("decides", "other weights"),
     ("detector", "comparable"): ("decides", "published numbers were measured with the published weights"),
+    ("detector", "pinned"): ("free", "the hash itself decides; this says whether one is published"),
     ("detector", "*"): ("free", "the native network answers only where it agrees with the archive"),
     ("checkpoint", "frames"): ("decides", "clips of another length are other clips"),
     ("checkpoint", "size"): ("decides", "frames of another size lose other details"),
     ("checkpoint", "*"): ("free", SUBJECT),
     ("sampler", "seed"): ("free", "other clips of the same model: they are compared without pairs"),
+    ("sampler", "codec_dtype"): ("free", "it follows from the dtype, which decides"),
     ("sampler", "*"): ("decides", "the same weights give other clips"),
     ("code", "*"): ("free", "versions and machines agree to rounding"),
+    ("arithmetic", "*"): ("free", "switches of the process agree to rounding; the dtypes decide"),
 }
 NOT_SAMPLED: Rule = ("free", "one of the two was not sampled here")
 # The paper and its code say how published checkpoints are sampled, not how those of other rows were.
@@ -101,7 +104,7 @@ class Difference:
     """A field in which two sets of conditions differ.
 
     Attributes:
-        part: `protocol`, `counts`, `data`, `detector`, `checkpoint`, `sampler` or `code`.
+        part: `protocol`, `counts`, `data`, `detector`, `checkpoint`, `sampler`, `code` or `arithmetic`.
         field: its name.
         values: of the first and the second.
         weight: `decides`, `care` or `free`.
@@ -143,9 +146,20 @@ def conditions_of(result: Result) -> Conditions:
         "detector": result.detector,
         "checkpoint": result.checkpoint or {},
         "sampler": result.sampler or {},
-        "code": {**result.code, **result.env},
+        "code": {**result.code, **{name: value for name, value in result.env.items() if name != "arithmetic"}},
+        **arithmetic_part(result.env),
     }
     return Conditions(parts, complete=True)
+
+
+def arithmetic_part(env: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What numbers were computed with, one field each; nothing where an earlier version wrote the result."""
+    fields = env.get("arithmetic")
+    if not isinstance(fields, dict):
+        return {}
+    process = fields.get("process")
+    named = {f"process {name}": value for name, value in process.items()} if isinstance(process, dict) else {}
+    return {"arithmetic": {**{name: value for name, value in fields.items() if name != "process"}, **named}}
 
 
 def published_conditions(dataset: Dataset) -> Conditions:

@@ -129,7 +129,7 @@ def choices_of(field: str, first: Protocol, second: Protocol) -> Iterator[Choice
 
 def unchangeable(first: Result, second: Result, measured: Collection[str]) -> list[Difference]:
     """What differs, may move the number, and is not among the measured fields of the protocol."""
-    silent = ("code", "data", "counts")
+    silent = ("code", "arithmetic", "data", "counts")
     return [
         each
         for each in explaining(first, second)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 
 def rank() -> int:
@@ -38,6 +40,21 @@ def process_group(device: str) -> Iterator[None]:
         yield
     finally:
         dist.destroy_process_group()
+
+
+@cache
+def run_token() -> str:
+    """A text that no other run has, the same in all processes of this one.
+
+    The first process chooses it, for torchrun gives runs no name of their own. Under torchrun every process must call
+    this inside `process_group`.
+    """
+    token = [uuid.uuid4().hex]
+    if world_size() > 1:
+        import torch.distributed as dist
+
+        dist.broadcast_object_list(token, src=0)
+    return token[0]
 
 
 def barrier() -> None:

@@ -46,7 +46,7 @@ class Result:
         floor: the same distance between two halves of the real side: what noise alone gives.
         details: what else a metric has to say, such as splits.
         code: version, commit, whether the work tree had changes.
-        env: python, torch, CUDA, GPU, number of processes.
+        env: python, torch, CUDA, GPU, number of processes; `arithmetic`: TF32, autocast, attention, determinism.
         started: UTC, ISO 8601.
         seconds: wall clock.
         note: what a reader must know, or None.

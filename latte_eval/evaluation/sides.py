@@ -117,7 +117,9 @@ class OpenedModel:
 
     def sampler_record(self) -> dict[str, Any]:
         """What a result says about how it was sampled."""
-        return {**vars(self.settings), "codec": self.codec.name, "codec_sha256": self.codec.sha256}
+        from latte_eval.sampler.vae import codec_record
+
+        return {**vars(self.settings), **codec_record(self.codec)}
 
     def with_labels_of(self, real: Side | None) -> OpenedModel:
         """The same, drawing classes as often as they occur on the real side. Raises `UsageError` if that has none."""
@@ -205,7 +207,7 @@ def made_side(
 def open_maker(request: Request, protocol: Protocol, reporter: Reporter) -> OpenedModel | OpenedSource:
     """What makes the fake clips, where they are not in files: a generator, a pipeline, or a Latte checkpoint."""
     if request.generator is not None:
-        return open_plugin(request.generator, request, protocol)
+        return open_plugin(request.generator, request, protocol, reporter)
     from latte_eval.sampler.text_to_video import is_pipeline
 
     if is_pipeline(request.ckpt or ""):
@@ -215,14 +217,16 @@ def open_maker(request: Request, protocol: Protocol, reporter: Reporter) -> Open
     return open_model(request, protocol.labels, protocol.frames if is_given(request, "frames") else None)
 
 
-def open_plugin(spec: str, request: Request, protocol: Protocol) -> OpenedSource:
-    """`--generator`."""
+def open_plugin(spec: str, request: Request, protocol: Protocol, reporter: Reporter) -> OpenedSource:
+    """`--generator`; says why its features will not be found again, where they will not."""
     from latte_eval.sampler.generators import open_generator
 
     made = open_generator(
         spec, seed=request.seed, clips=protocol.fake_clips, frames=protocol.frames, size=protocol.size,
         device=request.device,
     )  # fmt: skip
+    if made.no_reuse:
+        reporter.say(made.no_reuse)
     return OpenedSource(made, made.frames, made.size)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import latte_eval
+from latte_eval.core.arithmetic import arithmetic_record
 from latte_eval.core.processes import world_size
 
 CHECKOUT = Path(latte_eval.__file__).parent.parent
@@ -34,9 +35,14 @@ def git(*arguments: str, folder: Path | None = None) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-@cache
 def environment_record() -> dict[str, Any]:
-    """Versions and hardware that a number may depend on."""
+    """Versions, hardware and arithmetic that a number may depend on."""
+    return {**machine_record(), "arithmetic": arithmetic_record()}
+
+
+@cache
+def machine_record() -> dict[str, Any]:
+    """Versions and hardware, which stay while the process runs."""
     import torch
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None

@@ -66,7 +66,8 @@ def cost_table(result: Result) -> Table:
     code = result.code
     commit = f"{code['commit'][:12]}{' with changes' if code.get('dirty') else ''}" if code.get("commit") else None
     facts = {"started": result.started, "latte-eval": code.get("version"), "commit": commit, **result.env}
-    rows: list[dict[str, Cell]] = [{"what": name, "value": str(value)} for name, value in facts.items() if value]
+    shown = {name: value for name, value in facts.items() if value and name != "arithmetic"}  # it is in the record
+    rows: list[dict[str, Cell]] = [{"what": name, "value": str(value)} for name, value in shown.items()]
     return Table("cost", "Hardware and versions", {"what": Heading("What"), "value": Heading("Value")}, rows)
 
 

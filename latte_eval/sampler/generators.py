@@ -28,11 +28,18 @@ from torch import Tensor
 from latte_eval.core.choices import check_name
 from latte_eval.core.clips import Clips, ClipSource, Rejected
 from latte_eval.core.errors import GeneratorError, LatteEvalError, NotEnoughClips, UsageError
+from latte_eval.core.processes import run_token
 from latte_eval.core.seeding import identity_to_seed
 
 GROUP = "latte_eval.generators"
 # Clips of a generator that does not say how many it has, where nobody asks for a number.
 MOST_CLIPS = 2048
+
+NO_REUSE = (
+    "{} has no fingerprint, so nothing tells whether its weights changed: its features are computed anew in every run, "
+    "also after one that was stopped; give it a fingerprint to reuse them"
+)
+KEPT = "what was finished before is kept, run the same command again to continue"
 
 Feed = Callable[[Sequence[int]], Any]  # indices -> clips in any accepted form
 
@@ -67,6 +74,9 @@ def open_generator(
 ) -> GeneratorSource:
     """A generator as a clip source, checked batch by batch.
 
+    Without a `fingerprint` nothing tells whether its clips are those of another run: its source then has a fingerprint
+    of this run alone, the same in all processes of it, and `no_reuse` says so.
+
     Args:
         spec: `package.module:callable`, or the name of an entry point.
         seed: clip i is made from `clip_seed(seed, i)`.
@@ -90,7 +100,8 @@ def open_generator(
             raise GeneratorError(f"{spec} could not be made: {describe(error)}") from error
 
     made = make()
-    identity = getattr(made, "fingerprint", None) or source_digest(factory)
+    own = getattr(made, "fingerprint", None)
+    identity = own or digest(run_token(), source_digest(factory))
     length = checked_length(spec, made, clips)
     feed = choose_feed(spec, made, make, seed)
     return GeneratorSource(
@@ -101,6 +112,7 @@ def open_generator(
         frames=checked_frames(spec, made, frames),
         size=getattr(made, "size", None) or size,
         inner=made if isinstance(made, ClipSource) else None,
+        no_reuse="" if own else NO_REUSE.format(spec),
     )
 
 
@@ -203,7 +215,10 @@ def single_clips(iterable: Any) -> Iterator[Tensor]:
 
 
 class GeneratorSource:
-    """A generator as a `ClipSource`: what it gives is checked, and every failure is told in one sentence."""
+    """A generator as a `ClipSource`: what it gives is checked, and every failure is told in one sentence.
+
+    `no_reuse` says why another run will not find its features; empty where it will.
+    """
 
     def __init__(
         self,
@@ -214,9 +229,10 @@ class GeneratorSource:
         frames: int | None = None,
         size: int | None = None,
         inner: ClipSource | None = None,
+        no_reuse: str = "",
     ):
         self.name, self.fingerprint, self.length, self.feed = name, fingerprint, length, feed
-        self.frames, self.size, self.inner = frames, size, inner
+        self.frames, self.size, self.inner, self.no_reuse = frames, size, inner, no_reuse
 
     @property
     def rejected(self) -> Sequence[Rejected]:
@@ -242,14 +258,18 @@ class GeneratorSource:
             raise
         except Exception as error:
             raise GeneratorError(
-                f"{self.name} died at {clip_range(indices)}: {describe(error)}; what was finished before is kept, "
-                "run the same command again to continue"
+                f"{self.name} died at {clip_range(indices)}: {describe(error)}; {self.what_is_kept}"
             ) from error
         if isinstance(given, Clips):
             self.check_shape(given.pixels, indices)
             return given
         pixels = self.checked_pixels(as_tensor(given), indices)
         return Clips(pixels, tuple(indices))
+
+    @property
+    def what_is_kept(self) -> str:
+        """What becomes of the clips before the one at which the generator died."""
+        return f"with a fingerprint {KEPT}; this one has none and starts anew" if self.no_reuse else KEPT
 
     def checked_pixels(self, given: Tensor, indices: list[int]) -> Tensor:
         """# anything -> [N, T, 3, H, W] uint8. Raises `GeneratorError`."""
@@ -318,7 +338,7 @@ def describe(error: BaseException) -> str:
 
 
 def source_digest(factory: Callable[..., Any]) -> str:
-    """What stands for a generator that has no fingerprint: the file that it is written in."""
+    """The file that a generator is written in: within one process, another file is another generator."""
     try:
         return digest(Path(inspect.getfile(factory)).read_bytes())
     except (OSError, TypeError):

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Generator, Tensor
 
+from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.clips import Clips, Rejected
 from latte_eval.core.errors import ClipError, SamplerError
 from latte_eval.core.seeding import clip_generator, numpy_generator
@@ -27,7 +28,7 @@ from latte_eval.sampler.diffusion import make_schedule, sample_steps
 from latte_eval.sampler.guidance import guided_denoiser
 from latte_eval.sampler.latte.network import Latte
 from latte_eval.sampler.settings import SamplerSettings
-from latte_eval.sampler.vae import Codec
+from latte_eval.sampler.vae import Codec, FramesNotFinite, codec_record
 
 # Counts up when a change here changes the clips.
 CODE_VERSION = 1
@@ -82,8 +83,7 @@ class SampledSource:
             "weights": self.checkpoint.weights,
             **{f"model {key}": value for key, value in vars(self.model.config).items()},
             **json.loads(json.dumps(vars(self.settings))),
-            "codec": self.codec.name,
-            "codec sha256": self.codec.sha256,
+            **{key.replace("_", " "): value for key, value in codec_record(self.codec).items()},
             "sampler version": CODE_VERSION,
         }
 
@@ -103,9 +103,12 @@ class SampledSource:
         """Clips are drawn independently: one group each."""
         return [f"clip-{index:06d}" for index in indices]
 
-    @torch.no_grad()
+    @exact_float32()
     def clips(self, indices: Sequence[int]) -> Clips:
-        """Sample exactly these clips. Raises `SamplerError` for one that does not exist, `ClipError` for NaN."""
+        """Sample exactly these clips, whatever the caller has set of TF32 and autocast.
+
+        Raises `SamplerError` for one that does not exist, `ClipError` for latents or pixels that are NaN or infinite.
+        """
         for index in indices:
             if not 0 <= index < self.count:
                 raise SamplerError(f"clip {index} is outside 0..{self.count - 1}")
@@ -135,7 +138,13 @@ class SampledSource:
             if self.on_step:
                 self.on_step(part * steps + done, parts * steps)
         self.check_finite(latents, indices)
-        return self.codec.decode(latents)
+        try:
+            return self.codec.decode(latents)
+        except FramesNotFinite as error:
+            raise ClipError(
+                f"clip {indices[error.position]} came out of the codec {self.codec.name} as NaN or infinite, "
+                f"decoded in {error.dtype}{self.dtype_hint}"
+            ) from error
 
     def states(self, indices: Sequence[int]) -> Iterator[Tensor]:  # each [N, T, C, H, W] float32
         """The latents of these clips after every step; the last are the sampled ones."""
@@ -184,8 +193,12 @@ class SampledSource:
         finite = torch.isfinite(latents).flatten(1).all(1).tolist()
         if not all(finite):
             index, dtype = indices[finite.index(False)], self.settings.dtype
-            hint = "" if dtype == "fp32" else "; try --dtype fp32"
-            raise ClipError(f"clip {index} came out as NaN or infinite, sampled in {dtype}{hint}")
+            raise ClipError(f"clip {index} came out as NaN or infinite, sampled in {dtype}{self.dtype_hint}")
+
+    @property
+    def dtype_hint(self) -> str:
+        """What to type where numbers may have been too large for the dtype."""
+        return "" if self.settings.dtype == "fp32" else "; try --dtype fp32"
 
 
 def choose(chance: float, frequencies: Sequence[float]) -> int:

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.choices import check_name
 from latte_eval.core.clips import Clips, Rejected
 from latte_eval.core.errors import CheckpointError, NotEnoughClips, SamplerError, UsageError, WeightsError, first_line
@@ -228,7 +229,8 @@ class PromptSource:
         codec = getattr(self.pipeline, "vae", None)
         return {"method": type(self.pipeline.scheduler).__name__, "steps": steps, "guidance_scale": scale,
                 "clip_x0": False, "dtype": self.settings.dtype, "seed": self.settings.seed,
-                "codec": type(codec).__name__, "codec_sha256": None, "prompts_sha256": self.prompts_digest}  # fmt: skip
+                "codec": type(codec).__name__, "codec_sha256": None, "codec_dtype": dtype_name(codec),
+                "prompts_sha256": self.prompts_digest}  # fmt: skip
 
     def setting(self, name: str, given: Any) -> Any:
         """A setting, or the pipeline's own default."""
@@ -239,7 +241,7 @@ class PromptSource:
     def prompts_digest(self) -> str:
         return hashlib.sha256("\n".join(self.prompts).encode()).hexdigest()
 
-    @torch.no_grad()
+    @exact_float32()
     def clips(self, indices: Sequence[int]) -> Clips:
         """One call of the pipeline per clip. Raises `SamplerError` for frames that are not what was asked for."""
         return Clips(torch.stack([self.clip(index) for index in indices]), tuple(indices))
@@ -262,6 +264,12 @@ class PromptSource:
         if self.on_step is not None:
             self.on_step(step + 1, pipeline.num_timesteps)
         return kwargs
+
+
+def dtype_name(codec: Any) -> str | None:
+    """The type that a VAE decodes in, such as `float16`; None where it does not tell."""
+    dtype = getattr(codec, "dtype", None)
+    return str(dtype).removeprefix("torch.") if dtype else None
 
 
 def set_scheduler(pipeline: Any, sampler: str) -> None:

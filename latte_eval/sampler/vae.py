@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from latte_eval.core.errors import UsageError, WeightsError, first_line
+from latte_eval.core.arithmetic import exact_float32
+from latte_eval.core.errors import ClipError, UsageError, WeightsError, first_line
 from latte_eval.core.seeding import numpy_generator
 from latte_eval.files.weights import cache_folder, file_sha256, user_folder
 
@@ -40,7 +41,34 @@ class Codec(Protocol):
     factor: int
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Frames of a batch of clips. # [N, T, C, H, W] float -> [N, T, 3, H*factor, W*factor] uint8"""
+        """Frames of a batch of clips. # [N, T, C, H, W] float -> [N, T, 3, H*factor, W*factor] uint8
+
+        Raises `FramesNotFinite` where there is a NaN or infinite pixel.
+        """
+
+
+class FramesNotFinite(ClipError):
+    """A decoder gave pixels that are NaN or infinite, which uint8 would show as grey, black or white.
+
+    Attributes:
+        position: of the first such clip in the batch.
+        dtype: that it was decoded in, such as `float16`.
+    """
+
+    def __init__(self, position: int, dtype: torch.dtype):
+        self.position, self.dtype = position, str(dtype).removeprefix("torch.")
+        super().__init__(f"clip {position} of the batch was decoded to NaN or infinite pixels, in {self.dtype}")
+
+
+def check_frames(finite: Tensor, dtype: torch.dtype) -> None:  # finite [N, T] bool
+    """Raise `FramesNotFinite` unless every frame is finite."""
+    clips = finite.all(1).tolist()
+    if not all(clips):
+        raise FramesNotFinite(clips.index(False), dtype)
+
+
+def finite_frames(x: Tensor) -> Tensor:  # [F, 3, H, W] -> [F] bool
+    return torch.isfinite(x).flatten(1).all(1)
 
 
 def to_uint8(x: Tensor) -> Tensor:  # -1..1 -> 0..255
@@ -57,6 +85,7 @@ class IdentityCodec:
     factor = 1
 
     def decode(self, latents: Tensor) -> Tensor:  # [N, T, 3, H, W] float -> [N, T, 3, H, W] uint8
+        check_frames(finite_frames(latents.flatten(0, 1)).unflatten(0, latents.shape[:2]), latents.dtype)
         return to_uint8(latents)
 
 
@@ -104,12 +133,19 @@ class VaeCodec:
         recipe = json.dumps(["vae-seeded", {key: list(value.shape) for key, value in vae.state_dict().items()}])
         return cls(vae, "vae-seeded", hashlib.sha256(recipe.encode()).hexdigest(), device, dtype)
 
-    @torch.no_grad()
+    @exact_float32()
     def decode(self, latents: Tensor) -> Tensor:  # [N, T, C, H, W] float -> [N, T, 3, H*factor, W*factor] uint8
         frames = latents.flatten(0, 1).to(self.vae.device, self.dtype)
         batches = frames.split(self.frames_at_once(frames))
-        decoded = [to_uint8(self.vae.decode(batch / SCALE, return_dict=False)[0]) for batch in batches]
-        return torch.cat(decoded).unflatten(0, latents.shape[:2])
+        pairs = [self.decoded(batch) for batch in batches]
+        pixels, finite = (torch.cat(parts).unflatten(0, latents.shape[:2]) for parts in zip(*pairs, strict=True))
+        check_frames(finite, self.dtype)
+        return pixels
+
+    def decoded(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels of latents, and which of them are finite. # [F, C, H, W] -> [F, 3, H*factor, W*factor] uint8, [F]"""
+        x = self.vae.decode(frames / SCALE, return_dict=False)[0]
+        return to_uint8(x), finite_frames(x)
 
     def frames_at_once(self, frames: Tensor) -> int:
         """Frames that are decoded together. # frames [F, C, H, W]"""
@@ -147,6 +183,13 @@ def quiet_autoencoder() -> Any:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     return AutoencoderKL
+
+
+def codec_record(codec: Codec) -> dict[str, Any]:
+    """What a result says about a codec; `codec_dtype`, such as `float16`, of one that has weights."""
+    dtype = getattr(codec, "dtype", None)
+    types = {"codec_dtype": str(dtype).removeprefix("torch.")} if dtype else {}
+    return {"codec": codec.name, "codec_sha256": codec.sha256, **types}
 
 
 def open_codec(name: str, channels: int, device: str = "cpu", dtype: str = "fp32") -> Codec:

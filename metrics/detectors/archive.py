@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.errors import WeightsError, first_line
 from latte_eval.files.weights import Weights, fetch_weights, find_weights
-from latte_eval.metrics.detectors.base import TRUSTED_NOTE, UNPINNED_NOTE, Detector
-from latte_eval.metrics.detectors.network import exact_float32, relative_difference
+from latte_eval.metrics.detectors.base import TRUSTED_NOTE, UNKNOWN_ARCHIVE_NOTE, Detector
+from latte_eval.metrics.detectors.network import relative_difference
 
 if TYPE_CHECKING:
     from latte_eval.metrics.detectors.base import Forward
@@ -83,9 +84,10 @@ def detector_from_choice(
 ) -> Detector:
     """The detector of an opened archive, with a note on which network answers and whether its bytes are the known ones.
 
-    Weights without a published hash count as comparable; the note says that they are unpinned.
+    An archive is a program: one that was opened on trust is not comparable, also where no hash of it is published.
     """
-    pinned = "" if sha256 == weights.sha256 else TRUSTED_NOTE if weights.sha256 else UNPINNED_NOTE
+    pinned = sha256 == weights.sha256
+    trusted = "" if pinned else TRUSTED_NOTE if weights.sha256 else UNKNOWN_ARCHIVE_NOTE
     return Detector(
         name=name,
         forward=forward,
@@ -93,8 +95,8 @@ def detector_from_choice(
         sha256=sha256,
         device=device,
         min_frames=min_frames,
-        comparable=weights.sha256 in (None, sha256),
-        note="; ".join(note for note in (choice.note, pinned) if note),
+        comparable=pinned,
+        note="; ".join(note for note in (choice.note, trusted) if note),
         used=choice.used,
         agreement=choice.agreement,
     )

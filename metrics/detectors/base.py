@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.errors import ClipError, UsageError
 from latte_eval.core.registry import Registry, import_target
 from latte_eval.files.weights import Weights
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 SEEDED_NOTE = "seeded random weights: not comparable with published numbers"
 TRUSTED_NOTE = "opened on trust, not the pinned file: not comparable with published numbers"
-UNPINNED_NOTE = "no sha256 of the weights is published: they were taken as they are"
+UNPINNED_NOTE = "no sha256 of the weights is published: they were taken as they are, compare with care"
+UNKNOWN_ARCHIVE_NOTE = "no sha256 of the weights is published: opened on trust, not comparable with published numbers"
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Detector:
         sha256: hash of that file's bytes, or of the recipe of the seeded weights.
         device: where the network lives, such as `cpu` or `cuda:0`.
         min_frames: shortest clip it takes.
-        comparable: whether its numbers may stand beside published ones; False for seeded weights.
+        comparable: whether its numbers may stand beside published ones; False for seeded weights and for an archive
+            that was opened on trust.
         note: what to print beside the number; empty where there is nothing to say.
         used: which network answers: the `native` one or the published `archive`.
         agreement: relative difference of the two on the probe batch; None where there is no archive.
@@ -55,15 +58,22 @@ class Detector:
         """What the network says about each clip, by name.
 
         `features` is [N, 400] (I3D) or [N, T, 2048] (Inception), `probabilities` [N, T, 1008] (Inception) or
-        [N, 101] (C3D). Row i depends on clip i alone. Raises `ClipError` for another layout or too few frames.
+        [N, 101] (C3D). Row i depends on clip i alone, not on TF32 or autocast of the caller. Raises `ClipError` for
+        another layout or too few frames.
         """
         check_clips(clips, self.name, self.min_frames)
-        return {name: value.cpu() for name, value in self.forward(clips.to(self.device)).items()}
+        with exact_float32():
+            return {name: value.cpu() for name, value in self.forward(clips.to(self.device)).items()}
 
     def record(self) -> dict[str, Any]:
-        """What a result says about its detector, in JSON types."""
+        """What a result says about its detector, in JSON types.
+
+        `pinned`: whether a hash of the weights is published, and they have it; absent for seeded weights, which come
+        from no file.
+        """
+        pinned = {"pinned": self.sha256 == self.weights.sha256} if self.weights else {}
         return {"name": self.name, "sha256": self.sha256, "comparable": self.comparable, "used": self.used,
-                "agreement": self.agreement}  # fmt: skip
+                "agreement": self.agreement, **pinned}  # fmt: skip
 
 
 def check_clips(clips: Tensor, name: str, min_frames: int = 1) -> None:

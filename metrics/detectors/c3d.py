@@ -20,13 +20,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.errors import ClipError, WeightsError, first_line
 from latte_eval.files.weights import C3D_ARCHIVE, C3D_MEAN, C3D_STATE, fetch_weights, file_sha256, find_weights
 from latte_eval.metrics.detectors.archive import Choice, detector_from_choice, native_or_archive, open_archive
 from latte_eval.metrics.detectors.base import SEEDED_NOTE, UNPINNED_NOTE, Detector, check_clips
 from latte_eval.metrics.detectors.network import (
     centred_he_scaled,
-    exact_float32,
     he_scaled,
     in_fixed_batches,
     probe_clips,
@@ -206,8 +206,9 @@ def check_shape(what: str, value: Tensor, shape: Shape) -> None:
 def open_c3d(device: str = "cpu", *, trust: bool = False, offline: bool | None = None) -> Detector:
     """C3D with the published weights: StyleGAN-V's archive where it is installed, else tgan2's two files.
 
-    The archive is a program without a public hash: it is opened only with `trust`, and then compared with the native
-    network. tgan2's files are plain arrays, and are downloaded where they are not installed. Raises `WeightsError`.
+    The archive is a program without a public hash: it is opened only with `trust` and compared with the native network,
+    and its numbers do not stand beside published ones. tgan2's files are plain arrays, and are downloaded where they
+    are not installed. Raises `WeightsError`.
     """
     archive = find_weights(C3D_ARCHIVE, trust)
     if archive and (trust or not find_weights(C3D_STATE)):
@@ -216,7 +217,7 @@ def open_c3d(device: str = "cpu", *, trust: bool = False, offline: bool | None =
 
 
 def c3d_from_arrays(path: Path, mean_path: Path, device: str) -> Detector:
-    """The native C3D with tgan2's files."""
+    """The native C3D with tgan2's files: plain arrays, comparable though no hash of them is published."""
     network = C3D.from_state_dict(load_arrays(path), mean=load_mean(mean_path)).to(device)
     return Detector(
         name="c3d",

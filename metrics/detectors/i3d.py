@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.errors import WeightsError
 from latte_eval.files.weights import I3D_ARCHIVE, I3D_STATE, file_sha256
 from latte_eval.metrics.detectors.archive import (
@@ -28,7 +29,6 @@ from latte_eval.metrics.detectors.archive import (
 from latte_eval.metrics.detectors.base import SEEDED_NOTE, Detector, check_clips
 from latte_eval.metrics.detectors.i3d_names import CLASSES, LOGITS, MIXED, VECTORS, expected_shapes, normalised
 from latte_eval.metrics.detectors.network import (
-    exact_float32,
     fold_batch_norm,
     he_scaled,
     in_fixed_batches,

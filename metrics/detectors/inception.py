@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.errors import ClipError, WeightsError
 from latte_eval.files.weights import INCEPTION_ARCHIVE, INCEPTION_STATE, file_sha256
 from latte_eval.metrics.detectors.archive import (
@@ -33,7 +34,6 @@ from latte_eval.metrics.detectors.inception_network import FoldedConv, build_tru
 from latte_eval.metrics.detectors.network import (
     Outputs,
     centred_he_scaled,
-    exact_float32,
     fold_batch_norm,
     he_scaled,
     in_fixed_batches,

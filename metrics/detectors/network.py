@@ -1,12 +1,11 @@
-"""What the native networks share: seeded weights, batch-norm folding, exact float32."""
+"""What the native networks share: seeded weights, batch-norm folding, fixed batches."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -76,18 +75,6 @@ def fold_batch_norm(
     scale = gamma.double() / torch.sqrt(var.double() + eps)
     folded = weight.double() * scale.reshape(-1, *[1] * (weight.ndim - 1))
     return folded.float(), (beta.double() - mean.double() * scale).float()
-
-
-@contextmanager
-def exact_float32() -> Iterator[None]:
-    """No TF32 and no autocast inside, as in the published measurement code; what was set before is restored."""
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        with torch.no_grad(), torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
-            yield
-    finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def probe_clips(frames: int, height: int = 48, width: int = 64) -> Tensor:  # -> [1, 3, frames, height, width] uint8

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.errors import WeightsError
 from latte_eval.files.weights import (
     C3D_ARCHIVE,
@@ -23,7 +24,6 @@ from latte_eval.files.weights import (
 from latte_eval.metrics.detectors.archive import AGREEMENT, load_tensors, open_archive
 from latte_eval.metrics.detectors.base import open_detector
 from latte_eval.metrics.detectors.i3d import I3D, Forward, preprocess
-from latte_eval.metrics.detectors.network import exact_float32
 from latte_eval.metrics.frechet import frechet_terms
 from latte_eval.metrics.moments import Moments
 

@@ -148,3 +148,24 @@ def test_one_line_over_time_has_one_metric_protocol_and_detector() -> None:
     result = make_result()
     assert line_key(result) == ("fvd", result.protocol, "i3d")
     assert line_key(make_result(detector=SEEDED)) != line_key(result)
+
+
+def test_arithmetic_is_compared_where_both_know_it_and_never_decides() -> None:
+    process = {"tf32": True, "autocast": []}
+    env = {"python": "3.11", "arithmetic": {"tf32": False, "attention": ["math"], "process": process}}
+    other = {
+        "python": "3.11",
+        "arithmetic": {"tf32": False, "attention": ["math"], "process": {**process, "tf32": False}},
+    }
+    found = differences(make_result(env=env), make_result(env=other))
+    assert [(each.part, each.field, each.weight) for each in found] == [("arithmetic", "process tf32", "free")]
+    assert differences(make_result(env=env), make_result(env={"python": "3.11"})) == []
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value"), [("sampler", "codec_dtype", "float32"), ("detector", "pinned", True)]
+)
+def test_fields_that_older_results_lack_do_not_part_them(part: str, field: str, value: object) -> None:
+    old = make_result()
+    new = make_result(**{part: {**getattr(old, part), field: value}})
+    assert not decisive(differences(old, new)) and differences(old, new)

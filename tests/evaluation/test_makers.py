@@ -67,6 +67,25 @@ def test_a_generator_is_the_fake_side(generator):
     assert fake.source.clips([0, 5]).pixels.shape == (2, 16, 3, 16, 16)
 
 
+class Listener(Reporter):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_a_generator_without_a_fingerprint_is_told_once(generator):
+    listener, spec = Listener(), generator()
+    open_sides(request(generator=spec), listener)
+    assert listener.said == []
+    path = Path(f"{spec.partition(':')[0]}.py")
+    path.write_text(path.read_text().replace("fingerprint", "other"))
+    sys.modules.pop(path.stem)
+    open_sides(request(generator=spec), listener)
+    assert [text.split(",")[0] for text in listener.said] == [f"{spec} has no fingerprint"]
+
+
 def test_what_a_dying_generator_gave_is_kept(generator, tmp_path):
     fake = open_sides(request(generator=generator()), Reporter())[2]
     run = RunFolder(tmp_path / "run")

@@ -164,6 +164,10 @@ def test_a_result_says_what_it_is_and_is_appended(tmp_path: Path) -> None:
         assert key in result.code
     for key in ("torch", "cuda", "gpu", "world"):
         assert key in result.env
+    arithmetic = result.env["arithmetic"]
+    assert (arithmetic["tf32"], arithmetic["autocast"], arithmetic["detectors"]) == (False, [], "float32")
+    assert arithmetic["matmul_precision"] == "highest" and arithmetic["attention"]
+    assert arithmetic["deterministic_algorithms"] is False and "tf32" in arithmetic["process"]
 
 
 def test_another_seed_gives_another_value(result: Result, tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
+import subprocess
 import sys
 import textwrap
 
@@ -224,3 +227,63 @@ def test_names_that_lead_nowhere(module):
         open_generator(f"{module('def make(): return 3')}:make")
     with pytest.raises(NotEnoughClips, match="has 5 clips, 9 were asked for. Use --clips 5"):
         open_generator(f"{name}:make", clips=9)
+
+
+def fingerprint_elsewhere(spec: str) -> tuple[str, str]:
+    """Fingerprint and sentence of a generator as another process opens it."""
+    script = (
+        "import sys; from latte_eval.sampler.generators import open_generator; source = open_generator(sys.argv[1]);"
+        "print(source.fingerprint); print(source.no_reuse)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, spec], capture_output=True, text=True, check=True)
+    fingerprint, said = done.stdout.split("\n")[:2]
+    return fingerprint, said
+
+
+def test_without_a_fingerprint_no_other_process_finds_the_features(module):
+    spec = f"{module(BY_SEED)}:make"
+    here, (there, said) = open_generator(spec), fingerprint_elsewhere(spec)
+    assert here.fingerprint == open_generator(spec).fingerprint != there
+    assert said == here.no_reuse and "has no fingerprint, so nothing tells whether its weights changed" in said
+
+
+def test_with_a_fingerprint_every_process_finds_them(module):
+    named = BY_SEED.replace("class Model:", "class Model:\n    fingerprint = 'v1'")
+    spec = f"{module(named)}:make"
+    assert fingerprint_elsewhere(spec) == (open_generator(spec).fingerprint, "")
+    full = open_generator(f"{module(FULL_SOURCE)}:make")
+    assert full.no_reuse == ""
+
+
+def test_what_a_dead_generator_leaves_depends_on_its_fingerprint(module):
+    text = yields("[][1]")
+    with pytest.raises(GeneratorError, match="with a fingerprint what was finished before is kept, .* starts anew$"):
+        open_generator(f"{module(text)}:make").clips([0])
+    named = text.replace("class Model:", "class Model:\n    fingerprint = 'v1'")
+    with pytest.raises(GeneratorError, match="; what was finished before is kept, .* to continue$"):
+        open_generator(f"{module(named)}:make").clips([0])
+
+
+RANK = """
+import sys
+from latte_eval.core.processes import process_group
+from latte_eval.sampler.generators import open_generator
+with process_group("cpu"):
+    print(open_generator(sys.argv[1]).fingerprint)
+"""
+
+
+def test_all_processes_of_a_run_share_one_fingerprint(module):
+    spec, prints = f"{module(BY_SEED)}:make", []
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    started = [
+        subprocess.Popen([sys.executable, "-c", RANK, spec], env={**shared, "RANK": str(rank)}, stdout=subprocess.PIPE)
+        for rank in range(2)
+    ]
+    for process in started:
+        prints.append(process.communicate(timeout=240)[0])
+        assert process.returncode == 0
+    assert prints[0] == prints[1] and len(prints[0].strip()) == 64

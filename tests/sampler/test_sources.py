@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from float_switches import ALL, state
 from small_latte import SMALL, small_latte
 
 from latte_eval.core.clips import ClipSource
@@ -219,6 +220,58 @@ def test_a_clip_of_nan_is_an_error_not_a_number():
     model.final_layer.linear.weight.fill_(float("inf"))
     with pytest.raises(ClipError, match="clip 2 came out as NaN or infinite, sampled in fp32"):
         source(dataclasses.replace(FAST, clip_x0=False), model=model).clips([2])
+
+
+class OneBadClip(IdentityCodec):
+    """Decodes the second clip of a batch to something that is no pixel."""
+
+    def __init__(self, value: float):
+        self.value = value
+
+    def decode(self, latents):
+        latents = latents.clone()
+        latents[1, 2, 0, 3, 3] = self.value
+        return super().decode(latents)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_pixels_of_nan_are_an_error_not_grey(value):
+    with pytest.raises(
+        ClipError, match="clip 7 came out of the codec identity as NaN or infinite, decoded in float32$"
+    ):
+        source(codec=OneBadClip(value)).clips([5, 7, 9])
+    assert source(codec=OneBadClip(0.5)).clips([5, 7, 9]).indices == (5, 7, 9)
+
+
+def test_a_vae_that_overflows_is_an_error_that_helps():
+    codec = VaeCodec.seeded(dtype=torch.float16)
+    codec.vae.decoder.conv_out.weight.mul_(60000)
+    with pytest.raises(ClipError, match="clip 3 .* vae-seeded as NaN .*, decoded in float16; try --dtype fp32"):
+        latent_source("bf16", codec).clips([3])
+
+
+def test_the_record_tells_the_type_of_the_vae():
+    assert latent_source().record["codec dtype"] == "float32"
+    assert "codec dtype" not in source().record
+
+
+@pytest.mark.parametrize("codec", ["last bits", "vae"])
+@pytest.mark.parametrize("name", ALL)
+def test_switches_of_the_caller_change_no_clip_and_stay(name, codec, switch):
+    made = source(codec=LastBits()) if codec == "last bits" else latent_source()
+    expected = made.clips([1]).pixels
+    switch(name)
+    before = state()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = made.clips([1]).pixels
+    assert state() == before
+    assert torch.equal(found, expected)
+
+
+def latent_source(dtype: str = "fp32", codec: VaeCodec | None = None) -> SampledSource:
+    model = small_latte(dataclasses.replace(SMALL, channels=4, frames=2))
+    settings = dataclasses.replace(FAST, dtype=dtype, steps=2)
+    return SampledSource(checkpoint(model), model, codec or VaeCodec.seeded(), settings, 5)
 
 
 def test_progress_counts_every_step_of_a_batch():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from latte_eval.core.errors import UsageError, WeightsError
+from latte_eval.core.errors import ClipError, UsageError, WeightsError
 from latte_eval.sampler.vae import SCALE, SD_VAE, IdentityCodec, VaeCodec, open_codec, seeded_weight, to_uint8
 
 
@@ -52,6 +52,27 @@ def test_vae_decodes_every_frame_as_it_would_alone(vae):
     assert torch.equal(vae.decode(latents[1:, 2:]), frames[1:, 2:])
     together = to_uint8(vae.vae.decode(latents.flatten(0, 1) / SCALE).sample).unflatten(0, (2, 3))
     assert (together.int() - frames.int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_pixels_that_are_no_numbers_are_refused(vae, monkeypatch, value):
+    latents, decode = torch.randn(3, 2, 4, 4, 4), vae.vae.decode
+    count = iter(range(6))
+
+    def spoiled(frame, **options):
+        (pixels,) = decode(frame, **options)
+        return (pixels * (value if next(count) == 3 else 1),)
+
+    monkeypatch.setattr(vae.vae, "decode", spoiled)
+    with pytest.raises(ClipError, match="clip 1 of the batch was decoded to NaN or infinite pixels, in float32"):
+        vae.decode(latents)
+
+
+def test_pixels_of_a_pixel_model_are_checked():
+    latents = torch.zeros(2, 4, 3, 8, 8)
+    latents[1, 3, 0, 0, 0] = float("nan")
+    with pytest.raises(ClipError, match="clip 1 of the batch"):
+        IdentityCodec().decode(latents)
 
 
 def test_vae_divides_by_the_scale(vae):

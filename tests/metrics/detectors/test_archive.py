@@ -129,6 +129,7 @@ def test_an_archive_that_agrees_gives_the_native_network(
     sha256 = pin(published, folder, monkeypatch)
     detector = open_detector("i3d")
     assert (detector.used, detector.sha256, detector.comparable, detector.note) == ("native", sha256, True, "")
+    assert detector.record()["pinned"] is True
     assert detector.agreement is not None and 0 < detector.agreement < 1e-5
     expected = published(clip(), True, True, True)
     assert (detector(clip())["features"] - expected).abs().max() < 1e-4
@@ -162,6 +163,7 @@ def test_an_unpinned_i3d_opens_on_trust_and_says_so(published: torch.jit.ScriptM
         open_detector("i3d", offline=True)
     detector = open_detector("i3d", trust=True)
     assert detector.sha256 == sha256 and not detector.comparable and "not comparable" in detector.note
+    assert detector.record()["pinned"] is False
 
 
 def piergiaj_state() -> dict[str, Tensor]:

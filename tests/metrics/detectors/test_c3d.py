@@ -244,6 +244,7 @@ def test_the_seeded_detector_says_what_it_is(small: None) -> None:
     detector, clips = open_detector("c3d-seeded"), noise(1, 3, 16, 8, 8)
     assert (detector.name, detector.weights, detector.used, detector.min_frames) == ("c3d-seeded", None, "native", 16)
     assert not detector.comparable and "not comparable" in detector.note and len(detector.sha256) == 64
+    assert "pinned" not in detector.record()
     assert torch.equal(detector(clips)["probabilities"], C3D.seeded()(clips))
     with pytest.raises(ClipError, match="c3d-seeded needs clips of at least 16 frames; these have 8"):
         detector(noise(1, 3, 8, 8, 8))
@@ -332,6 +333,8 @@ def test_the_archive_is_opened_and_its_native_twin_answers(published: C3D, home:
     assert (detector.used, detector.weights) == ("native", c3d_module.C3D_ARCHIVE)
     assert detector.agreement is not None and detector.agreement < 2e-5
     assert "no sha256 of the weights is published" in detector.note
+    assert not detector.comparable and "opened on trust, not comparable" in detector.note
+    assert detector.record()["pinned"] is False
     with torch.no_grad():
         assert torch.allclose(detector(clips)["probabilities"], archive(clips), atol=1e-6)
 
@@ -357,6 +360,7 @@ def test_the_files_of_tgan2_are_used_where_they_are_installed(small: None, home:
     state, mean = save_arrays(home)
     detector, clips = open_detector("c3d", offline=True), noise(1, 3, 16, 20, 24)
     assert (detector.used, detector.weights, detector.comparable) == ("native", c3d_module.C3D_STATE, True)
+    assert detector.record()["pinned"] is False and "compare with care" in detector.note
     assert torch.equal(detector(clips)["probabilities"], C3D.from_state_dict(state, mean=mean)(clips))
     before = detector.sha256
     np.savez(home / "mean2.npz", mean=mean + 1)
