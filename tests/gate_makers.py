@@ -77,7 +77,7 @@ def corrupted(folder: Path, share: float) -> Path:
         return value
 
     path = folder / f"corrupted-{share}.pt"
-    torch.save(disturb(whole), path)
+    torch.save({**disturb(whole), "args": {"num_heads": 4}}, path)
     return path
 
 

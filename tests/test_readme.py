@@ -65,7 +65,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         input_size=4, patch=2, channels=4, width=64, depth=2, heads=4, frames=16, classes=len(UCF101.classes)
     )
     (root / "ckpts").mkdir()
-    torch.save({"ema": Latte(config).state_dict()}, root / "ckpts/ucf101.pt")
+    torch.save({"ema": Latte(config).state_dict(), "args": {"num_heads": config.heads}}, root / "ckpts/ucf101.pt")
     return root
 
 

@@ -25,9 +25,11 @@ model_options = stack(
     click.option("--batch-size", type=click.IntRange(min=1), help="Clips at once; changes speed, not the value."),
     click.option("--device", help="cpu, cuda, cuda:1  [default: cuda where there is one]"),
     click.option("--vae", default="auto", metavar="DIR|HUB", help="As for latte-eval fvd."),
+    click.option("--weights", type=click.Choice(["ema", "model"]), help="As for latte-eval fvd."),
     click.option("--heads", type=int, help="As for latte-eval fvd."),
     click.option("--variant", type=int, help="As for latte-eval fvd."),
     click.option("--temporal-position", type=click.Choice(["absolute", "rotary"]), help="As for latte-eval fvd."),
+    click.option("--classes", type=click.IntRange(min=1), help="As for latte-eval fvd."),
     click.option("--trust", is_flag=True, help="Open an executable archive whose hash is not pinned."),
 )  # fmt: skip
 

@@ -32,11 +32,10 @@ Rows = list[tuple[str, str]]
 def inspect_latte(ckpt: str) -> tuple[dict[str, Any], Rows]:
     """A Latte checkpoint as data and as rows."""
     from latte_eval.sampler.checkpoint import load_checkpoint
-    from latte_eval.sampler.inspection import describe, description_rows
-    from latte_eval.sampler.latte.config import LatteConfig
+    from latte_eval.sampler.inspection import config_of, describe, description_rows
 
     found = describe(load_checkpoint(ckpt))
-    uses = evaluated_on(LatteConfig(**found["config"]), ckpt)
+    uses = evaluated_on(config_of(found), ckpt)
     rows = description_rows(found)
     rows += [("evaluate" if i == 0 else "", use) for i, use in enumerate(uses)]
     return {**found, "evaluate": uses}, rows

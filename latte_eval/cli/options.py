@@ -48,10 +48,14 @@ sampler_options = stack(
     click.option("--dtype", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", help="Of the sampler."),
     click.option("--vae", default="auto", metavar="DIR|HUB", help="VAE; `identity` for pixel-space checkpoints, "
                  "`vae-seeded` for a trial without the weights."),
-    click.option("--heads", type=int, help="Attention heads, where the checkpoint's width does not tell."),
+    click.option("--weights", type=click.Choice(["ema", "model"]), help="Which weights of the checkpoint.  [default: "
+                 "EMA where there is one]"),
+    click.option("--heads", type=int, help="Attention heads, where neither checkpoint nor published width tells."),
     click.option("--variant", type=int, help="2 for a checkpoint of variant 2, whose weights look like variant 1."),
     click.option("--temporal-position", type=click.Choice(["absolute", "rotary"]), help="Of a checkpoint that does "
                  "not tell."),
+    click.option("--classes", type=click.IntRange(min=1), help="Classes of a checkpoint that does not tell, if its "
+                 "label table has no row for the null class."),
 )  # fmt: skip
 
 run_options = stack(

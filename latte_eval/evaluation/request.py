@@ -43,7 +43,8 @@ class Request:
         windows: `one` or `all`.
         seed: chooses subset, offsets, labels and noise.
         sampler, steps, guidance_scale, guidance_interval, eta, clip_x0: how a checkpoint is sampled.
-        heads, variant, temporal_position: of a checkpoint whose file does not tell them.
+        weights: `ema` or `model`, which weights of a checkpoint are taken; EMA where there are some.
+        heads, variant, temporal_position, classes: of a checkpoint whose file does not tell them.
         dtype: `fp32`, `bf16` or `fp16`, of the sampler.
         vae: folder, hub name, `identity` or `vae-seeded`.
         detectors: replace the default detector of their family; `seeded` replaces all.
@@ -71,9 +72,11 @@ class Request:
     clip_x0: bool | None = None
     dtype: str = "fp32"
     vae: str = "auto"
+    weights: str | None = None
     heads: int | None = None
     variant: int | None = None
     temporal_position: str | None = None
+    classes: int | None = None
     detectors: tuple[str, ...] = ()
     trust: bool = False
     interval: bool = True

@@ -35,7 +35,7 @@ PUBLISHED_SAMPLER = {"method": "ddpm", "steps": 250, "guidance_scale": 1.0, "cli
 STATS_HONOUR = frozenset(field.name for field in dataclasses.fields(Protocol)) - {*FAKE_ONLY, "benchmark"}
 
 # What the weights may not tell about a model, as options and as arguments of `Checkpoint.build`.
-MODEL_CHOICES = ("heads", "variant", "temporal_position")
+MODEL_CHOICES = ("heads", "variant", "temporal_position", "classes")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class OpenedModel:
     """A checkpoint that is ready to be sampled.
 
     Attributes:
-        given: choices of the model that were typed because the file does not tell: heads, variant, temporal_position.
+        given: choices of the model that were typed because the file does not tell: those of `MODEL_CHOICES`.
     """
 
     checkpoint: Checkpoint
@@ -113,7 +113,8 @@ class OpenedModel:
         # Checkpoints of a training run lie in one folder: its name tells apart runs whose files have the same names.
         run = c.path.parent.name if c.name == c.path.name else None
         return {"name": c.name, "run": run, "sha256": c.sha256, "weights": c.weights, "iteration": c.iteration,
-                "frames": self.model.config.frames, "size": self.frame_size, **self.given}  # fmt: skip
+                "frames": self.model.config.frames, "size": self.frame_size, **self.given,
+                **c.unsaid(self.model.config, self.given)}  # fmt: skip
 
     def sampler_record(self) -> dict[str, Any]:
         """What a result says about how it was sampled."""
@@ -327,7 +328,7 @@ def open_model(request: Request, label_mode: str = "uniform", frames: int | None
 
     assert request.ckpt is not None
     settings = sampler_settings(request, label_mode)
-    checkpoint = load_checkpoint(request.ckpt)
+    checkpoint = load_checkpoint(request.ckpt, request.weights)
     choices = {name: getattr(request, name) for name in MODEL_CHOICES}
     model = checkpoint.build(**choices, frames=frames)
     settings.check_model(model.config)

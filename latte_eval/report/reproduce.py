@@ -67,6 +67,8 @@ def subject_words(result: Result) -> list[str]:
     """`--ckpt X` and what its file does not tell, `--generator X`, or the folder."""
     if result.checkpoint:
         given = {name: result.checkpoint.get(name) for name in MODEL_CHOICES}
+        if result.checkpoint.get("weights") == "model":
+            given["weights"] = "model"
         typed = [(f"--{name.replace('_', '-')}", str(value)) for name, value in given.items() if value is not None]
         return ["--ckpt", str(result.checkpoint["name"]), *(word for pair in typed for word in pair)]
     if "generator" in result.fake_source:

@@ -6,31 +6,35 @@ state dict, names with the prefixes of data parallelism (`module.`) or compilati
 
 from __future__ import annotations
 
+import hashlib
 import importlib.resources
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from latte_eval.core.errors import CheckpointError
 from latte_eval.files.weights import file_sha256
+from latte_eval.sampler.complete import with_tables
+from latte_eval.sampler.latte.config import LatteConfig
 from latte_eval.sampler.latte.network import Latte
-from latte_eval.sampler.latte.recognise import untraced_choices
+from latte_eval.sampler.latte.recognise import LABELS, UNTRACED, state_dict_to_config, untraced_choices
+from latte_eval.sampler.selection import ITERATION_KEYS, select_state
+from latte_eval.sampler.shards import files_of
 from latte_eval.sampler.tensorfile import names_beside, read_tensor_file, suggestion
+from latte_eval.sampler.told import heads_of_name, outer_notes, told_by_file
 
 # The shipped checkpoints, by name, in the folder `embedded`.
 EMBEDDED = {"demo": "demo.pt", "demo-early": "demo_early.pt"}
 
-# Where a file keeps its weights, most wanted first: under a key, or under a prefix of flat names.
-CONTAINERS = ("ema", "model", "state_dict", "module")
-FLAT_CONTAINERS = ("ema.", "model.", "state_dict.")
-# What data parallelism and compilation put before every name.
-WRAPPERS = ("module.", "_orig_mod.")
-ITERATION_KEYS = ("iteration", "train_steps", "step", "global_step")
+# What their files do not tell; a copy of one under another name is known by its content.
+EMBEDDED_CHOICES = {"heads": 4, "variant": 1, "temporal_position": "absolute", "classes": 4}
+
+# Classes of the published label tables, which end with a row for the null class: UCF101 and ImageNet.
+PUBLISHED_CLASSES = (101, 1000)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +44,15 @@ class Checkpoint(Mapping[str, Tensor]):
     Attributes:
         name: what a person typed, without folders.
         path: the file.
-        sha256: of the whole file.
+        sha256: of the whole file; of a sharded one, over those of its files.
         size: bytes of the file.
         state: bare keys (`blocks.0.attn.qkv.weight`), tensors in the stored type, mapped from the file where possible.
         weights: which weights of the file were taken: `ema`, `model`, `state_dict`, `module`, or `bare`.
         iteration: training steps, where the file or its name tells.
         choices: what the file tells and the weights cannot, as arguments of `Latte.from_state_dict`.
+        left_out: what stood among the weights and is none, such as `position_ids (int64)`.
+        rebuilt: position tables that the file lacks and that were made from their formula.
+        assumed_sizes: sizes that a rebuilt table needs and the file does not tell: `input_size`, `frames`.
     """
 
     name: str
@@ -56,6 +63,9 @@ class Checkpoint(Mapping[str, Tensor]):
     weights: str
     iteration: int | None = None
     choices: Mapping[str, Any] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    rebuilt: tuple[str, ...] = ()
+    assumed_sizes: tuple[str, ...] = ()
 
     @property
     def heads(self) -> int | None:
@@ -64,9 +74,30 @@ class Checkpoint(Mapping[str, Tensor]):
 
     def build(self, heads: int | None = None, **choices: Any) -> Latte:
         """The model, in evaluation mode; `heads` and other arguments of `Latte.from_state_dict` that are not None
-        override what the file tells."""
+        override what the file tells.
+
+        Raises `CheckpointError`, with the file's name, where they do not fit or nothing tells the heads.
+        """
         given = {name: value for name, value in {"heads": heads, **choices}.items() if value is not None}
-        return Latte.from_state_dict(self.state, **{**self.choices, **given})
+        if "classes" in given and LABELS not in self.state:
+            raise CheckpointError(f"{self.path} is unconditional: it has no classes for --classes {given['classes']}")
+        try:
+            return Latte.from_state_dict(self.state, **{**self.choices, **given})
+        except CheckpointError as error:
+            raise CheckpointError(f"{self.path}: {error}") from error
+
+    def assumed(self, config: LatteConfig, given: Iterable[str] = ()) -> list[str]:
+        """Fields of a config that neither weights nor file tell, nor anybody gave."""
+        visible = {"heads", *given, *self.choices}
+        visible |= {"variant"} if config.variant in (3, 4) else set()
+        visible |= {"classes"} if config.classes in (None, *PUBLISHED_CLASSES) else set()
+        return [name for name in (*UNTRACED, *self.assumed_sizes) if name not in visible]
+
+    def unsaid(self, config: LatteConfig, given: Iterable[str] = ()) -> dict[str, list[str]]:
+        """For a result: what was assumed, such as `variant=1`, rebuilt and left out; only what is not empty."""
+        assumed = [f"{name}={getattr(config, name)}" for name in self.assumed(config, given)]
+        found = {"assumed": assumed, "rebuilt": list(self.rebuilt), "left_out": list(self.left_out)}
+        return {name: values for name, values in found.items() if values}
 
     def __getitem__(self, key: str) -> Tensor:
         return self.state[key]
@@ -78,33 +109,64 @@ class Checkpoint(Mapping[str, Tensor]):
         return len(self.state)
 
 
-def load_checkpoint(path: str | Path) -> Checkpoint:
+def load_checkpoint(path: str | Path, weights: str | None = None) -> Checkpoint:
     """Open a checkpoint and check that it is a Latte's.
 
     Args:
-        path: a file, `hf://owner/repo/file[@revision]`, `demo` or `demo-early`.
+        path: a file, the folder or index of a sharded one, `hf://owner/repo/file[@revision]`, `demo` or `demo-early`.
+        weights: `ema` or `model`; None for EMA where there is one.
 
     Raises:
-        CheckpointError: one sentence: the file is absent, damaged, or could run code; or its weights are not those of
-            a Latte, or not finite.
+        CheckpointError: one sentence: the file is absent or damaged; or its weights are not those of a Latte, not the
+            ones wanted, not tensors, or not finite.
         WeightsError: a file of the hub that cannot be had.
     """
     file = locate(str(path))
     content = read_tensor_file(file)
-    weights, state = select_state(file, content)
-    metadata = file_metadata(content)
+    taken, state, left_out = select_state(file, content, weights)
+    told = told_by_file(content)
+    state, rebuilt, assumed_sizes = with_tables(state, told)
+    sha256, size = identity(file)
     checkpoint = Checkpoint(
         name=str(path) if str(path) in EMBEDDED or str(path).startswith("hf://") else file.name,
         path=file,
-        sha256=file_sha256(file),
-        size=file.stat().st_size,
+        sha256=sha256,
+        size=size,
         state=state,
-        weights=weights,
-        iteration=iteration_of(metadata, file),
-        choices=untraced_choices(metadata),
+        weights=taken,
+        iteration=iteration_of(outer_notes(content), file),
+        choices=shipped_choices(sha256, size) or told_choices(told, state),
+        left_out=left_out,
+        rebuilt=rebuilt,
+        assumed_sizes=assumed_sizes,
     )
     check_latte(checkpoint)
     return checkpoint
+
+
+def identity(path: Path) -> tuple[str, int]:
+    """sha256 and bytes of a checkpoint; of several files, the sha256 is over those of all."""
+    files = files_of(path)
+    hashes, size = [file_sha256(file) for file in files], sum(file.stat().st_size for file in files)
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest(), size
+
+
+def shipped_choices(sha256: str, size: int) -> dict[str, Any]:
+    """What is known of a shipped checkpoint, by its content; empty for any other."""
+    shipped = [file for file in map(embedded_file, EMBEDDED) if file.is_file() and file.stat().st_size == size]
+    return EMBEDDED_CHOICES if any(file_sha256(file) == sha256 for file in shipped) else {}
+
+
+def told_choices(told: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What a file tells and the weights cannot; heads also from the name of a published size."""
+    choices = untraced_choices(told)
+    kernel = state.get("x_embedder.proj.weight")
+    named = heads_of_name(told["model"], kernel.shape[0]) if "model" in told and kernel is not None else None
+    return choices if named is None else {"heads": named, **choices}
+
+
+def embedded_file(name: str) -> Path:
+    return Path(str(importlib.resources.files(__package__) / "embedded" / EMBEDDED[name]))
 
 
 def locate(name: str) -> Path:
@@ -114,7 +176,7 @@ def locate(name: str) -> Path:
 
         return fetch_hub_file(name)
     if name in EMBEDDED:
-        path = Path(str(importlib.resources.files(__package__) / "embedded" / EMBEDDED[name]))
+        path = embedded_file(name)
         if not path.is_file():
             raise CheckpointError(f"this installation lacks {EMBEDDED[name]}, the {name} checkpoint; install it again")
         return path
@@ -123,60 +185,6 @@ def locate(name: str) -> Path:
         close = suggestion(name, [*EMBEDDED, *names_beside(path)])
         raise CheckpointError(f"{name} does not exist{close}")
     return path
-
-
-def select_state(file: Path, content: Any) -> tuple[str, dict[str, Tensor]]:
-    """Which weights are taken, and the state dict itself with bare keys. Raises `CheckpointError`."""
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{file} holds a {type(content).__name__}, not a state dict")
-    taken = "bare"
-    tree: Mapping[str, Any] = without_notes(content)
-    while inner := unwrapped(tree):
-        container, tree = inner
-        if container == "ema" or taken == "bare":
-            taken = container or taken
-    check_tensors(file, tree)
-    return taken, dict(tree)
-
-
-def unwrapped(tree: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
-    """The outermost container and the tree inside it; None where nothing is wrapped any more."""
-    for container in CONTAINERS:
-        if isinstance(tree.get(container), Mapping):
-            return container, tree[container]
-    for prefix in WRAPPERS:
-        if tree and all(key.startswith(prefix) for key in tree):
-            return "", without_prefix(tree, prefix)
-    for prefix in FLAT_CONTAINERS:
-        if any(key.startswith(prefix) for key in tree):
-            return prefix[:-1], without_prefix(tree, prefix)
-    return None
-
-
-def without_prefix(tree: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The entries that carry the prefix, without it."""
-    return {key.removeprefix(prefix): value for key, value in tree.items() if key.startswith(prefix)}
-
-
-def without_notes(content: Mapping[Any, Any]) -> dict[str, Any]:
-    """Only what may be weights: a file may say beside them how they were made."""
-    notes = {"__metadata__", "args", "config", "heads", "variant", "temporal_position", *ITERATION_KEYS}
-    return {str(key): value for key, value in content.items() if key not in notes}
-
-
-def file_metadata(content: Any) -> dict[str, Any]:
-    """What a file says about itself beside its weights, in one flat dict."""
-    parts = [content.get("__metadata__"), content.get("config"), content]
-    flat: dict[str, Any] = {}
-    for part in parts:
-        if isinstance(part, Mapping):
-            flat |= {str(key): as_number(value) for key, value in part.items() if isinstance(value, int | str)}
-    return flat
-
-
-def as_number(value: int | str) -> int | str:
-    """Safetensors keeps numbers as text."""
-    return int(value) if isinstance(value, str) and value.isdigit() else value
 
 
 def iteration_of(metadata: Mapping[str, Any], file: Path) -> int | None:
@@ -188,22 +196,13 @@ def iteration_of(metadata: Mapping[str, Any], file: Path) -> int | None:
     return int(found[1]) if found else None
 
 
-def check_tensors(file: Path, state: Mapping[str, Any]) -> None:
-    """Raise `CheckpointError` unless every value is a finite floating-point tensor."""
-    for key, value in state.items():
-        if not isinstance(value, Tensor):
-            raise CheckpointError(f"{file}: {key} holds a {type(value).__name__}, not a tensor")
-        if not value.is_floating_point():
-            raise CheckpointError(f"{file}: {key} is {value.dtype}, not floating-point")
-        if not torch.isfinite(value).all():
-            bad = int((~torch.isfinite(value)).sum())
-            raise CheckpointError(f"{file}: {bad} of the {value.numel()} values of {key} are NaN or infinite")
-
-
 def check_latte(checkpoint: Checkpoint) -> None:
-    """Raise `CheckpointError`, with the file's name, unless keys and shapes are those of a Latte."""
-    shapes = {key: value.to("meta") for key, value in checkpoint.state.items()}
+    """Raise `CheckpointError`, with the file's name, unless keys and shapes are those of a Latte.
+
+    They do not depend on the heads, which may still be given.
+    """
+    choices = {name: checkpoint.choices.get(name) for name in ("variant", "temporal_position")}
     try:
-        Latte.from_state_dict(shapes, **checkpoint.choices)
+        Latte.fitting(state_dict_to_config(checkpoint.state, **choices), checkpoint.state)
     except CheckpointError as error:
         raise CheckpointError(f"{checkpoint.path}: {error}") from error

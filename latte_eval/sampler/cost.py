@@ -64,10 +64,11 @@ def measure_cost(model: Latte) -> Cost:
         return Cost(count_parameters(model), count_paper_operations(model, *paper), count_flops(model, *one), own)
 
 
-def latent_inputs(config: LatteConfig, batch: int) -> tuple[Tensor, Tensor]:  # -> [N, T, C, H, W], [N]
-    """Inputs of a forward pass on the meta device."""
+def latent_inputs(config: LatteConfig, batch: int) -> tuple[Tensor, Tensor, Tensor]:  # -> [N, T, C, H, W], [N], [N]
+    """Latents, timesteps and labels of a forward pass on the meta device."""
     shape = (batch, config.frames, config.channels, config.input_size, config.input_size)
-    return torch.empty(shape, device="meta"), torch.zeros(batch, dtype=torch.long, device="meta")
+    whole = torch.zeros(batch, dtype=torch.long, device="meta")
+    return torch.empty(shape, device="meta"), whole, whole
 
 
 def count_flops(model: nn.Module, *inputs: Tensor) -> int:

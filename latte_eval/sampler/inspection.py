@@ -5,22 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from latte_eval.sampler.checkpoint import Checkpoint
+from latte_eval.sampler.complete import FACTORS
 from latte_eval.sampler.cost import measure_cost, on_meta
-from latte_eval.sampler.latte.config import VARIANTS, LatteConfig, published_name
-from latte_eval.sampler.latte.recognise import UNTRACED, state_dict_to_config
+from latte_eval.sampler.latte.config import PUBLISHED_HEADS, VARIANTS, LatteConfig, possible_heads, published_name
+from latte_eval.sampler.latte.recognise import state_dict_to_config
 
 CONDITIONING = {"s-adaln": "S-AdaLN", "all-tokens": "all tokens"}
-# Pixels per latent along a side: 8 through the Stable Diffusion VAE, 1 where the model paints pixels.
-FACTORS = {4: 8, 3: 1}
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """Everything that `latte-eval inspect` says of a checkpoint itself, in JSON types.
 
-    `config` holds the plain values, `assumed` the choices that neither weights nor file tell. Costs are counted on
-    the meta device. Raises `CheckpointError` for a state dict that is no Latte's.
+    `config` holds the plain values, `heads` among them None where nothing tells; `assumed` names the choices that
+    neither weights nor file tell. Costs, which do not depend on the heads, are counted on the meta device.
+    Raises `CheckpointError` for a state dict that is no Latte's.
     """
     config = state_dict_to_config(checkpoint.state, **checkpoint.choices)
+    told = checkpoint.heads or PUBLISHED_HEADS.get(config.width)
     cost = measure_cost(on_meta(config))
     return {
         "name": checkpoint.name,
@@ -29,9 +30,11 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "weights": checkpoint.weights,
         "iteration": checkpoint.iteration,
         "model": published_name(config) or f"Latte, {config.depth} blocks of width {config.width}",
-        "config": config.to_dict(),
+        "config": {**config.to_dict(), "heads": told},
         "frame_size": frame_size(config),
-        "assumed": assumed(config, checkpoint),
+        "assumed": checkpoint.assumed(config),
+        "rebuilt": list(checkpoint.rebuilt),
+        "left_out": list(checkpoint.left_out),
         "parameters": cost.parameters,
         "flops": cost.own_flops,
         "paper_operations": cost.paper_operations,
@@ -44,39 +47,65 @@ def frame_size(config: LatteConfig) -> int | None:
     return config.input_size * factor if factor else None
 
 
-def assumed(config: LatteConfig, checkpoint: Checkpoint) -> list[str]:
-    """Choices that leave no trace in the weights and that the file does not store."""
-    visible = {"variant"} if config.variant in (3, 4) else set()
-    if published_name(config):
-        visible.add("heads")
-    return [name for name in UNTRACED if name not in checkpoint.choices and name not in visible]
+def config_of(found: dict[str, Any]) -> LatteConfig:
+    """The config of a description; where nothing tells the heads, the first possible number stands in."""
+    config = found["config"]
+    choices = config["width"], config["variant"], config["temporal_position"]
+    return LatteConfig(**{**config, "heads": config["heads"] or possible_heads(*choices)[0]})
 
 
 def description_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     """A description as rows that a person reads."""
-    c = LatteConfig(**found["config"])
+    c = config_of(found)
     trained = "" if found["iteration"] is None else f", iteration {found['iteration']:,}"
     pixels = f", {found['frame_size']}x{found['frame_size']} pixels" if found["frame_size"] else ""
     tubes = "uniform frame" if c.tube == 1 else f"compression frame, tubes of {c.tube}"
     rows = [
         ("file", f"{found['name']}, {found['bytes']:,} bytes, sha256 {found['sha256'][:12]}"),
         ("weights", weights_text(found["weights"]) + trained),
-        ("model", f"{found['model']}, {c.heads} heads"),
+        ("model", f"{found['model']}, {heads_text(found)}"),
         ("variant", f"{c.variant}: {VARIANTS[c.variant]}"),
         ("patch", f"{c.patch}x{c.patch}, {tubes}"),
         ("latents", f"{c.channels}x{c.input_size}x{c.input_size}{pixels}"),
         ("frames", f"{c.frames}, temporal position {c.temporal_position}"),
-        ("classes", "none: unconditional" if c.classes is None else f"{c.classes}, and the null class"),
+        ("classes", classes_text(c)),
         ("conditioning", CONDITIONING[c.conditioning]),
         ("variance", "learned" if c.learned_variance else "fixed"),
         ("parameters", f"{found['parameters']:,} trainable"),
         ("FLOPs", f"{found['flops'] / 1e9:,.3f} G for one clip and step, {found['paper_operations'] / 1e9:,.3f} G "
                   "by the paper's count (batch of 3, without attention)"),
     ]  # fmt: skip
-    if found["assumed"]:
-        names = ", ".join(name.replace("_", " ") for name in found["assumed"])
-        rows.append(("assumed", f"{names}: the weights do not tell"))
-    return rows
+    return rows + unsaid_rows(found)
+
+
+def unsaid_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the file does not say or hold, and what of it is not used."""
+    untold = ["heads"] * (found["config"]["heads"] is None) + found["assumed"]
+    said = {
+        "assumed": (untold, ": the weights do not tell"),
+        "rebuilt": (found["rebuilt"], ": not in the file, made from their formula"),
+        "left out": (found["left_out"], ": no weights"),
+    }
+    return [
+        (name, ", ".join(word.replace("_", " ") if name == "assumed" else word for word in words) + reason)
+        for name, (words, reason) in said.items()
+        if words
+    ]
+
+
+def heads_text(found: dict[str, Any]) -> str:
+    """How many heads, or what to type."""
+    config = found["config"]
+    if config["heads"] is not None:
+        return f"{config['heads']} heads"
+    possible = possible_heads(config["width"], config["variant"], config["temporal_position"])
+    return f"heads not told: give --heads N, one of {', '.join(map(str, possible))}"
+
+
+def classes_text(config: LatteConfig) -> str:
+    if config.classes is None:
+        return "none: unconditional"
+    return f"{config.classes}, and the null class" if config.null_row else f"{config.classes}, without a null class"
 
 
 def weights_text(weights: str) -> str:

@@ -85,6 +85,11 @@ class SamplerSettings:
                 f"--guidance-scale {self.guidance_scale:g} needs a class-conditional checkpoint, "
                 "this one is unconditional; use 1"
             )
+        if not config.null_row and self.guidance_scale != 1:
+            raise SamplerError(
+                f"--guidance-scale {self.guidance_scale:g} needs a null class, and the label table of this checkpoint "
+                f"has its {config.classes} classes alone; use 1"
+            )
         known = len(self.label_frequencies or ())
         if config.classes is not None and self.label_mode == "dataset" and known != config.classes:
             raise SamplerError(

@@ -78,10 +78,13 @@ class SampledSource:
     @property
     def record(self) -> dict[str, object]:
         """Everything that changes a clip, in JSON types."""
+        config = vars(self.model.config)
+        # A field that came later is left out at its first value: features that were made before keep their names.
+        model = {f"model {key}": value for key, value in config.items() if (key, value) != ("null_row", True)}
         return {
             "checkpoint": self.checkpoint.sha256,
             "weights": self.checkpoint.weights,
-            **{f"model {key}": value for key, value in vars(self.model.config).items()},
+            **model,
             **json.loads(json.dumps(vars(self.settings))),
             **{key.replace("_", " "): value for key, value in codec_record(self.codec).items()},
             "sampler version": CODE_VERSION,

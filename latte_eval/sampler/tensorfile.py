@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import difflib
 import pickle
-import re
 import warnings
 import zipfile
 from collections.abc import Iterable
@@ -15,6 +14,8 @@ from typing import Any
 import torch
 
 from latte_eval.core.errors import CheckpointError, first_line
+from latte_eval.sampler.inert_file import read_inert
+from latte_eval.sampler.shards import index_of, read_shards
 
 GIT_LFS = b"version https://git-lfs"
 PRINTABLE = set(range(32, 127)) | {9, 10, 13} | set(range(128, 256))
@@ -23,11 +24,14 @@ PRINTABLE = set(range(32, 127)) | {9, 10, 13} | set(range(128, 256))
 def read_tensor_file(path: Path) -> Any:
     """What a torch or safetensors file holds, on the CPU, mapped rather than read where its format allows.
 
-    The metadata of a safetensors file comes under the key `__metadata__`.
+    The metadata of a safetensors file comes under the key `__metadata__`; several safetensors files are opened through
+    their index, or the folder of it. Objects of a torch file that are no tensors come as `Inert` stand-ins.
 
     Raises:
-        CheckpointError: no such file, not a file of tensors, a damaged one, or one that could run code.
+        CheckpointError: no such file, not a file of tensors, or a damaged one.
     """
+    if index := index_of(path):
+        return read_shards(index, read_tensor_file)
     head = read_head(path)
     try:
         if path.suffix == ".safetensors" or head[8:9] == b"{":
@@ -35,8 +39,6 @@ def read_tensor_file(path: Path) -> Any:
         return read_torch(path, zipped=head.startswith(b"PK"))
     except CheckpointError:
         raise
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(refused_pickle(path, error)) from error
     except Exception as error:  # damaged files fail in many ways, some of them in C++
         raise CheckpointError(f"{path} cannot be read as a checkpoint: {first_sentence(error)}") from error
 
@@ -72,21 +74,22 @@ def read_safetensors(path: Path) -> dict[str, Any]:
 def read_torch(path: Path, zipped: bool) -> Any:
     if zipped and not zipfile.is_zipfile(path):
         raise CheckpointError(f"{path} is cut short ({path.stat().st_size:,} bytes); copy or download it again")
+    if zipped and is_script(path):
+        raise CheckpointError(f"{path} is a TorchScript program, not a checkpoint; save the state dict of its model")
     # Training scripts store their options as a Namespace, which holds values and runs nothing.
     with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        except pickle.UnpicklingError:
+            # It holds other objects as well: they are passed over, and nothing of the file is run.
+            return read_inert(path)
 
 
-def refused_pickle(path: Path, error: pickle.UnpicklingError) -> str:
-    """Why `weights_only` refused: an object that could run code, or bytes that are no pickle."""
-    found = re.search(r"GLOBAL (\S+)", str(error))
-    if not found:
-        return f"{path} cannot be opened safely: it is damaged, or was not pickled by torch.save"
-    return (
-        f"{path} holds {found[1]}, a Python object that could run code, and was not opened; "
-        "save the weights alone: torch.save({'ema': ema.state_dict()}, path)"
-    )
+def is_script(path: Path) -> bool:
+    """Whether an archive of torch holds a program beside its tensors."""
+    with zipfile.ZipFile(path) as archive:
+        return any(name.partition("/")[2] == "constants.pkl" for name in archive.namelist())
 
 
 def first_sentence(error: BaseException) -> str:

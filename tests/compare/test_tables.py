@@ -161,7 +161,9 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
     torch.manual_seed(0)
     config = LatteConfig(input_size=256, patch=128, channels=3, width=16, depth=2, heads=2, frames=16)
     (tmp_path / "ckpts").mkdir()
-    torch.save({"ema": Latte(config).state_dict()}, tmp_path / "ckpts" / "skytimelapse.pt")
+    torch.save(
+        {"ema": Latte(config).state_dict(), "args": {"num_heads": config.heads}}, tmp_path / "ckpts" / "skytimelapse.pt"
+    )
     make_skytimelapse(tmp_path / "data" / "sky_timelapse", side=64)
     detector = Detector(name="i3d", forward=pooled, weights=None, sha256="0" * 64)
     monkeypatch.setattr(pipeline, "open_detector", lambda *_, **__: detector)

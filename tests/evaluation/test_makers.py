@@ -113,7 +113,7 @@ def test_lengths_and_sizes_of_a_generator(generator):
 def save(path: Path, frames: int = 16, **choices) -> Path:
     config = LatteConfig(16, 8, 3, 16, 4, 4, frames, 4, **choices)
     torch.manual_seed(0)
-    torch.save({"ema": Latte(config).state_dict()}, path)
+    torch.save({"ema": Latte(config).state_dict(), "args": {"num_heads": config.heads}}, path)
     return path
 
 

@@ -39,7 +39,7 @@ class Labelled:
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
     config = LatteConfig(input_size=8, patch=4, channels=3, width=32, depth=2, heads=4, frames=16, classes=3)
-    torch.save({"ema": Latte(config).state_dict()}, tmp_path / "tiny.pt")
+    torch.save({"ema": Latte(config).state_dict(), "args": {"num_heads": config.heads}}, tmp_path / "tiny.pt")
     return tmp_path / "tiny.pt"
 
 

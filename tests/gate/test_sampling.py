@@ -135,7 +135,7 @@ def test_what_cannot_be_as_it_was_is_not_comparable(tmp_path: Path, old: str, ne
 def test_classes_are_drawn_as_often_as_for_the_accepted_run(tmp_path: Path) -> None:
     """labels=dataset counts them on the real side, which a gate does not have."""
     config = LatteConfig(input_size=4, patch=2, channels=3, width=64, depth=2, heads=4, frames=4, classes=3)
-    torch.save({"ema": Latte(config).state_dict()}, tmp_path / "three.pt")
+    torch.save({"ema": Latte(config).state_dict(), "args": {"num_heads": config.heads}}, tmp_path / "three.pt")
     sampler = {"label_mode": "dataset", "label_frequencies": [2.0, 0.0, 1.0]}
     result = make_result(sampler=sampler, changes={"labels": "dataset"})
     opened = open_as_accepted(Request(ckpt=str(tmp_path / "three.pt"), vae="identity"), result)

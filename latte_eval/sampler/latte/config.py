@@ -41,6 +41,7 @@ class LatteConfig:
         tube: frames per patch. 1 is the uniform frame patch embedding, more is the compression frame one.
         conditioning: `s-adaln` (timestep and class modulate every block) or `all-tokens` (they are tokens).
         temporal_position: `absolute` (a sine-cosine table) or `rotary`.
+        null_row: whether the label table has a row for no class, which guidance needs.
 
     Raises:
         CheckpointError: values that no Latte has.
@@ -59,6 +60,7 @@ class LatteConfig:
     tube: int = 1
     conditioning: str = "s-adaln"
     temporal_position: str = "absolute"
+    null_row: bool = True
 
     def __post_init__(self) -> None:
         self.check_choices()
@@ -113,9 +115,11 @@ class LatteConfig:
         return dataclasses.asdict(self)
 
 
-def default_heads(width: int) -> int:
-    """Heads of a width: the published ones, 4 up to 256, else 64 channels per head."""
-    return PUBLISHED_HEADS.get(width, 4 if width <= 256 else width // 64)
+def possible_heads(width: int, variant: int = 1, temporal_position: str = "absolute") -> list[int]:
+    """Every number of heads that a width can be divided into."""
+    divisors = [heads for heads in range(1, width + 1) if width % heads == 0]
+    even = [heads for heads in divisors if heads % 2 == 0] if variant == 4 else divisors
+    return [heads for heads in even if temporal_position == "absolute" or width // heads % 2 == 0]
 
 
 def latte_config(name: str, **choices: Any) -> LatteConfig:

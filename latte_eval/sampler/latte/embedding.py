@@ -74,11 +74,11 @@ class TimestepEmbedding(nn.Module):
 
 
 class LabelEmbedding(nn.Module):
-    """One row per class and a last row for the null class."""
+    """One row per class and, in nearly all, a last row for the null class."""
 
     def __init__(self, config: LatteConfig):
         super().__init__()
-        self.embedding_table = nn.Embedding((config.classes or 0) + 1, config.width)
+        self.embedding_table = nn.Embedding((config.classes or 0) + config.null_row, config.width)
 
     def forward(self, labels: Tensor) -> Tensor:  # [...] -> [..., width]
         return self.embedding_table(labels)

@@ -30,7 +30,7 @@ from latte_eval.sampler.latte.embedding import (
     spatial_table,
     temporal_table,
 )
-from latte_eval.sampler.latte.recognise import check_keys, state_dict_to_config
+from latte_eval.sampler.latte.recognise import check_heads_told, check_keys, state_dict_to_config
 from latte_eval.sampler.latte.variants import ROUTES
 
 
@@ -64,16 +64,18 @@ class Latte(nn.Module):
         *,
         variant: int | None = None,
         temporal_position: str | None = None,
+        classes: int | None = None,
         frames: int | None = None,
     ) -> Latte:
         """Build the model that a state dict belongs to, in evaluation mode.
 
         Args:
             state: bare keys (`pos_embed`, `blocks.0.attn.qkv.weight`, ...), as `load_checkpoint` returns them.
-            heads: attention heads. The weights do not tell; without it the published sizes keep theirs
-                (Table 4), any other width up to 256 has 4, and wider ones have 64 channels per head.
+            heads: attention heads. The weights do not tell; without it the published widths have theirs (Table 4),
+                and any other is an error.
             variant: 2 for late fusion, whose weights look like those of variant 1. The weights show the others.
             temporal_position: `rotary`, which leaves no trace either; else `absolute`.
+            classes: how many there are, if the label table has as many rows and no null class; else one less.
             frames: clips of another length: shorter ones, whose positions are the first of the table; with rotary
                 positions longer ones as well.
 
@@ -81,15 +83,22 @@ class Latte(nn.Module):
             CheckpointError: keys or shapes are not those of a Latte; names the first few. Or an argument that the
                 weights do not allow.
         """
-        config = state_dict_to_config(state, heads, variant, temporal_position)
+        config = state_dict_to_config(state, heads, variant, temporal_position, classes)
         if frames is not None and frames != config.frames:
             state = with_frames(state, config, frames)
             config = dataclasses.replace(config, frames=frames)
+        model = cls.fitting(config, state)
+        check_heads_told(config, heads)
+        model.load_state_dict({key: value.float() for key, value in state.items()}, assign=True)
+        return model.requires_grad_(False).eval()
+
+    @classmethod
+    def fitting(cls, config: LatteConfig, state: Mapping[str, Tensor]) -> Latte:
+        """The model without its weights, on the meta device. Raises `CheckpointError` for keys or shapes of another."""
         with torch.device("meta"):
             model = cls(config)
         check_keys(model.state_dict(), state)
-        model.load_state_dict({key: value.float() for key, value in state.items()}, assign=True)
-        return model.requires_grad_(False).eval()
+        return model
 
     def forward(self, latents: Tensor, timesteps: Tensor, labels: Tensor | None = None) -> Tensor:
         """Predicted noise, then variance logits. # [N, T, C, H, W], [N], [N] -> [N, T, 2C, H, W]
@@ -111,9 +120,9 @@ class Latte(nn.Module):
             raise SamplerError(f"images cannot join clips cut in tubes of {self.config.tube} frames")
         self.check_inputs(latents, self.config.frames + max(images, 0))
         if labels is None:
-            labels = torch.full_like(timesteps, self.null_class)
+            labels = self.null_labels(timesteps)
         if image_labels is None:
-            image_labels = labels.new_full((len(labels), images), self.null_class)
+            image_labels = self.null_labels(labels)[:, None].expand(-1, images)
         every = torch.cat([labels[:, None].expand(-1, self.config.frames), image_labels], dim=1)
         return self.transform(latents, self.embeddings(timesteps, every))
 
@@ -126,7 +135,7 @@ class Latte(nn.Module):
             raise SamplerError("guidance needs a class-conditional checkpoint, this one is unconditional")
         if guidance_scale == 1:
             return self(latents, timesteps, labels)
-        labels = torch.cat([labels, torch.full_like(labels, self.null_class)])
+        labels = torch.cat([labels, self.null_labels(labels)])
         out = self(torch.cat([latents, latents]), torch.cat([timesteps, timesteps]), labels)
         (cond, uncond), c = out.chunk(2), self.config.channels
         noise = uncond[:, :, :c] + guidance_scale * (cond[:, :, :c] - uncond[:, :, :c])
@@ -137,11 +146,20 @@ class Latte(nn.Module):
         """The label that means no class: the last row of the label table."""
         return self.config.classes or 0
 
+    def null_labels(self, like: Tensor) -> Tensor:  # [N] -> [N]
+        """The null class for every clip. Raises `SamplerError` where the label table has no row for it."""
+        if not self.config.null_row:
+            raise SamplerError(
+                f"this checkpoint has {self.config.classes} classes and no null class: its clips need labels, "
+                "and guidance is not possible"
+            )
+        return torch.full_like(like, self.null_class)
+
     def embeddings(self, timesteps: Tensor, labels: Tensor | None) -> list[Tensor]:
         """Timestep and class. # [N], [N] or [N, T] -> [N, 1, width] and, with classes, [N, 1 or T, width]"""
         embedded = [self.t_embedder(timesteps)[:, None]]
         if self.y_embedder is not None:
-            labels = torch.full_like(timesteps, self.null_class) if labels is None else labels
+            labels = self.null_labels(timesteps) if labels is None else labels
             self.check_labels(labels)
             embedded.append(self.y_embedder(labels.reshape(len(labels), -1)))
         return embedded
@@ -177,7 +195,7 @@ class Latte(nn.Module):
         """
         if labels.device.type != "cpu" or torch.compiler.is_compiling():
             return
-        outside = labels[(labels < 0) | (labels > self.null_class)]
+        outside = labels[(labels < 0) | (labels >= self.null_class + self.config.null_row)]
         if len(outside):
             raise SamplerError(
                 f"label {int(outside[0])} is outside 0..{self.null_class - 1}: "

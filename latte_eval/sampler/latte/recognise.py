@@ -9,10 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from latte_eval.core.errors import CheckpointError
-from latte_eval.sampler.latte.config import LatteConfig, default_heads
+from latte_eval.sampler.latte.config import PUBLISHED_HEADS, LatteConfig, possible_heads
 
 # Choices that leave no trace in the weights; files of `benchmarks/studies/train.py` store them beside the weights.
-UNTRACED = ("heads", "variant", "temporal_position")
+UNTRACED = ("heads", "variant", "temporal_position", "classes")
+LABELS = "y_embedder.embedding_table.weight"
 
 
 def untraced_choices(stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,8 +26,12 @@ def state_dict_to_config(
     heads: int | None = None,
     variant: int | None = None,
     temporal_position: str | None = None,
+    classes: int | None = None,
 ) -> LatteConfig:
     """Read sizes and choices off the keys and shapes of a state dict; the arguments fill in what leaves no trace.
+
+    Keys and shapes do not depend on the heads: where neither the argument nor a published width tells them, the first
+    possible number stands in, and `check_heads_told` refuses to go on from there.
 
     Raises:
         CheckpointError: not a Latte, or an argument that contradicts the weights.
@@ -40,22 +45,52 @@ def state_dict_to_config(
         seen = visible_variant(state, width)
     except (KeyError, ValueError, IndexError) as error:
         raise CheckpointError(foreign_state_dict(state)) from error
-    table = state.get("y_embedder.embedding_table.weight")
+    variant, position = agreed_variant(seen, variant), temporal_position or "absolute"
+    some_heads = PUBLISHED_HEADS.get(width) or next(iter(possible_heads(width, variant, position)), 1)
+    classes, null_row = agreed_classes(state, classes)
     return LatteConfig(
         input_size=int(round(tokens**0.5)) * patch,
         patch=patch,
         channels=channels,
         width=width,
         depth=depth,
-        heads=heads or default_heads(width),
+        heads=heads or some_heads,
         frames=tubes * tube,
-        classes=None if table is None else table.shape[0] - 1,
+        classes=classes,
         learned_variance=out_channels == 2 * channels,
-        variant=agreed_variant(seen, variant),
+        variant=variant,
         tube=tube,
         conditioning="all-tokens" if "blocks.0.norm1.weight" in state else "s-adaln",
-        temporal_position=temporal_position or "absolute",
+        temporal_position=position,
+        null_row=null_row,
     )
+
+
+def check_heads_told(config: LatteConfig, heads: int | None) -> None:
+    """Raise `CheckpointError` where the number of heads is neither given nor that of a published width."""
+    if heads is None and config.width not in PUBLISHED_HEADS:
+        possible = ", ".join(map(str, possible_heads(config.width, config.variant, config.temporal_position)))
+        raise CheckpointError(
+            f"nothing tells the number of attention heads: the file does not say it, and width {config.width} is not a "
+            f"published one ({', '.join(map(str, PUBLISHED_HEADS))}); give --heads N, one of {possible}"
+        )
+
+
+def agreed_classes(state: Mapping[str, Tensor], told: int | None) -> tuple[int | None, bool]:
+    """Classes, and whether the label table ends with a row for no class; without being told, it does.
+
+    Raises `CheckpointError` for a number of classes that the table does not have.
+    """
+    table = state.get(LABELS)
+    if table is None:
+        return None, True
+    rows = table.shape[0]
+    if told not in (None, rows, rows - 1):
+        raise CheckpointError(
+            f"the label table has {rows} rows, which are {rows - 1} classes and the null class, or {rows} classes "
+            f"without one, and not {told}; --classes {rows - 1} or --classes {rows} says which"
+        )
+    return (rows, False) if told == rows else (rows - 1, True)
 
 
 def visible_variant(state: Mapping[str, Tensor], width: int) -> int:
