@@ -10,6 +10,7 @@ import click
 
 from latte_eval.cli.bars import TerminalReporter, quiet_option
 from latte_eval.cli.options import FOLDER, resolved_device, stack
+from latte_eval.cli.statuses import STATUSES
 from latte_eval.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class GateGroup(click.Group):
 @click.group(
     cls=GateGroup,
     invoke_without_command=True,
-    epilog="Example: latte-eval gate --results new/results.jsonl --against accepted.jsonl --fail fvd:+5%",
+    epilog=f"{STATUSES}\n\n"
+    "Example: latte-eval gate --results new/results.jsonl --against accepted.jsonl --fail fvd:+5%",
 )
 @click.option("--ckpt", metavar="CKPT", help="The new checkpoint: sampled as the accepted one was.")
 @click.option("--results", type=FOLDER, metavar="RUN|JSONL", help="Results that are there already: nothing is sampled.")
@@ -66,10 +68,7 @@ def gate(
     rules: tuple[str, ...], confidence: float, as_json: bool, junit: Path | None, summary: Path | None,
     outputs: Path | None, quiet: bool, **options: Any,
 ) -> None:  # fmt: skip
-    """Is a checkpoint worse than the accepted one?
-
-    Exit status: 0 pass, 1 regression, 2 usage or a rule too tight for the budget, 3 not comparable, 4 inconclusive.
-    """
+    """Is a checkpoint worse than the accepted one? The exit status says so."""
     if ctx.invoked_subcommand:
         return
     verdict = judge(ckpt, results, of, against, rules, confidence, options, TerminalReporter(quiet))

@@ -1,16 +1,18 @@
 """What can go wrong, by name. The library raises these; only `latte_eval.cli` turns them into messages."""
 
+from latte_eval.core.statuses import Status
+
 
 class LatteEvalError(Exception):
     """Base of every error that latte-eval raises on purpose: one sentence, with both numbers and what to type."""
 
-    exit_code = 1
+    exit_code = Status.FAILED
 
 
 class UsageError(LatteEvalError):
     """The request itself does not make sense: options that exclude each other, an unknown name."""
 
-    exit_code = 2
+    exit_code = Status.USAGE
 
 
 class CheckpointError(LatteEvalError):
@@ -36,7 +38,7 @@ class NotEnoughClips(LatteEvalError):
 class NotComparable(LatteEvalError):
     """Two results, statistics or shards that were made under different choices."""
 
-    exit_code = 3
+    exit_code = Status.NOT_COMPARABLE
 
 
 class ProtocolError(UsageError):

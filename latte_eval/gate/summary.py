@@ -94,7 +94,7 @@ def clips_sentence(verdict: Verdict) -> str:
 def to_record(verdict: Verdict) -> dict[str, Any]:
     """In JSON types; infinite statistics become null."""
     return {
-        "schema": SCHEMA, "verdict": verdict.verdict, "exit_code": verdict.exit_code, "new": verdict.subjects[0],
+        "schema": SCHEMA, "verdict": verdict.verdict, "exit_code": int(verdict.exit_code), "new": verdict.subjects[0],
         "accepted": verdict.subjects[1], "clips": verdict.clips, "budget": verdict.budget,
         "saved": verdict.budget - verdict.clips, "confidence": verdict.confidence, **verdict.about,
         "rules": [rule_record(each) for each in verdict.judgements],

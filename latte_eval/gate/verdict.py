@@ -13,6 +13,7 @@ from latte_eval.core.choices import check_name
 from latte_eval.core.errors import UsageError
 from latte_eval.core.progress import Reporter
 from latte_eval.core.result import Result
+from latte_eval.core.statuses import Status
 from latte_eval.files.run_folder import RunFolder, result_file
 from latte_eval.gate.accepted import Accepted, newest, newest_results, read_accepted
 from latte_eval.gate.boundaries import normal_quantile, student_boundary
@@ -21,7 +22,10 @@ from latte_eval.gate.rules import Rule
 from latte_eval.metrics.rows import METRICS
 
 # The worst first: what a gate of several rules says as a whole.
-EXIT = {"regression": 1, "not comparable": 3, "refused": 2, "inconclusive": 4, "pass": 0}
+EXIT = {
+    "regression": Status.REGRESSION, "not comparable": Status.NOT_COMPARABLE, "refused": Status.USAGE,
+    "inconclusive": Status.INCONCLUSIVE, "pass": Status.OK,
+}  # fmt: skip
 
 # What stands before the accepted value in a sentence about a difference.
 ACCEPTED = "accepted was"
@@ -101,7 +105,7 @@ class Verdict:
         return next(name for name in EXIT if any(each.verdict == name for each in self.judgements))
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> Status:
         return EXIT[self.verdict]
 
 

@@ -54,11 +54,11 @@ def test_bad_input(tmp_path: Path) -> None:
     path = write_results(tmp_path / "r.jsonl", step(10))
     assert "Did you mean fvd" in latte_eval("history", path, "--metric", "fdv").stderr
     assert latte_eval("history", path, "--metric", "is").stdout == "no results yet\n"
-    assert latte_eval("history", tmp_path / "none.jsonl").returncode == 1
+    assert latte_eval("history", tmp_path / "none.jsonl").returncode == 5
     with path.open("a") as file:
         file.write('{"schema": 1, "metr')
     done = latte_eval("history", path)
-    assert done.returncode == 1 and "r.jsonl line 2" in done.stderr
+    assert done.returncode == 5 and "r.jsonl line 2" in done.stderr
 
 
 def test_ten_thousand_results(tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ def test_an_unfinished_run_beside_a_finished_one_is_said(run: Path, tmp_path: Pa
 def test_no_permission_to_write(run: Path, tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o500)
     done = latte_eval("report", run, "-o", tmp_path / "closed/report", "--quiet")
-    assert done.returncode == 1 and "cannot write to" in done.stderr
+    assert done.returncode == 5 and "cannot write to" in done.stderr
 
 
 def test_a_second_report_replaces_the_first(run: Path, tmp_path: Path) -> None:
