@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from latte_eval import __version__
+from latte_eval.cli.notices import notices_on_stderr
 from latte_eval.cli.statuses import STATUSES, report_error
 from latte_eval.core.statuses import Status
 
@@ -81,7 +82,8 @@ def main() -> None:
     more, and 1 is a regression, which `gate` returns.
     """
     try:
-        status = group(prog_name="latte-eval", standalone_mode=False)
+        with notices_on_stderr():
+            status = group(prog_name="latte-eval", standalone_mode=False)
         sys.stdout.flush()
     except SystemExit as end:
         status = Status.FAILED if end.code == Status.REGRESSION else end.code

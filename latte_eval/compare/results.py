@@ -7,21 +7,22 @@ from pathlib import Path
 from latte_eval.core.errors import LatteEvalError, StoreError
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
-from latte_eval.files.jsonl import read_lines
+from latte_eval.files.jsonl import parse_lines
 from latte_eval.files.run_folder import RESULTS, result_files
 from latte_eval.metrics.rows import METRICS
 
 
-def load_results(path: Path) -> list[Result]:
+def load_results(path: Path, newest_counts: bool = False) -> list[Result]:
     """Results of a JSONL file, of a run folder, or of every run below a folder, in order of path.
 
     Raises:
-        StoreError: nothing there; or a line that was cut, edited, or written by a newer version: names it.
+        StoreError: nothing there; or a line that was edited or written by a newer version: names it. A line that was
+            cut is passed over with a notice; at the end not where the newest counts.
     """
     files = result_files(path)
     if not files:
         raise StoreError(f"{path} holds no {RESULTS}; runs write one, as in latte-eval fvd ... --out {path}/NAME")
-    found = [(file, result) for file in files for result in read_results(file)]
+    found = [(file, result) for file in files for result in read_results(file, newest_counts)]
     for file, result in found:
         check_untouched(result, str(file))
     if not found:
@@ -29,10 +30,10 @@ def load_results(path: Path) -> list[Result]:
     return [result for _, result in found]
 
 
-def read_results(path: str | Path) -> list[Result]:
-    """All results of a JSONL file. Raises `StoreError` with the line number of what cannot be read."""
+def read_results(path: str | Path, newest_counts: bool = False) -> list[Result]:
+    """All results of a JSONL file, as `load_results` reads it. Raises `StoreError` with the number of a line."""
     path = Path(path)
-    return [Result.from_json(line, f"{path} line {n}") for n, line in read_lines(path, "results")]
+    return parse_lines(path, "results", lambda line, n: Result.from_json(line, f"{path} line {n}"), newest_counts)
 
 
 def check_untouched(result: Result, where: str) -> None:

@@ -53,6 +53,10 @@ class StoreError(LatteEvalError):
     """A run folder or result file that cannot be read or written."""
 
 
+class TornLine(StoreError):
+    """A line of a file of lines that is no JSON: a job was stopped while it wrote it, or somebody edited it."""
+
+
 class WeightsError(LatteEvalError):
     """Detector or codec weights that are absent, wrong, or unreachable."""
 

@@ -12,7 +12,7 @@ from latte_eval.compare.comparable import line_key
 from latte_eval.compare.results import full_name
 from latte_eval.core.errors import StoreError, UsageError
 from latte_eval.core.result import Result
-from latte_eval.files.jsonl import read_lines
+from latte_eval.files.jsonl import parse_lines
 from latte_eval.files.run_folder import RESULTS, result_files
 from latte_eval.gate.accepted import parse_line
 
@@ -68,8 +68,8 @@ def files_of(path: Path) -> list[Path]:
 
 
 def read_file(path: Path) -> list[Entry]:
-    """Every line of an accepted file or of a results file. Raises `StoreError` that names a line."""
-    found = [parse_line(text, path, n) for n, text in read_lines(path, "results")]
+    """Every whole line of an accepted file or of a results file. Raises `StoreError` that names a line."""
+    found = parse_lines(path, "results", lambda line, n: parse_line(line, path, n))
     return [Entry(each.result, each.about, path) for each in found]
 
 
