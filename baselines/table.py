@@ -37,6 +37,8 @@ class Table:
         rows: one dict a row; an absent key is a missing entry.
         notes: footnotes.
         about: what else a machine may want: protocol, edition, units, directions.
+        schema: columns for machines, a result or a published entry a row; empty where `rows` are so already.
+        records: the rows of `schema`.
     """
 
     name: str
@@ -45,6 +47,18 @@ class Table:
     rows: list[dict[str, Cell]]
     notes: list[str] = field(default_factory=list)
     about: dict[str, Any] = field(default_factory=dict)
+    schema: tuple[str, ...] = ()
+    records: list[dict[str, Cell]] = field(default_factory=list)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns for machines."""
+        return self.schema or tuple(self.headings)
+
+    @property
+    def tidy(self) -> list[dict[str, Cell]]:
+        """The rows for machines."""
+        return self.records if self.schema else self.rows
 
 
 def published_to_table(published: PublishedTable, notes: Sequence[str] = ()) -> Table:
@@ -127,7 +141,7 @@ def escape_latex(text: str) -> str:
 
 def to_record(table: Table) -> dict[str, Any]:
     """A table in JSON types, numbers as numbers and missing entries as null."""
-    rows = [{key: to_json_cell(row.get(key)) for key in table.headings} for row in table.rows]
+    rows = [{key: to_json_cell(row.get(key)) for key in table.columns} for row in table.tidy]
     record = {"name": table.name, "title": table.title, "rows": rows, "notes": list(table.notes)}
     return record | ({"about": table.about} if table.about else {})
 
@@ -143,16 +157,13 @@ def render_json(tables: Sequence[Table]) -> str:
 
 
 def render_csv(tables: Sequence[Table]) -> str:
-    """One header for all tables; with more than one, a first column says which table a row is of."""
-    keys = list(dict.fromkeys(key for table in tables for key in table.headings))
-    several = ["table"] if len(tables) > 1 else []
-    out = io.StringIO()
-    writer = csv.DictWriter(out, several + keys, extrasaction="ignore", lineterminator="\n")
+    """One header for the tables of a command, which have one schema."""
+    out, columns = io.StringIO(), list(dict.fromkeys(key for table in tables for key in table.columns))
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
     writer.writeheader()
     for table in tables:
-        for row in table.rows:
-            cells = {key: "" if row.get(key) is None else cell_to_text(row[key], "") for key in table.headings}
-            writer.writerow({"table": table.name, **cells})
+        for row in table.tidy:
+            writer.writerow({key: cell_to_text(row.get(key), "", missing="") for key in table.columns})
     return out.getvalue().rstrip("\n")
 
 

@@ -18,6 +18,7 @@ from latte_eval.core.result import Result
 REAL_FIELDS = ("real_split", "real_selection", "real_clips", "real_offset", "real_stride", "real_storage")
 FAKE_FIELDS = ("fake_stride", "fake_storage")
 BOTH_FIELDS = ("frames", "windows", "crop", "resample", "size")
+EXPLAIN_COLUMNS = ("metric", "kind", "part", "field", "first", "second", "why", "change", "spread")
 STEP_NAMES = {"jpeg75": "JPEG", "h264-crf5": "mp4"}
 
 
@@ -61,7 +62,10 @@ def difference_table(first: Result, second: Result) -> Table:
     ]  # fmt: skip
     change = second.value - first.value
     title = f"{first.metric.upper()} {first.value:.2f} and {second.value:.2f}: a difference of {change:+.2f}"
-    return Table("explain", title, headings, rows, explain_notes(first, second, bool(rows)))
+    records = [{"metric": first.metric, "kind": "recorded", **row} for row in rows]
+    return Table(
+        "explain", title, headings, rows, explain_notes(first, second, bool(rows)), {}, EXPLAIN_COLUMNS, records
+    )
 
 
 def explain_notes(first: Result, second: Result, any_rows: bool) -> list[str]:

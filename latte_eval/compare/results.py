@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from latte_eval.baselines.table import Cell
 from latte_eval.core.errors import LatteEvalError, StoreError
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
@@ -67,3 +68,19 @@ def full_name(result: Result) -> str:
     """A checkpoint with its folder: files of several training runs are called alike."""
     run = training_run(result)
     return f"{run}/{subject(result)}" if run else subject(result)
+
+
+# What every row of a machine format says of a result, beside what its command adds.
+RESULT_COLUMNS = ("benchmark", "metric", "better", "protocol", "detector", "checkpoint", "value", "low", "high", "fake",
+                  "real", "started")  # fmt: skip
+
+
+def result_cells(result: Result) -> dict[str, Cell]:
+    """The cells of `RESULT_COLUMNS`."""
+    low, high = result.interval or (None, None)
+    return {
+        "benchmark": str(result.protocol_fields["benchmark"]), "metric": result.metric, "better": result.better,
+        "protocol": result.protocol, "detector": str(result.detector["name"]), "checkpoint": full_name(result),
+        "value": result.value, "low": low, "high": high, "fake": result.fake,
+        "real": result.real if result.real_source else None, "started": result.started,
+    }  # fmt: skip

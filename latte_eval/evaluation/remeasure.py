@@ -18,7 +18,7 @@ import numpy as np
 from latte_eval.baselines.table import Cell, Heading, Table
 from latte_eval.benchmarks.benchmark import BENCHMARKS
 from latte_eval.compare.comparable import value_to_text
-from latte_eval.compare.explain import Choice, changeable, unchangeable
+from latte_eval.compare.explain import EXPLAIN_COLUMNS, Choice, changeable, unchangeable
 from latte_eval.core.errors import ClipError, NotComparable, NotEnoughClips, UsageError
 from latte_eval.core.features import Features, feature_rows
 from latte_eval.core.progress import Reporter
@@ -217,7 +217,7 @@ def effects_table(effects: Sequence[Effect], first: Result, second: Result) -> T
         {"choice": each.name, "from": each.values[0], "to": each.values[1], "change": each.mean, "spread": each.spread}
         for each in effects
     ]
-    rows.append({"choice": "as reported", "from": f"{first.value:.2f}", "to": f"{second.value:.2f}",
+    rows.append({"choice": "as reported", "from": first.value, "to": second.value,
                  "change": second.value - first.value})  # fmt: skip
     draws = max((len(each.changes) for each in effects), default=0)
     notes = [f"One choice at a time from the first protocol, mean and standard deviation over {draws} draws of subset "
@@ -227,4 +227,11 @@ def effects_table(effects: Sequence[Effect], first: Result, second: Result) -> T
     notes += [f"Needs new sampling, other files or another detector, not measured: {each.part} {each.field} "
               f"{value_to_text(each.values[0])} -> {value_to_text(each.values[1])}."
               for each in unchangeable(first, second, measured)]  # fmt: skip
-    return Table("explain-measured", "Measured again on these clips", headings, rows, notes)
+    return Table("explain-measured", "Measured again on these clips", headings, rows, notes, {}, EXPLAIN_COLUMNS,
+                 [effect_record(row, first.metric) for row in rows])  # fmt: skip
+
+
+def effect_record(row: dict[str, Cell], metric: str) -> dict[str, Cell]:
+    """A row of the table for machines, in the columns of what was recorded."""
+    return {"metric": metric, "kind": "measured", "field": row["choice"], "first": row["from"], "second": row["to"],
+            "change": row["change"], "spread": row.get("spread")}  # fmt: skip

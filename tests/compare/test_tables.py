@@ -66,12 +66,13 @@ def test_measured_rows_stand_beside_the_published_ones(tmp_path: Path) -> None:
     tables = json.loads(run("table2", "--results", tmp_path, "--format", "json").stdout)["tables"]
     assert [table["name"] for table in tables] == ["table2", "table2-measured"]
     ffs, ucf = tables[1]["rows"]
-    assert ucf["measured"] == 200.0 and ucf["interval"] == [190.0, 212.0] and ucf["checkpoint"] == "ucf101.pt"
-    assert ucf["Latte"] == 477.97 and ucf["difference to Latte"] == pytest.approx(-277.97)
-    assert ucf["difference to Latte+IMG"] == pytest.approx(-133.61)
-    assert ffs["interval"] is None and ffs["real"] == 704 and ffs["difference to Latte"] == pytest.approx(-3.5)
+    assert (ucf["value"], ucf["low"], ucf["high"], ucf["checkpoint"]) == (200.0, 190.0, 212.0, "ucf101.pt")
+    assert ffs["low"] is None and ffs["real"] == 704
+    (latte,) = [row for row in tables[0]["rows"] if (row["method"], row["benchmark"]) == ("Latte", "ucf101")]
+    assert (latte["kind"], latte["metric"], latte["value"]) == ("published", "fvd", 477.97)
     text = run("table2", "--results", tmp_path).stdout
-    assert "[190.00, 212.00]" in text and "-277.97" in text
+    assert "[190.00, 212.00]" in text and "477.97" in text and "-277.97" in text and "-133.61" in text
+    assert "-3.50" in text
 
 
 def test_results_under_other_choices_are_shown_with_the_reason(tmp_path: Path) -> None:
