@@ -1,4 +1,4 @@
-"""Tables of numbers as Markdown, LaTeX, CSV or JSON. Rounding happens here and nowhere else."""
+"""Tables of numbers as Markdown, LaTeX, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from typing import Any
 
 from latte_eval.baselines.published import Column, PublishedTable
 from latte_eval.core.choices import check_choice
+from latte_eval.core.numbers import number_to_text, signed_to_text
 
 Cell = str | int | float | Decimal | tuple[float, float] | None
 ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
+NUMBER, SIGNED = "number", "signed number"
+WRITERS = {NUMBER: number_to_text, SIGNED: signed_to_text}
 LATEX = {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$"}
 
 
 @dataclass(frozen=True)
 class Heading:
-    """What stands above a column, and how its floats are written."""
+    """What stands above a column, and how its floats are written: by the one rule, with a sign, or as `format` does."""
 
     text: str
-    spec: str = ".2f"
+    spec: str = NUMBER
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def column_heading(column: Column) -> str:
     return column.title + ARROWS[column.better]
 
 
-def cell_to_text(cell: Cell, spec: str = ".2f", missing: str = "-") -> str:
+def cell_to_text(cell: Cell, spec: str = NUMBER, missing: str = "-") -> str:
     """One cell: decimals keep their digits, floats follow `spec`, an interval is [low, high].
 
     An empty `spec` writes numbers for machines: all digits, no separators.
@@ -86,10 +89,15 @@ def cell_to_text(cell: Cell, spec: str = ".2f", missing: str = "-") -> str:
     if cell is None:
         return missing
     if isinstance(cell, tuple):
-        return "[" + ", ".join(format(bound, spec) for bound in cell) + "]"
+        return "[" + ", ".join(float_to_text(bound, spec) for bound in cell) + "]"
     if isinstance(cell, float):
-        return format(cell, spec)
+        return float_to_text(cell, spec)
     return f"{cell:,}" if isinstance(cell, int) and spec else str(cell)
+
+
+def float_to_text(value: float, spec: str) -> str:
+    """A float as a heading says."""
+    return WRITERS[spec](value) if spec in WRITERS else format(value, spec)
 
 
 def to_texts(table: Table, missing: str = "-") -> list[list[str]]:

@@ -12,6 +12,7 @@ from latte_eval.cli.bars import TerminalReporter, quiet_option
 from latte_eval.cli.options import FOLDER, resolved_device, stack
 from latte_eval.cli.statuses import STATUSES
 from latte_eval.core.errors import UsageError
+from latte_eval.core.numbers import number_to_text
 
 if TYPE_CHECKING:
     from latte_eval.core.progress import Reporter
@@ -134,8 +135,8 @@ def accept(result: Path, into: Path, why: str, who: str | None, of: str | None, 
     for each in accept_run(result, into, check_why(why), metrics, who, of):
         kept = f"features in {into.parent / each.features['file']}" if each.features else (
             "NO features: the run folder lacks them, so later comparisons are between numbers alone")  # fmt: skip
-        click.echo(f"accepted {each.result.metric} {each.result.value:.2f} at {each.result.fake:,} clips by "
-                   f"{each.about['who']}; {kept}")  # fmt: skip
+        value = f"{each.result.metric} {number_to_text(each.result.value)}"
+        click.echo(f"accepted {value} at {each.result.fake:,} clips by {each.about['who']}; {kept}")
 
 
 @gate.command(epilog="Example: latte-eval gate init --github")

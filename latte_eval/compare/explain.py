@@ -11,6 +11,7 @@ from latte_eval.baselines.table import Cell, Heading, Table
 from latte_eval.compare.comparable import Difference, differences, value_to_text
 from latte_eval.core.choices import check_name
 from latte_eval.core.errors import NotComparable
+from latte_eval.core.numbers import number_to_text, signed_to_text
 from latte_eval.core.protocol import STORAGE_STEPS, Protocol
 from latte_eval.core.result import Result
 
@@ -61,7 +62,8 @@ def difference_table(first: Result, second: Result) -> Table:
         for each in explaining(first, second)
     ]  # fmt: skip
     change = second.value - first.value
-    title = f"{first.metric.upper()} {first.value:.2f} and {second.value:.2f}: a difference of {change:+.2f}"
+    values = " and ".join(number_to_text(each.value) for each in (first, second))
+    title = f"{first.metric.upper()} {values}: a difference of {signed_to_text(change)}"
     records = [{"metric": first.metric, "kind": "recorded", **row} for row in rows]
     return Table(
         "explain", title, headings, rows, explain_notes(first, second, bool(rows)), {}, EXPLAIN_COLUMNS, records

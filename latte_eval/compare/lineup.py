@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from latte_eval.baselines.table import Cell, Heading, Table
+from latte_eval.baselines.table import SIGNED, Cell, Heading, Table
 from latte_eval.compare.comparable import decisive, differences, value_to_text
 from latte_eval.compare.results import RESULT_COLUMNS, result_cells
 from latte_eval.core.result import Result
@@ -43,7 +43,7 @@ def compare_table(names: Sequence[str], files: Sequence[Sequence[Result]]) -> Ta
     headings = {"benchmark": Heading("benchmark"), "metric": Heading("metric"), "protocol": Heading("protocol")}
     for i, name in enumerate(names):
         headings |= {f"value {i}": Heading(name), f"interval {i}": Heading("95 % interval")}
-        headings |= {f"difference {i}": Heading("difference", "+.2f")} if i else {}
+        headings |= {f"difference {i}": Heading("difference", SIGNED)} if i else {}
     return Table("compare", "Results by benchmark, metric and protocol", headings, [compare_row(row) for row in rows],
                  [note for row in rows for note in compare_notes(row, rows)], {}, COMPARE_COLUMNS,
                  [record for row in rows for record in compare_records(row, names)])  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from latte_eval.baselines.published import Column, PublishedTable, Report, published_table, reports
-from latte_eval.baselines.table import Cell, Heading, Table, cell_to_text, column_heading, published_to_table
+from latte_eval.baselines.table import SIGNED, Cell, Heading, Table, cell_to_text, column_heading, published_to_table
 from latte_eval.benchmarks.dataset import find_dataset
 from latte_eval.compare.comparable import differences, published_conditions, reasons_against
 from latte_eval.compare.results import RESULT_COLUMNS, result_cells, subject
@@ -76,7 +76,7 @@ def measured_table(name: str, measured: Sequence[tuple[dict[str, Cell], Result]]
     headings = {"dataset": Heading("Dataset"), "checkpoint": Heading("Checkpoint")}
     headings |= {own: Heading(f"published {own}") for own in OWN_ROWS}
     headings |= {"measured": Heading("measured"), "interval": Heading("95 % interval")}
-    headings |= {f"difference to {own}": Heading(f"difference to {own}", "+.2f") for own in OWN_ROWS}
+    headings |= {f"difference to {own}": Heading(f"difference to {own}", SIGNED) for own in OWN_ROWS}
     headings |= {"fake": Heading("fake clips"), "real": Heading("real clips")}
     notes = [note for _, result in measured for note in sampler_notes(result)]
     notes = notes or ([] if measured else ["No result was measured under the published protocol."])

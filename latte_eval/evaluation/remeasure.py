@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from latte_eval.baselines.table import Cell, Heading, Table
+from latte_eval.baselines.table import SIGNED, Cell, Heading, Table
 from latte_eval.benchmarks.benchmark import BENCHMARKS
 from latte_eval.compare.comparable import value_to_text
 from latte_eval.compare.explain import EXPLAIN_COLUMNS, Choice, changeable, unchangeable
@@ -212,7 +212,7 @@ def try_effect(
 def effects_table(effects: Sequence[Effect], first: Result, second: Result) -> Table:
     """`choice, from, to, change, spread`, and what the choices leave unexplained."""
     headings = {key: Heading(key) for key in ("choice", "from", "to")}
-    headings |= {"change": Heading(f"change in {first.metric.upper()}", "+.2f"), "spread": Heading("spread")}
+    headings |= {"change": Heading(f"change in {first.metric.upper()}", SIGNED), "spread": Heading("spread")}
     rows: list[dict[str, Cell]] = [
         {"choice": each.name, "from": each.values[0], "to": each.values[1], "change": each.mean, "spread": each.spread}
         for each in effects

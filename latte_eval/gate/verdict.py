@@ -11,6 +11,7 @@ from latte_eval.compare.comparable import decisive, differences
 from latte_eval.compare.results import subject
 from latte_eval.core.choices import check_name
 from latte_eval.core.errors import UsageError
+from latte_eval.core.numbers import number_to_text
 from latte_eval.core.progress import Reporter
 from latte_eval.core.result import Result
 from latte_eval.core.statuses import Status
@@ -200,9 +201,10 @@ def conclude(
 
 
 def near_zero_sentence(rule: Rule, last: Look, found: Finding) -> str:
+    value, error = number_to_text(found.accepted), number_to_text(found.errors.accepted)
     return (
-        f"the accepted {rule.metric} without its bias is {found.accepted:.3g} at {last.clips:,} clips, with a standard "
-        f"error of {found.errors.accepted:.3g}: too near 0 for a percentage of it, so give the rule in units"
+        f"the accepted {rule.metric} without its bias is {value} at {last.clips:,} clips, with a standard error of "
+        f"{error}: too near 0 for a percentage of it, so give the rule in units"
     )
 
 
