@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from latte_eval.cli.bars import TerminalReporter, quiet_option
-from latte_eval.cli.options import FOLDER, resolved_device, stack
+from latte_eval.cli.options import FOLDER, METRIC, PLACE, resolved_device, stack
 from latte_eval.cli.statuses import STATUSES
 from latte_eval.core.errors import UsageError
 from latte_eval.core.numbers import number_to_text
@@ -26,7 +26,7 @@ model_options = stack(
     click.option("--out", type=FOLDER, metavar="RUN", help="Folder for features.  [default: a shared one]"),
     click.option("--batch-size", type=click.IntRange(min=1), help="Clips at once; changes speed, not the value."),
     click.option("--device", help="cpu, cuda, cuda:1  [default: cuda where there is one]"),
-    click.option("--vae", default="auto", metavar="DIR|HUB", help="As for latte-eval fvd."),
+    click.option("--vae", type=PLACE, default="auto", metavar="DIR|HUB", help="As for latte-eval fvd."),
     click.option("--heads", type=int, help="As for latte-eval fvd."),
     click.option("--variant", type=int, help="As for latte-eval fvd."),
     click.option("--temporal-position", type=click.Choice(["absolute", "rotary"]), help="As for latte-eval fvd."),
@@ -49,7 +49,7 @@ class GateGroup(click.Group):
     epilog=f"{STATUSES}\n\n"
     "Example: latte-eval gate --results new/results.jsonl --against accepted.jsonl --fail fvd:+5%",
 )
-@click.option("--ckpt", metavar="CKPT", help="The new checkpoint: sampled as the accepted one was.")
+@click.option("--ckpt", type=PLACE, metavar="CKPT", help="The new checkpoint: sampled as the accepted one was.")
 @click.option("--results", type=FOLDER, metavar="RUN|JSONL", help="Results that are there already: nothing is sampled.")
 @click.option("--of", metavar="NAME", help="Which checkpoint, where --results are of several.")
 @click.option("--against", type=FOLDER, default=ACCEPTED, show_default=True, help="Accepted results.")
@@ -126,7 +126,8 @@ def write(verdict: Verdict, as_json: bool, junit: Path | None, summary: Path | N
 @click.option("--why", required=True, help="Why this is the new baseline.")
 @click.option("--who", help="Who accepts.  [default: the CI job's actor, else git's user]")
 @click.option("--of", metavar="NAME", help="Which checkpoint, where the run has results of several.")
-@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Only this one.  [default: all of the run]")
+@click.option("--metric", "metrics", type=METRIC, multiple=True, metavar="NAME",
+              help="Only this one.  [default: all of the run]")  # fmt: skip
 def accept(result: Path, into: Path, why: str, who: str | None, of: str | None, metrics: tuple[str, ...]) -> None:
     """Make the newest results of a run the baseline. Their features are stored beside the file."""
     from latte_eval.gate.accepted import accept as accept_run
