@@ -1,4 +1,4 @@
-"""Tables of numbers as Markdown, LaTeX, CSV or JSON. Rounding happens here and nowhere else."""
+"""Tables of numbers as Markdown, LaTeX, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from typing import Any
 
 from latte_eval.baselines.published import Column, PublishedTable
 from latte_eval.core.choices import check_choice
+from latte_eval.core.numbers import number_to_text, signed_to_text
 
 Cell = str | int | float | Decimal | tuple[float, float] | None
 ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
+NUMBER, SIGNED = "number", "signed number"
+WRITERS = {NUMBER: number_to_text, SIGNED: signed_to_text}
 LATEX = {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$"}
 
 
 @dataclass(frozen=True)
 class Heading:
-    """What stands above a column, and how its floats are written."""
+    """What stands above a column, and how its floats are written: by the one rule, with a sign, or as `format` does."""
 
     text: str
-    spec: str = ".2f"
+    spec: str = NUMBER
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Table:
         rows: one dict per row; an absent key is a missing entry.
         notes: footnotes.
         about: what else a machine may want: protocol, edition, units, directions.
+        schema: columns for machines, a result or a published entry a row; empty where `rows` are so already.
+        records: the rows of `schema`.
     """
 
     name: str
@@ -45,6 +50,18 @@ class Table:
     rows: list[dict[str, Cell]]
     notes: list[str] = field(default_factory=list)
     about: dict[str, Any] = field(default_factory=dict)
+    schema: tuple[str, ...] = ()
+    records: list[dict[str, Cell]] = field(default_factory=list)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns for machines."""
+        return self.schema or tuple(self.headings)
+
+    @property
+    def tidy(self) -> list[dict[str, Cell]]:
+        """The rows for machines."""
+        return self.records if self.schema else self.rows
 
 
 def published_to_table(published: PublishedTable, notes: Sequence[str] = ()) -> Table:
@@ -64,7 +81,7 @@ def column_heading(column: Column) -> str:
     return column.title + ARROWS[column.better]
 
 
-def cell_to_text(cell: Cell, spec: str = ".2f", missing: str = "-") -> str:
+def cell_to_text(cell: Cell, spec: str = NUMBER, missing: str = "-") -> str:
     """One cell: decimals keep their digits, floats follow `spec`, an interval is [low, high].
 
     An empty `spec` writes numbers for machines: all digits, no separators.
@@ -72,10 +89,15 @@ def cell_to_text(cell: Cell, spec: str = ".2f", missing: str = "-") -> str:
     if cell is None:
         return missing
     if isinstance(cell, tuple):
-        return "[" + ", ".join(format(bound, spec) for bound in cell) + "]"
+        return "[" + ", ".join(float_to_text(bound, spec) for bound in cell) + "]"
     if isinstance(cell, float):
-        return format(cell, spec)
+        return float_to_text(cell, spec)
     return f"{cell:,}" if isinstance(cell, int) and spec else str(cell)
+
+
+def float_to_text(value: float, spec: str) -> str:
+    """A float as a heading says."""
+    return WRITERS[spec](value) if spec in WRITERS else format(value, spec)
 
 
 def to_texts(table: Table, missing: str = "-") -> list[list[str]]:
@@ -127,7 +149,7 @@ def escape_latex(text: str) -> str:
 
 def to_record(table: Table) -> dict[str, Any]:
     """A table in JSON types, numbers as numbers and missing entries as null."""
-    rows = [{key: to_json_cell(row.get(key)) for key in table.headings} for row in table.rows]
+    rows = [{key: to_json_cell(row.get(key)) for key in table.columns} for row in table.tidy]
     record = {"name": table.name, "title": table.title, "rows": rows, "notes": list(table.notes)}
     return record | ({"about": table.about} if table.about else {})
 
@@ -143,16 +165,13 @@ def render_json(tables: Sequence[Table]) -> str:
 
 
 def render_csv(tables: Sequence[Table]) -> str:
-    """One header for all tables; with more than one, a first column says to which table a row belongs."""
-    keys = list(dict.fromkeys(key for table in tables for key in table.headings))
-    several = ["table"] if len(tables) > 1 else []
-    out = io.StringIO()
-    writer = csv.DictWriter(out, several + keys, extrasaction="ignore", lineterminator="\n")
+    """One header for the tables of a command, which have one schema."""
+    out, columns = io.StringIO(), list(dict.fromkeys(key for table in tables for key in table.columns))
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
     writer.writeheader()
     for table in tables:
-        for row in table.rows:
-            cells = {key: "" if row.get(key) is None else cell_to_text(row[key], "") for key in table.headings}
-            writer.writerow({"table": table.name, **cells})
+        for row in table.tidy:
+            writer.writerow({key: cell_to_text(row.get(key), "", missing="") for key in table.columns})
     return out.getvalue().rstrip("\n")
 
 

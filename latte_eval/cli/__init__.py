@@ -10,7 +10,9 @@ from typing import Any
 import click
 
 from latte_eval import __version__
-from latte_eval.core.errors import LatteEvalError
+from latte_eval.cli.notices import notices_on_stderr
+from latte_eval.cli.statuses import STATUSES, report_error
+from latte_eval.core.statuses import Status
 
 # Command -> where it lives, and its line in `latte-eval -h`. Nothing here may import torch.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -64,7 +66,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings=CONTEXT)
+@click.group(cls=LazyGroup, context_settings=CONTEXT, epilog=STATUSES)
 @click.version_option(__version__, "-V", "--version", message="latte-eval %(version)s")
 def group() -> None:
     """Evaluate Latte video diffusion checkpoints: FVD, FID and IS, with an interval and a named protocol.
@@ -74,28 +76,17 @@ def group() -> None:
 
 
 def main() -> None:
-    """Run the command line; an error of ours becomes one line on stderr and an exit status."""
+    """Run the command line and exit with one of `core.statuses`.
+
+    Click's own ends are not taken: it exits 1 where somebody stops a command and where nobody reads its output any
+    more, and 1 is a regression, which `gate` returns.
+    """
     try:
-        group(prog_name="latte-eval")
-    except LatteEvalError as error:
-        click.echo(f"Error: {one_line(str(error))}", err=True)
-        sys.exit(error.exit_code)
-    except OSError as error:
-        click.echo(f"Error: {one_line(str(error))}; what was finished before is kept", err=True)
-        sys.exit(1)
-    except MemoryError:
-        fail_for_memory()
-    except RuntimeError as error:
-        if "out of memory" not in str(error).lower():
-            raise
-        fail_for_memory()
-
-
-def fail_for_memory() -> None:
-    click.echo("Error: out of memory; use a smaller --batch-size and run the same command again to continue", err=True)
-    sys.exit(1)
-
-
-def one_line(text: str) -> str:
-    """Text without line breaks or control characters, as an error message shows it."""
-    return " ".join("".join(c if c.isprintable() or c.isspace() else "?" for c in text).split())
+        with notices_on_stderr():
+            status = group(prog_name="latte-eval", standalone_mode=False)
+        sys.stdout.flush()
+    except SystemExit as end:
+        status = Status.FAILED if end.code == Status.REGRESSION else end.code
+    except Exception as error:
+        status = report_error(error)
+    sys.exit(status or Status.OK)

@@ -18,12 +18,16 @@ from latte_eval.core.progress import Reporter
 
 LONG_SECONDS = 60
 AT_ONCE_SECONDS = 0.1
+PULSE_SECONDS = 60
 
 F = TypeVar("F", bound=Callable[..., object])
 
 
 class TerminalReporter(Reporter):
-    """Draws bars on a terminal but not into a pipe; says nothing when quiet or not the first process."""
+    """Draws bars on a terminal; elsewhere, as under nohup or Slurm, a line a minute at most.
+
+    Says nothing at all when quiet or not the first process.
+    """
 
     def __init__(self, quiet: bool = False):
         self.silent = quiet or rank() > 0
@@ -36,12 +40,15 @@ class TerminalReporter(Reporter):
     @contextmanager
     def bar(self, title: str, total: int | None, unit: str = "clips") -> Iterator[Callable[[int], None]]:
         hidden = self.silent or not sys.stderr.isatty()
-        pace = Pace(time.perf_counter())
+        pace, pulse = Pace(time.perf_counter()), Pulse(time.perf_counter())
         with tqdm(total=total, desc=title, unit="", leave=False, file=sys.stderr, disable=hidden) as self.current:
 
             def advance(count: int) -> None:
                 assert self.current is not None
                 self.current.update(count)
+                if hidden and (done := pulse.line_due(count, time.perf_counter())):
+                    of = f" of {total:,}" if total else ""
+                    self.say(f"{title}: {done:,}{of} {unit}")
                 if total and (whole := pace.first_estimate(count, time.perf_counter(), total)):
                     self.say(f"{title}: about {seconds_to_text(whole)} for {total - pace.there_already:,} {unit}")
 
@@ -73,6 +80,22 @@ class Pace:
         first, self.told = not self.told, True
         whole = seconds / max(1, count) * left
         return whole if first and count < left and whole > LONG_SECONDS else None
+
+
+@dataclass
+class Pulse:
+    """How far work has come, for a log: told when a minute has passed since it was told last."""
+
+    told: float
+    done: int = 0
+
+    def line_due(self, count: int, now: float) -> int | None:
+        """What is done by now, if it is time to tell; else None."""
+        self.done += count
+        if now - self.told < PULSE_SECONDS:
+            return None
+        self.told = now
+        return self.done
 
 
 def quiet_option(function: F) -> F:

@@ -10,6 +10,8 @@ import click
 from latte_eval.cli.bars import TerminalReporter
 from latte_eval.cli.options import (
     FOLDER,
+    METRIC,
+    PLACE,
     one_of,
     output_options,
     protocol_options,
@@ -24,8 +26,8 @@ curve_options = stack(real_options, protocol_options, sampler_options, run_optio
 
 
 @click.command(epilog="Example: latte-eval curve run/*.pt --metric fvd --benchmark shapes --detector seeded")
-@click.argument("ckpts", nargs=-1, required=True, metavar="CKPT|DIR...")
-@click.option("--metric", default="fvd", show_default=True, help=f"{one_of(METRICS)}.")
+@click.argument("ckpts", type=PLACE, nargs=-1, required=True, metavar="CKPT|DIR...")
+@click.option("--metric", type=METRIC, default="fvd", show_default=True, help=f"{one_of(METRICS)}.")
 @click.option("--plot", type=FOLDER, default=Path("curve"), show_default=True, metavar="STEM|FILE",
               help="Writes STEM.png and STEM.svg, or one FILE.")  # fmt: skip
 @curve_options

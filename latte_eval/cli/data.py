@@ -13,6 +13,7 @@ import click
 from latte_eval.benchmarks.dataset import Dataset, datasets, find_dataset
 from latte_eval.cli.bars import TerminalReporter, quiet_option
 from latte_eval.cli.options import FOLDER
+from latte_eval.core.statuses import Status
 
 if TYPE_CHECKING:
     from latte_eval.benchmarks.check import Report
@@ -69,7 +70,7 @@ def class_text(benchmark: Dataset) -> str:
 @click.option("--json", "as_json", is_flag=True, help="One JSON line on stdout.")
 @quiet_option
 def check(name: str, folder: Path, split: str | None, decode: bool, as_json: bool, quiet: bool) -> None:
-    """Whether FOLDER, a folder or zip archive, can serve the benchmark NAME. Exit status 0 if it can, else 1."""
+    """Whether FOLDER, a folder or zip archive, can serve the benchmark NAME. Exit status 0 if it can, else 5."""
     benchmark = find_dataset(name)
     from latte_eval.benchmarks.check import Inspection
 
@@ -77,7 +78,7 @@ def check(name: str, folder: Path, split: str | None, decode: bool, as_json: boo
     with TerminalReporter(quiet).bar(f"check {folder.name}", len(inspection)) as advance:
         report = inspection.report(decode, advance)
     click.echo(json.dumps(report.to_dict()) if as_json else report_text(report))
-    sys.exit(0 if report.serves else 1)
+    sys.exit(Status.OK if report.serves else Status.FAILED)
 
 
 def report_text(report: Report) -> str:
@@ -167,4 +168,4 @@ def prepare(
     for rejected in done.unreadable:
         click.echo(f"left out {rejected.path}: {rejected.reason}")
     click.echo(f"{target}: {done.written:,} written, {done.kept:,} were there, {len(done.unreadable):,} left out")
-    sys.exit(0 if done.written + done.kept else 1)
+    sys.exit(Status.OK if done.written + done.kept else Status.FAILED)

@@ -9,6 +9,8 @@ from itertools import chain
 
 import click
 
+from latte_eval.core.statuses import Status
+
 SIGNS = {"ok": "ok", "missing": "--", "broken": "XX", "note": "  "}
 
 
@@ -18,7 +20,7 @@ SIGNS = {"ok": "ok", "missing": "--", "broken": "XX", "note": "  "}
 def doctor(verify: bool, as_json: bool) -> None:
     """What is installed, what is missing, where the cache is, and what has been checked with real weights.
 
-    Exit status 1 if something is broken; missing weights are not.
+    Exit status 5 if something is broken; missing weights are not.
     """
     from latte_eval.evaluation.doctor import examine, verify_findings
 
@@ -32,4 +34,4 @@ def doctor(verify: bool, as_json: bool) -> None:
             section = finding.section
             click.echo(section)
         click.echo(f"  {SIGNS[finding.status]}  {finding.name:<22} {finding.text}")
-    sys.exit(1 if broken else 0)
+    sys.exit(Status.FAILED if broken else Status.OK)

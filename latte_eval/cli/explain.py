@@ -9,7 +9,7 @@ import click
 
 from latte_eval.baselines.table import render
 from latte_eval.cli.bars import TerminalReporter, quiet_option
-from latte_eval.cli.options import FOLDER, run_options
+from latte_eval.cli.options import FOLDER, METRIC, run_options
 from latte_eval.cli.tables import format_option
 from latte_eval.core.errors import UsageError
 
@@ -34,7 +34,7 @@ def compare(files: tuple[Path, ...], form: str) -> None:
 @click.command(epilog="Example: latte-eval explain a.jsonl b.jsonl --measure --real /data/UCF-101 --fake samples")
 @click.argument("first", type=FOLDER)
 @click.argument("second", type=FOLDER)
-@click.option("--metric", metavar="NAME", help="Only this one.  [default: every metric that both have]")
+@click.option("--metric", type=METRIC, metavar="NAME", help="Only this one.  [default: every metric that both have]")
 @click.option("--measure", is_flag=True, help="Re-compute the effect of each differing choice on the clips.")
 @click.option("--real", type=FOLDER, metavar="DIR|ZIP", help="Real clips.  [default: where FIRST says]")
 @click.option("--fake", type=FOLDER, metavar="DIR|ZIP", help="Generated clips.  [default: where FIRST says, or the "

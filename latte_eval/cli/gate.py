@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from latte_eval.cli.bars import TerminalReporter, quiet_option
-from latte_eval.cli.options import FOLDER, resolved_device, stack
+from latte_eval.cli.options import FOLDER, METRIC, PLACE, resolved_device, stack
+from latte_eval.cli.statuses import STATUSES
 from latte_eval.core.errors import UsageError
+from latte_eval.core.numbers import number_to_text
 
 if TYPE_CHECKING:
     from latte_eval.core.progress import Reporter
@@ -24,7 +26,7 @@ model_options = stack(
     click.option("--out", type=FOLDER, metavar="RUN", help="Folder for features.  [default: a shared one]"),
     click.option("--batch-size", type=click.IntRange(min=1), help="Clips at once; changes speed, not the value."),
     click.option("--device", help="cpu, cuda, cuda:1  [default: cuda where there is one]"),
-    click.option("--vae", default="auto", metavar="DIR|HUB", help="As for latte-eval fvd."),
+    click.option("--vae", type=PLACE, default="auto", metavar="DIR|HUB", help="As for latte-eval fvd."),
     click.option("--weights", type=click.Choice(["ema", "model"]), help="As for latte-eval fvd."),
     click.option("--heads", type=int, help="As for latte-eval fvd."),
     click.option("--variant", type=int, help="As for latte-eval fvd."),
@@ -46,9 +48,10 @@ class GateGroup(click.Group):
 @click.group(
     cls=GateGroup,
     invoke_without_command=True,
-    epilog="Example: latte-eval gate --results new/results.jsonl --against accepted.jsonl --fail fvd:+5%",
+    epilog=f"{STATUSES}\n\n"
+    "Example: latte-eval gate --results new/results.jsonl --against accepted.jsonl --fail fvd:+5%",
 )
-@click.option("--ckpt", metavar="CKPT", help="The new checkpoint: sampled as the accepted one was.")
+@click.option("--ckpt", type=PLACE, metavar="CKPT", help="The new checkpoint: sampled as the accepted one was.")
 @click.option("--results", type=FOLDER, metavar="RUN|JSONL", help="Results that are there already: nothing is sampled.")
 @click.option("--of", metavar="NAME", help="Which checkpoint, where --results are of several.")
 @click.option("--against", type=FOLDER, default=ACCEPTED, show_default=True, help="Accepted results.")
@@ -68,10 +71,7 @@ def gate(
     rules: tuple[str, ...], confidence: float, as_json: bool, junit: Path | None, summary: Path | None,
     outputs: Path | None, quiet: bool, **options: Any,
 ) -> None:  # fmt: skip
-    """Is a checkpoint worse than the accepted one?
-
-    Exit status: 0 pass, 1 regression, 2 usage or a rule too tight for the budget, 3 not comparable, 4 inconclusive.
-    """
+    """Is a checkpoint worse than the accepted one? The exit status says so."""
     if ctx.invoked_subcommand:
         return
     verdict = judge(ckpt, results, of, against, rules, confidence, options, TerminalReporter(quiet))
@@ -128,7 +128,8 @@ def write(verdict: Verdict, as_json: bool, junit: Path | None, summary: Path | N
 @click.option("--why", required=True, help="Why this is the new baseline.")
 @click.option("--who", help="Who accepts.  [default: the CI job's actor, else git's user]")
 @click.option("--of", metavar="NAME", help="Which checkpoint, where the run has results of several.")
-@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Only this one.  [default: all of the run]")
+@click.option("--metric", "metrics", type=METRIC, multiple=True, metavar="NAME",
+              help="Only this one.  [default: all of the run]")  # fmt: skip
 def accept(result: Path, into: Path, why: str, who: str | None, of: str | None, metrics: tuple[str, ...]) -> None:
     """Make the newest results of a run the baseline. Their features are stored beside the file."""
     from latte_eval.gate.accepted import accept as accept_run
@@ -137,8 +138,8 @@ def accept(result: Path, into: Path, why: str, who: str | None, of: str | None, 
     for each in accept_run(result, into, check_why(why), metrics, who, of):
         kept = f"features in {into.parent / each.features['file']}" if each.features else (
             "NO features: the run folder lacks them, so later comparisons are between numbers alone")  # fmt: skip
-        click.echo(f"accepted {each.result.metric} {each.result.value:.2f} at {each.result.fake:,} clips by "
-                   f"{each.about['who']}; {kept}")  # fmt: skip
+        value = f"{each.result.metric} {number_to_text(each.result.value)}"
+        click.echo(f"accepted {value} at {each.result.fake:,} clips by {each.about['who']}; {kept}")
 
 
 @gate.command(epilog="Example: latte-eval gate init --github")

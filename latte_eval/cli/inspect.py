@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from latte_eval.cli.options import PLACE
+
 if TYPE_CHECKING:
     from latte_eval.sampler.latte.config import LatteConfig
 
 
 @click.command(epilog="Example: latte-eval inspect demo")
-@click.argument("ckpt")
+@click.argument("ckpt", type=PLACE)
 @click.option("--json", "as_json", is_flag=True, help="One JSON line on stdout.")
 def inspect(ckpt: str, as_json: bool) -> None:
     """What a checkpoint is: variant, size, patch, frames, classes, conditioning, EMA, parameters, FLOPs."""

@@ -10,13 +10,17 @@ import click
 
 from latte_eval.benchmarks.benchmark import BENCHMARKS
 from latte_eval.cli.bars import quiet_option
+from latte_eval.cli.types import MetricName, UserPath
 from latte_eval.core.protocols import PROTOCOLS
 from latte_eval.sampler.samplers import SAMPLERS
 
 F = TypeVar("F", bound=Callable[..., object])
 Decorator = Callable[[F], F]
 
-FOLDER = click.Path(path_type=Path)
+FOLDER = UserPath(path_type=Path)
+# Of a checkpoint or a VAE: a path, or a name that is none.
+PLACE = UserPath(path_type=str)
+METRIC = MetricName()
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -46,8 +50,8 @@ sampler_options = stack(
     click.option("--eta", type=float, default=0.0, help="Noise share of DDIM."),
     click.option("--clip-x0/--no-clip-x0", default=None, help="Clamp the predicted clean latents to -1..1."),
     click.option("--dtype", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", help="Of the sampler."),
-    click.option("--vae", default="auto", metavar="DIR|HUB", help="VAE; `identity` for pixel-space checkpoints, "
-                 "`vae-seeded` for a trial without the weights."),
+    click.option("--vae", type=PLACE, default="auto", metavar="DIR|HUB", help="VAE; `identity` for pixel-space "
+                 "checkpoints, `vae-seeded` for a trial without the weights."),
     click.option("--weights", type=click.Choice(["ema", "model"]), help="Which weights of the checkpoint.  [default: "
                  "EMA where there is one]"),
     click.option("--heads", type=int, help="Attention heads, where neither checkpoint nor published width tells."),
@@ -65,7 +69,7 @@ run_options = stack(
 )
 
 fake_options = stack(
-    click.option("--ckpt", metavar="CKPT", help="Path, hf://owner/repo/file[@revision], or demo."),
+    click.option("--ckpt", type=PLACE, metavar="CKPT", help="Path, hf://owner/repo/file[@revision], or demo."),
     click.option("--prompts", type=FOLDER, metavar="FILE", help="One prompt a line, for --ckpt of a text-to-video "
                  "pipeline."),
     click.option("--fake", type=FOLDER, metavar="DIR|ZIP", help="Generated videos of any model, instead of --ckpt."),

@@ -9,6 +9,7 @@ import click
 
 from latte_eval.cli.bars import TerminalReporter
 from latte_eval.cli.options import evaluation_options, resolved_device
+from latte_eval.core.errors import UsageError
 from latte_eval.metrics.rows import METRICS
 
 if TYPE_CHECKING:
@@ -46,8 +47,11 @@ def evaluate(metrics: str, **options: Any) -> None:
 
 
 def metric_names(text: str) -> tuple[str, ...]:
-    """`fvd,fid` as names, each once."""
-    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    """`fvd,FID` as names, each once. Raises `UsageError` for none."""
+    names = tuple(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
+    if not names:
+        raise UsageError(f"--metrics names no metric: give one or more of {', '.join(METRICS)}")
+    return names
 
 
 def score(metrics: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) -> None:

@@ -11,6 +11,7 @@ from latte_eval.baselines.table import Cell, Heading, Table
 from latte_eval.compare.comparable import Difference, differences, value_to_text
 from latte_eval.core.choices import check_name
 from latte_eval.core.errors import NotComparable
+from latte_eval.core.numbers import number_to_text, signed_to_text
 from latte_eval.core.protocol import STORAGE_STEPS, Protocol
 from latte_eval.core.result import Result
 
@@ -20,6 +21,7 @@ REAL_FIELDS = ("real_split", "real_selection", "real_clips", "real_offset", "rea
 FAKE_FIELDS = ("fake_stride", "fake_storage")
 BOTH_FIELDS = ("frames", "windows", "crop", "resample", "size")
 READING_FIELDS = ("windows", "crop", "resample")
+EXPLAIN_COLUMNS = ("metric", "kind", "part", "field", "first", "second", "why", "change", "spread")
 STEP_NAMES = {"jpeg75": "JPEG", "h264-crf5": "mp4"}
 
 
@@ -62,8 +64,12 @@ def difference_table(first: Result, second: Result) -> Table:
         for each in explaining(first, second)
     ]  # fmt: skip
     change = second.value - first.value
-    title = f"{first.metric.upper()} {first.value:.2f} and {second.value:.2f}: a difference of {change:+.2f}"
-    return Table("explain", title, headings, rows, explain_notes(first, second, bool(rows)))
+    values = " and ".join(number_to_text(each.value) for each in (first, second))
+    title = f"{first.metric.upper()} {values}: a difference of {signed_to_text(change)}"
+    records = [{"metric": first.metric, "kind": "recorded", **row} for row in rows]
+    return Table(
+        "explain", title, headings, rows, explain_notes(first, second, bool(rows)), {}, EXPLAIN_COLUMNS, records
+    )
 
 
 def explain_notes(first: Result, second: Result, any_rows: bool) -> list[str]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from latte_eval.baselines.table import Cell, Heading, Table
+from latte_eval.baselines.table import SIGNED, Cell, Heading, Table
 from latte_eval.compare.comparable import decisive, differences, protocol_of, value_to_text
+from latte_eval.compare.results import RESULT_COLUMNS, result_cells
 from latte_eval.core.result import Result
+
+COMPARE_COLUMNS = ("file", *RESULT_COLUMNS, "difference")
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,10 @@ def compare_table(names: Sequence[str], files: Sequence[Sequence[Result]]) -> Ta
     headings = {"benchmark": Heading("benchmark"), "metric": Heading("metric"), "protocol": Heading("protocol")}
     for i, name in enumerate(names):
         headings |= {f"value {i}": Heading(name), f"interval {i}": Heading("95 % interval")}
-        headings |= {f"difference {i}": Heading("difference", "+.2f")} if i else {}
+        headings |= {f"difference {i}": Heading("difference", SIGNED)} if i else {}
     return Table("compare", "Results by benchmark, metric and protocol", headings, [compare_row(row) for row in rows],
-                 [note for row in rows for note in compare_notes(row, rows)])  # fmt: skip
+                 [note for row in rows for note in compare_notes(row, rows)], {}, COMPARE_COLUMNS,
+                 [record for row in rows for record in compare_records(row, names)])  # fmt: skip
 
 
 def compare_row(row: Aligned) -> dict[str, Cell]:
@@ -56,6 +60,16 @@ def compare_row(row: Aligned) -> dict[str, Cell]:
             if i and newest[0] is not None:
                 cells[f"difference {i}"] = result.value - newest[0].value
     return cells
+
+
+def compare_records(row: Aligned, names: Sequence[str]) -> list[dict[str, Cell]]:
+    """The same for machines: a row a file."""
+    cells = compare_row(row)
+    return [
+        {"file": name, **result_cells(results[-1]), "difference": cells.get(f"difference {i}")}
+        for i, (name, results) in enumerate(zip(names, row.results, strict=True))
+        if results
+    ]
 
 
 def compare_notes(row: Aligned, rows: Sequence[Aligned]) -> list[str]:

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from latte_eval.baselines.table import Cell
 from latte_eval.core.errors import LatteEvalError, StoreError
 from latte_eval.core.protocol import Protocol, fields_to_sha256
 from latte_eval.core.result import Result
-from latte_eval.files.jsonl import read_lines
+from latte_eval.files.jsonl import parse_lines
 from latte_eval.files.run_folder import RESULTS, result_files
 from latte_eval.metrics.rows import METRICS
 
 
-def load_results(path: Path) -> list[Result]:
+def load_results(path: Path, newest_counts: bool = False) -> list[Result]:
     """Results of a JSONL file, of a run folder, or of every run below a folder, in order of path.
 
     Raises:
-        StoreError: there is none, or a line was cut, edited, or written by a newer version; the error names it.
+        StoreError: nothing there; or a line that was edited or written by a newer version: names it. A line that was
+            cut is passed over with a notice; at the end not where the newest counts.
     """
     files = result_files(path)
     if not files:
         raise StoreError(f"{path} holds no {RESULTS}; runs write one, as in latte-eval fvd ... --out {path}/NAME")
-    found = [(file, result) for file in files for result in read_results(file)]
+    found = [(file, result) for file in files for result in read_results(file, newest_counts)]
     for file, result in found:
         check_untouched(result, str(file))
     if not found:
@@ -29,10 +31,10 @@ def load_results(path: Path) -> list[Result]:
     return [result for _, result in found]
 
 
-def read_results(path: str | Path) -> list[Result]:
-    """All results of a JSONL file. Raises `StoreError` with the line number of what cannot be read."""
+def read_results(path: str | Path, newest_counts: bool = False) -> list[Result]:
+    """All results of a JSONL file, as `load_results` reads it. Raises `StoreError` with the number of a line."""
     path = Path(path)
-    return [Result.from_json(line, f"{path} line {n}") for n, line in read_lines(path, "results")]
+    return parse_lines(path, "results", lambda line, n: Result.from_json(line, f"{path} line {n}"), newest_counts)
 
 
 def check_untouched(result: Result, where: str) -> None:
@@ -68,3 +70,19 @@ def full_name(result: Result) -> str:
     """A checkpoint with its folder: files of several training runs may have the same name."""
     run = training_run(result)
     return f"{run}/{subject(result)}" if run else subject(result)
+
+
+# What every row of a machine format says of a result, beside what its command adds.
+RESULT_COLUMNS = ("benchmark", "metric", "better", "protocol", "detector", "checkpoint", "value", "low", "high", "fake",
+                  "real", "started")  # fmt: skip
+
+
+def result_cells(result: Result) -> dict[str, Cell]:
+    """The cells of `RESULT_COLUMNS`."""
+    low, high = result.interval or (None, None)
+    return {
+        "benchmark": str(result.protocol_fields["benchmark"]), "metric": result.metric, "better": result.better,
+        "protocol": result.protocol, "detector": str(result.detector["name"]), "checkpoint": full_name(result),
+        "value": result.value, "low": low, "high": high, "fake": result.fake,
+        "real": result.real if result.real_source else None, "started": result.started,
+    }  # fmt: skip

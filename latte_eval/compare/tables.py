@@ -3,32 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from latte_eval.baselines.published import Column, PublishedTable, Report, published_table, reports
-from latte_eval.baselines.table import Cell, Heading, Table, cell_to_text, column_heading, published_to_table
+from latte_eval.baselines.table import SIGNED, Cell, Heading, Table, cell_to_text, column_heading, published_to_table
 from latte_eval.benchmarks.dataset import find_dataset
 from latte_eval.compare.comparable import differences, published_conditions, reasons_against
-from latte_eval.compare.results import subject
+from latte_eval.compare.results import RESULT_COLUMNS, result_cells, subject
 from latte_eval.core.result import Result
 
 # The rows that a published checkpoint may belong to; its files do not say whether images were used.
 OWN_ROWS = ("Latte", "Latte+IMG")
 
+TABLE_COLUMNS = ("table", "kind", "method", *RESULT_COLUMNS, "why")
+
 
 def distance_tables(name: str, results: Sequence[Result] = ()) -> list[Table]:
     """`table1` or `table2`: as published; with results, also the measured rows and those that do not compare."""
     published = published_table(name)
-    tables = [published_to_table(published, report_notes(published))]
+    tables = [replace(published_to_table(published, report_notes(published)), schema=TABLE_COLUMNS,
+                      records=published_records(published))]  # fmt: skip
     if not results:
         return tables
     belonging = [(column, r) for column in published.columns.values() for r in results if belongs(r, column)]
     reasons = [reasons_against(r, find_dataset(str(column.benchmark))) for column, r in belonging]
     rows = list(zip(belonging, reasons, strict=True))
-    measured = [measured_row(published, column, r) for (column, r), why in rows if not why]
-    others = [other_row(column, r, why) for (column, r), why in rows if why]
-    tables.append(measured_table(name, measured, [r for (_, r), why in rows if not why]))
+    measured = [(measured_row(published, column, r), r) for (column, r), why in rows if not why]
+    others = [(other_row(column, r, why), r) for (column, r), why in rows if why]
+    tables.append(measured_table(name, measured))
     return [*tables, others_table(name, others)] if others else tables
+
+
+def published_records(published: PublishedTable) -> list[dict[str, Cell]]:
+    """The published entries for machines, one a row."""
+    columns = published.columns
+    return [
+        {"table": published.name, "kind": "published", "method": method, "benchmark": columns[key].benchmark,
+         "metric": columns[key].metric, "better": columns[key].better, "value": value}
+        for method, cells in published.rows.items() for key, value in cells.items()
+    ]  # fmt: skip
+
+
+def result_record(name: str, kind: str, row: Mapping[str, Cell], result: Result) -> dict[str, Cell]:
+    """A measured number for machines."""
+    return {"table": name, "kind": kind, **result_cells(result), "why": row.get("why")}
 
 
 def belongs(result: Result, column: Column) -> bool:
@@ -52,15 +71,18 @@ def difference(measured: float, published: Decimal) -> float:
     return measured - float(published)
 
 
-def measured_table(name: str, rows: list[dict[str, Cell]], results: Sequence[Result]) -> Table:
+def measured_table(name: str, measured: Sequence[tuple[dict[str, Cell], Result]]) -> Table:
+    """Rows and their results as a table."""
     headings = {"dataset": Heading("Dataset"), "checkpoint": Heading("Checkpoint")}
     headings |= {own: Heading(f"published {own}") for own in OWN_ROWS}
     headings |= {"measured": Heading("measured"), "interval": Heading("95 % interval")}
-    headings |= {f"difference to {own}": Heading(f"difference to {own}", "+.2f") for own in OWN_ROWS}
+    headings |= {f"difference to {own}": Heading(f"difference to {own}", SIGNED) for own in OWN_ROWS}
     headings |= {"fake": Heading("fake clips"), "real": Heading("real clips")}
-    notes = [note for result in results for note in care_notes(result)]
-    notes = notes or ([] if rows else ["No result was measured under the published protocol."])
-    return Table(f"{name}-measured", "Measured under the same protocol", headings, rows, list(dict.fromkeys(notes)))
+    notes = [note for _, result in measured for note in care_notes(result)]
+    notes = notes or ([] if measured else ["No result was measured under the published protocol."])
+    records = [result_record(name, "measured", row, result) for row, result in measured]
+    return Table(f"{name}-measured", "Measured under the same protocol", headings, [row for row, _ in measured],
+                 list(dict.fromkeys(notes)), {}, TABLE_COLUMNS, records)  # fmt: skip
 
 
 def care_notes(result: Result) -> list[str]:
@@ -78,11 +100,13 @@ def other_row(column: Column, result: Result, why: list[str]) -> dict[str, Cell]
             "why": "; ".join(why)}  # fmt: skip
 
 
-def others_table(name: str, rows: list[dict[str, Cell]]) -> Table:
+def others_table(name: str, others: Sequence[tuple[dict[str, Cell], Result]]) -> Table:
     """Results that belong to a dataset of the table but were measured in another way."""
     headings = {"dataset": Heading("Dataset"), "checkpoint": Heading("Checkpoint"), "value": Heading("value"),
                 "why": Heading("why not comparable")}  # fmt: skip
-    return Table(f"{name}-not-comparable", "Not comparable with the published rows", headings, rows)
+    records = [result_record(name, "not comparable", row, result) for row, result in others]
+    return Table(f"{name}-not-comparable", "Not comparable with the published rows", headings,
+                 [row for row, _ in others], [], {}, TABLE_COLUMNS, records)  # fmt: skip
 
 
 def report_notes(published: PublishedTable) -> list[str]:

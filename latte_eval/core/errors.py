@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from latte_eval.core.statuses import Status
+
 if TYPE_CHECKING:
     from latte_eval.core.result import Result
 
@@ -12,13 +14,13 @@ if TYPE_CHECKING:
 class LatteEvalError(Exception):
     """Base of every error that latte-eval raises on purpose: one sentence, with both numbers and what to type."""
 
-    exit_code = 1
+    exit_code = Status.FAILED
 
 
 class UsageError(LatteEvalError):
     """The request itself does not make sense: options that exclude each other, an unknown name."""
 
-    exit_code = 2
+    exit_code = Status.USAGE
 
 
 class CheckpointError(LatteEvalError):
@@ -56,7 +58,7 @@ class NotEnoughClips(LatteEvalError):
 class NotComparable(LatteEvalError):
     """Two results, statistics or shards that were made under different choices."""
 
-    exit_code = 3
+    exit_code = Status.NOT_COMPARABLE
 
 
 class ProtocolError(UsageError):
@@ -69,6 +71,10 @@ class SamplerError(UsageError):
 
 class StoreError(LatteEvalError):
     """A run folder or result file that cannot be read or written."""
+
+
+class TornLine(StoreError):
+    """A line of a file of lines that is no JSON: a job was stopped while it wrote it, or somebody edited it."""
 
 
 class WeightsError(LatteEvalError):

@@ -5,10 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+# From here on three digits are 1.00.
+READS_AS_ONE = 0.9995
+
 
 def number_to_text(value: float) -> str:
-    """Two decimals from 1 on, as papers print them; three significant digits below 1 and from 10,000,000 on."""
-    return format(value, ".3g" if 0 < abs(value) < 1 else spec_for([value]))
+    """Two decimals from 1 on, as papers print them; three significant digits below 1 and from 10,000,000 on.
+
+    So no number but 0 reads as 0, whatever the metric: a KID of 0.00412 is worth as many digits as an FVD of 41.20.
+    """
+    return format(value, ".3g" if 0 < abs(value) < READS_AS_ONE else spec_for([value]))
+
+
+def signed_to_text(value: float) -> str:
+    """The same with its sign, as differences have it: `+0.00412`."""
+    return f"+{number_to_text(value)}" if value >= 0 else number_to_text(value)
 
 
 def interval_to_text(interval: Sequence[float]) -> str:
@@ -22,7 +33,7 @@ def spec_for(values: Iterable[float | None]) -> str:
     largest = max((abs(value) for value in values if value is not None), default=0.0)
     if largest >= 1e7 or 0 < largest < 1e-5:
         return ".3g"
-    decimals = 2 if largest >= 1 or largest == 0 else 2 - math.floor(math.log10(largest))
+    decimals = 2 if largest >= READS_AS_ONE or largest == 0 else 2 - math.floor(math.log10(largest))
     return f",.{decimals}f"
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from latte_eval.core.errors import StoreError
+from latte_eval.core.errors import StoreError, TornLine
 
 # A byte of a file name that is not UTF-8, as Python holds it.
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -90,11 +90,11 @@ class Result:
 
     @classmethod
     def from_json(cls, line: str, where: str = "result") -> Result:
-        """Read one line. Raises `StoreError` that names `where` for a cut, foreign or newer line."""
+        """Read a line. Raises `StoreError` that names `where` for a foreign or newer line; `TornLine` for a cut one."""
         try:
             record = json.loads(line)
         except json.JSONDecodeError as error:
-            raise StoreError(f"{where} is not a whole JSON line ({error.msg}); it was cut or edited") from error
+            raise TornLine(f"{where} is not a whole JSON line ({error.msg}); it was cut or edited") from error
         if not isinstance(record, dict) or not isinstance(record.get("schema"), int):
             raise StoreError(f"{where} is not a latte-eval result: it has no schema")
         if record["schema"] > SCHEMA:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from latte_eval.compare.comparable import decisive, differences
-from latte_eval.core.errors import CheckpointError, NotComparable, StoreError, UsageError
+from latte_eval.core.errors import CheckpointError, LatteEvalError, NotComparable, StoreError, UsageError
+from latte_eval.core.notices import notice
 from latte_eval.core.numbers import interval_to_text, number_to_text
 from latte_eval.core.progress import Reporter
 from latte_eval.core.result import Result
 from latte_eval.evaluation.pipeline import evaluate
 from latte_eval.evaluation.request import Request
+from latte_eval.files.addresses import hub_advice
 from latte_eval.sampler.checkpoint import iteration_of, load_checkpoint
 
 # Colours that people with any colour vision can tell apart (Okabe and Ito 2008), and a mark for each.
@@ -48,11 +50,11 @@ def find_points(names: Sequence[str]) -> list[Point]:
         UsageError: no checkpoints, or two of the same run and iteration.
         CheckpointError: a file that is no checkpoint.
     """
-    files = [file for name in names for file in checkpoint_files(name)]
-    if not files:
+    steps = {file: step for name in names for file, step in iterations(name).items()}
+    if not steps:
         raise UsageError(f"there is no checkpoint in {', '.join(names)}")
-    folders = run_names(sorted({str(Path(file).parent) for file in files}))
-    points = [Point(folders[str(Path(file).parent)], iteration(file), file) for file in dict.fromkeys(files)]
+    folders = run_names(sorted({str(Path(file).parent) for file in steps}))
+    points = [Point(folders[str(Path(file).parent)], step, file) for file, step in steps.items()]
     points.sort(key=lambda point: (point.run, point.iteration))
     for one, other in zip(points, points[1:], strict=False):
         if (one.run, one.iteration) == (other.run, other.iteration):
@@ -60,12 +62,32 @@ def find_points(names: Sequence[str]) -> list[Point]:
     return points
 
 
-def checkpoint_files(name: str) -> list[str]:
-    """A file as it is, a folder as the checkpoints in it."""
-    path = Path(name)
-    if not path.is_dir():
-        return [name]
-    return sorted(str(file) for file in path.iterdir() if file.suffix in (".pt", ".pth", ".safetensors"))
+def iterations(name: str) -> dict[str, int]:
+    """Files to training steps: of a file itself, of a folder the checkpoints in it.
+
+    A training may be writing there: what is no whole checkpoint, and a second name of one that is numbered, such as
+    latest.pt, are passed over with a notice.
+    """
+    if not Path(name).is_dir():
+        return {name: iteration(name)}
+    found: dict[str, int] = {}
+    for file in sorted(checkpoint_files(Path(name)), key=lambda file: iteration_of({}, file) is None):
+        try:
+            step = iteration(str(file))
+        except LatteEvalError as error:
+            notice(f"{file.name} is passed over: {error}")
+            continue
+        if step in found.values() and iteration_of({}, file) is None:
+            notice(f"{file.name} is passed over: it is iteration {step:,}, as another file is")
+        else:
+            found[str(file)] = step
+    return found
+
+
+def checkpoint_files(folder: Path) -> list[Path]:
+    """Files that are named as checkpoints, in order; hidden ones are not, such as those that macOS adds."""
+    files = (file for file in folder.iterdir() if file.suffix in (".pt", ".pth", ".safetensors"))
+    return sorted(file for file in files if not file.name.startswith("."))
 
 
 def iteration(file: str) -> int:
@@ -74,7 +96,8 @@ def iteration(file: str) -> int:
     Raises `CheckpointError` for a file that is absent, `UsageError` where neither tells.
     """
     if not file.startswith("hf://") and not Path(file).is_file():
-        raise CheckpointError(f"{file} does not exist")
+        advice = hub_advice(file)
+        raise CheckpointError(f"{file} {f'is no file here: {advice}' if advice else 'does not exist'}")
     found = iteration_of({}, Path(file))
     found = load_checkpoint(file).iteration if found is None else found
     if found is None:
@@ -95,18 +118,28 @@ def run_names(folders: Sequence[str]) -> dict[str, str]:
 def measure_curve(request: Request, points: Sequence[Point], reporter: Reporter) -> Iterator[Measured]:
     """Measure one point after the other; what a run folder holds is not sampled again.
 
-    Processes of torchrun other than the first yield nothing. Raises `NotComparable` where checkpoints differ in what
-    the protocol fixes, such as the size of a frame, and all that `evaluate` raises.
+    A file that is no whole checkpoint is passed over with a notice, unless no other is there. Processes of torchrun
+    other than the first yield nothing. Raises `NotComparable` where checkpoints differ in what the protocol fixes, such
+    as the size of a frame, and all that `evaluate` raises.
     """
     first: Result | None = None
+    refused: list[CheckpointError] = []
     for place, point in enumerate(points, start=1):
         reporter.say(f"{place} of {len(points)}: {point.path}, iteration {point.iteration:,}")
-        for result in evaluate(dataclasses.replace(request, ckpt=point.path), reporter):
+        try:
+            results = evaluate(dataclasses.replace(request, ckpt=point.path), reporter)
+        except CheckpointError as error:
+            notice(f"{point.path} is passed over: {error}")
+            refused.append(error)
+            continue
+        for result in results:
             first = first or result
             if wrong := decisive(differences(result, first)):
                 said = "; ".join(each.sentence("before it") for each in wrong)
                 raise NotComparable(f"{point.path} was measured under {result.protocol}: {said}")
             yield Measured(point, result)
+    if len(refused) == len(points):
+        raise refused[0]
 
 
 def curve_to_text(measured: Sequence[Measured]) -> str:

@@ -16,6 +16,7 @@ from latte_eval import __version__
 from latte_eval.core.errors import first_line
 from latte_eval.files.download import is_offline
 from latte_eval.files.weights import all_weights, cache_folder, user_folder, weights_paths, weights_state
+from latte_eval.files.whole_files import make_writable
 
 Status = Literal["ok", "missing", "broken", "note"]
 
@@ -83,7 +84,7 @@ def folders() -> Iterator[Finding]:
     """Where things are kept, and whether the network may be used."""
     cache = cache_folder()
     existing = next(parent for parent in [cache, *cache.parents] if parent.exists())
-    writable, free = os.access(existing, os.W_OK), shutil.disk_usage(existing).free / 2**30
+    writable, free = can_write(existing), shutil.disk_usage(existing).free / 2**30
     text = f"{cache} ({free:.0f} GiB free)" if writable else f"{cache} cannot be written; set LATTE_EVAL_CACHE"
     yield Finding("folders", "cache", "ok" if writable else "broken", text)
     folder = user_folder()
@@ -92,6 +93,15 @@ def folders() -> Iterator[Finding]:
     else:
         yield Finding("folders", "LATTE_EVAL_WEIGHTS", "ok" if folder.is_dir() else "broken", str(folder))
     yield Finding("folders", "network", "note", "offline mode" if is_offline() else "used for absent weights only")
+
+
+def can_write(folder: Path) -> bool:
+    """Whether a file can be made there; permissions alone do not tell, as in /proc."""
+    try:
+        make_writable(folder)
+    except OSError:
+        return False
+    return True
 
 
 STATUS: dict[str, Status] = {"ok": "ok", "unpinned": "ok", "missing": "missing", "corrupt": "broken"}

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from latte_eval.baselines.table import Cell, Heading, Table
+from latte_eval.baselines.table import SIGNED, Cell, Heading, Table
 from latte_eval.benchmarks.benchmark import BENCHMARKS
 from latte_eval.compare.comparable import value_to_text
-from latte_eval.compare.explain import Choice, changeable, unchangeable
+from latte_eval.compare.explain import EXPLAIN_COLUMNS, Choice, changeable, unchangeable
 from latte_eval.core.errors import ClipError, NotComparable, NotEnoughClips, UsageError
 from latte_eval.core.features import Features, feature_rows
 from latte_eval.core.progress import Reporter
@@ -213,12 +213,12 @@ def try_effect(
 def effects_table(effects: Sequence[Effect], first: Result, second: Result) -> Table:
     """`choice, from, to, change, spread`, and what the choices leave unexplained."""
     headings = {key: Heading(key) for key in ("choice", "from", "to")}
-    headings |= {"change": Heading(f"change in {first.metric.upper()}", "+.2f"), "spread": Heading("spread")}
+    headings |= {"change": Heading(f"change in {first.metric.upper()}", SIGNED), "spread": Heading("spread")}
     rows: list[dict[str, Cell]] = [
         {"choice": each.name, "from": each.values[0], "to": each.values[1], "change": each.mean, "spread": each.spread}
         for each in effects
     ]
-    rows.append({"choice": "as reported", "from": f"{first.value:.2f}", "to": f"{second.value:.2f}",
+    rows.append({"choice": "as reported", "from": first.value, "to": second.value,
                  "change": second.value - first.value})  # fmt: skip
     draws = max((len(each.changes) for each in effects), default=0)
     notes = [f"One choice at a time from the first protocol, mean and standard deviation over {draws} draws of subset "
@@ -228,4 +228,11 @@ def effects_table(effects: Sequence[Effect], first: Result, second: Result) -> T
     notes += [f"Needs new sampling, other files or another detector, not measured: {each.part} {each.field} "
               f"{value_to_text(each.values[0])} -> {value_to_text(each.values[1])}."
               for each in unchangeable(first, second, measured)]  # fmt: skip
-    return Table("explain-measured", "Measured again on these clips", headings, rows, notes)
+    return Table("explain-measured", "Measured again on these clips", headings, rows, notes, {}, EXPLAIN_COLUMNS,
+                 [effect_record(row, first.metric) for row in rows])  # fmt: skip
+
+
+def effect_record(row: dict[str, Cell], metric: str) -> dict[str, Cell]:
+    """A row of the table for machines, in the columns of what was recorded."""
+    return {"metric": metric, "kind": "measured", "field": row["choice"], "first": row["from"], "second": row["to"],
+            "change": row["change"], "spread": row.get("spread")}  # fmt: skip

@@ -16,7 +16,7 @@ from latte_eval.core.protocol import Protocol
 from latte_eval.evaluation.extract import check_enough
 from latte_eval.evaluation.fields import check_fields, check_shape
 from latte_eval.evaluation.request import Request
-from latte_eval.evaluation.stats import StatsSource
+from latte_eval.evaluation.stats import StatsSource, refuse_foreign_statistics
 from latte_eval.evaluation.stored import StoredSource
 
 if TYPE_CHECKING:
@@ -276,6 +276,8 @@ def open_real_if_needed(request: Request, protocol: Protocol, reporter: Reporter
 def open_real(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
     """The real side: exactly `--clips` of a folder, at most the protocol's count otherwise."""
     row = request.benchmark_row
+    if request.real:
+        refuse_foreign_statistics(request.real)
     if request.real and request.real.suffix == ".safetensors" and (row is None or row.needs_folder):
         return Side(StatsSource.open(request.real), honours=STATS_HONOUR)
     if row is None:

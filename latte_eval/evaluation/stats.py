@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from latte_eval import __version__
 from latte_eval.compare.comparable import FAKE_ONLY, Conditions, differences, protocol_fields
 from latte_eval.core.clips import Clips, Rejected
-from latte_eval.core.errors import NotComparable, StoreError
+from latte_eval.core.errors import NotComparable, StoreError, UsageError
 from latte_eval.core.features import Features
 from latte_eval.core.protocol import Protocol
 from latte_eval.files.run_folder import FEATURES_VERSION
@@ -21,6 +22,19 @@ from latte_eval.files.whole_files import write_whole
 from latte_eval.metrics.detectors import Detector
 
 SCHEMA = 1
+
+
+def refuse_foreign_statistics(path: Path) -> None:
+    """Raise `UsageError` for a file of mean and covariance, as pytorch-fid and others write: it holds no features."""
+    if path.suffix != ".npz" or not zipfile.is_zipfile(path):
+        return
+    names = {Path(name).stem for name in zipfile.ZipFile(path).namelist()}
+    if {"mu", "sigma"} <= names:
+        raise UsageError(
+            f"{path} holds statistics of another tool (mu and sigma, as pytorch-fid writes): an interval needs the "
+            "features of single clips, and nothing tells how these were read. Give the videos as --real, or store "
+            "their features once: latte-eval stats --real DIR --out real.safetensors"
+        )
 
 
 def write_stats(

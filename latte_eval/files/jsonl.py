@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from latte_eval.core.errors import StoreError
+from latte_eval.core.errors import StoreError, TornLine
+from latte_eval.core.notices import notice
 from latte_eval.files.whole_files import locked
+
+T = TypeVar("T")
 
 
 def append_lines(path: Path, lines: Sequence[str]) -> None:
-    """Append whole lines under a lock, so that two jobs at the same time lose nothing. Raises `StoreError`."""
+    """Append whole lines under a lock, so that two jobs at once lose nothing. Raises `StoreError`.
+
+    Half a line at the end, which a stopped job left, is closed first: nothing is glued to it.
+    """
     text = "".join(line + "\n" for line in lines)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(path), path.open("ab") as file:
-            file.write(text.encode())
+            file.write(("\n" * ends_in_half_a_line(path) + text).encode())
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}") from error
+
+
+def ends_in_half_a_line(path: Path) -> bool:
+    """Whether a file does not end with a newline; a pipe or a terminal has no end."""
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
 
 
 def read_lines(path: Path, what: str) -> list[tuple[int, str]]:
@@ -29,7 +45,33 @@ def read_lines(path: Path, what: str) -> list[tuple[int, str]]:
     Only a newline ends a line: names may hold other characters that Python's `splitlines` takes for ends of lines.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = [decode(line) for line in path.read_bytes().split(b"\n")]
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"cannot read {what} from {path}: {error}") from error
     return [(n, line) for n, line in enumerate(lines, 1) if line.strip()]
+
+
+def decode(line: bytes) -> str:
+    """A line as text; one that was cut within a letter too. Raises `UnicodeDecodeError` for what is no UTF-8."""
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        if error.reason != "unexpected end of data":
+            raise
+        return line.decode(errors="replace")
+
+
+def parse_lines(path: Path, what: str, parse: Callable[[str, int], T], newest_counts: bool = False) -> list[T]:
+    """What `parse` makes of the lines of a file and their numbers. A torn line is passed over with a notice.
+
+    Raises `StoreError`; also for a torn line at the end where the newest counts, for it may be that one.
+    """
+    found, lines = [], read_lines(path, what)
+    for number, line in lines:
+        try:
+            found.append(parse(line, number))
+        except TornLine as error:
+            if newest_counts and number == lines[-1][0]:
+                raise TornLine(f"{error}, so what is newest cannot be told; write it again or delete it") from error
+            notice(f"{error}: it is passed over")
+    return found

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from latte_eval.core.errors import StoreError
 from latte_eval.core.features import Features
 from latte_eval.core.result import Result
 from latte_eval.files.jsonl import append_lines
+from latte_eval.files.weights import cache_folder
 from latte_eval.files.whole_files import make_writable, write_whole
 
 RESULTS = "results.jsonl"
@@ -91,8 +93,17 @@ class RunFolder:
         try:
             make_writable(self.path)
         except OSError as error:
-            raise StoreError(f"cannot write to --out {self.path}: {error.strerror}") from error
+            raise StoreError(self.unwritable(error)) from error
         return self
+
+    def unwritable(self, error: OSError) -> str:
+        """Which folder cannot be written, and what to type: a person may have named none."""
+        cache = cache_folder()
+        if not self.path.is_relative_to(cache):
+            return f"cannot write to --out {self.path}: {error.strerror}"
+        named = "LATTE_EVAL_CACHE" if os.environ.get("LATTE_EVAL_CACHE") else "the cache"
+        way_out = "give --out RUN, or set LATTE_EVAL_CACHE to a folder that can be written"
+        return f"cannot write to {self.path}, in {named}: {error.strerror}; {way_out}"
 
     @property
     def results_file(self) -> Path:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from latte_eval.core.errors import StoreError
+from latte_eval.core.errors import StoreError, first_line
+from latte_eval.core.notices import notice
 
 # What the names of unfinished files end with.
 UNFINISHED = ".partial"
@@ -37,14 +38,19 @@ def write_whole(path: Path, data: bytes) -> None:
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock of a file: an empty file `.NAME.lock` beside it, which stays.
 
-    Some network file systems have no locks, and some folders cannot be written: then the work goes on without a lock,
-    which is safe for one writer at a time.
+    Some network file systems have no locks, and some folders cannot be written: then the work goes on without, which is
+    safe for one writer at a time, and a notice says so.
     """
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     with contextlib.ExitStack() as held:
-        with contextlib.suppress(OSError, NotImplementedError):
+        refused: Exception | None = None
+        try:
             held.enter_context(lock)
+        except (OSError, NotImplementedError) as error:
+            refused = error
         yield
+    if refused:
+        notice(f"{path} was written without a lock ({first_line(refused)}): one job at a time may write it")
 
 
 def check_writable(path: Path) -> None:

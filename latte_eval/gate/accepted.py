@@ -21,7 +21,7 @@ import numpy as np
 
 from latte_eval.compare.results import check_untouched, load_results, subject
 from latte_eval.core.choices import check_name
-from latte_eval.core.errors import StoreError, UsageError
+from latte_eval.core.errors import StoreError, TornLine, UsageError
 from latte_eval.core.features import Features
 from latte_eval.core.result import Result, json_line
 from latte_eval.files.environment import git
@@ -87,7 +87,7 @@ def parse_line(text: str, path: Path, number: int) -> Accepted:
     try:
         record = json.loads(text, object_pairs_hook=unique_keys)
     except json.JSONDecodeError as error:
-        raise StoreError(f"{where} is not a whole JSON line ({error.msg}); it was cut or edited") from error
+        raise TornLine(f"{where} is not a whole JSON line ({error.msg}); it was cut or edited") from error
     except KeyError as error:
         raise StoreError(f"{where} has the key {error} twice: it was edited by hand or merged; keep one") from error
     if isinstance(record, dict) and "accepted" not in record:
@@ -134,7 +134,7 @@ def newest_results(file: Path, of: str | None = None) -> dict[str, Result]:
 
     Raises `UsageError` where `of` is needed, or names none of them.
     """
-    results = load_results(file)
+    results = load_results(file, newest_counts=True)
     names = list(dict.fromkeys(subject(result) for result in results))
     if of is not None:
         check_name(f"checkpoint in {file}:", of, names)

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from latte_eval.core.errors import StoreError, UsageError
+from latte_eval.core.statuses import statuses_to_text
 from latte_eval.files.environment import git
 from latte_eval.files.whole_files import write_whole
 
@@ -59,12 +60,16 @@ def workflow_path(folder: Path, host: str) -> Path:
 
 
 def workflow_text(folder: Path, workflow: Path) -> bytes:
-    """The template with what pip installs, and whether files of Git LFS are fetched."""
+    """The template with the exit statuses, what pip installs, and whether files of Git LFS are fetched."""
     name = "github.yml" if workflow == GITHUB else "gitlab.yml"
     text = resources.files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
     attributes = folder / ".gitattributes"
     lfs = attributes.is_file() and "filter=lfs" in attributes.read_text(errors="replace")
-    return text.replace("@INSTALL@", json.dumps(requirement())).replace("@LFS@", json.dumps(lfs)).encode()
+    statuses = "\n".join(f"# {line}" for line in statuses_to_text().splitlines())
+    values = {"@STATUSES@": statuses, "@INSTALL@": json.dumps(requirement()), "@LFS@": json.dumps(lfs)}
+    for mark, value in values.items():
+        text = text.replace(mark, value)
+    return text.encode()
 
 
 def requirement() -> str:

@@ -9,10 +9,10 @@ from typing import Any
 
 from latte_eval.baselines.table import ARROWS, Cell, Heading, Table
 from latte_eval.compare.comparable import line_key
-from latte_eval.compare.results import full_name
+from latte_eval.compare.results import RESULT_COLUMNS, full_name, result_cells
 from latte_eval.core.errors import StoreError, UsageError
 from latte_eval.core.result import Result
-from latte_eval.files.jsonl import read_lines
+from latte_eval.files.jsonl import parse_lines
 from latte_eval.files.run_folder import RESULTS, result_files
 from latte_eval.gate.accepted import parse_line
 
@@ -21,6 +21,8 @@ HEADINGS = {
     "value": Heading("value"), "interval": Heading("95 % interval"), "clips": Heading("clips"),
     "accepted": Heading("accepted"), "why": Heading("why"), "commit": Heading("commit"), "file": Heading("file"),
 }  # fmt: skip
+
+HISTORY_COLUMNS = (*RESULT_COLUMNS, "iteration", "accepted_when", "accepted_by", "why", "commit", "file")
 
 NO_FILES = "history needs accepted files or results: latte-eval history accepted.jsonl results/*.jsonl"
 
@@ -37,6 +39,11 @@ class Entry:
     def key(self) -> tuple[str, str, str]:
         """What entries of one table or curve have in common: metric, protocol and detector."""
         return line_key(self.result)
+
+    @property
+    def commit(self) -> str | None:
+        """Of who accepted it, else of the code that measured it."""
+        return self.about.get("commit") or (self.result.code or {}).get("commit")
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -68,8 +75,8 @@ def files_of(path: Path) -> list[Path]:
 
 
 def read_file(path: Path) -> list[Entry]:
-    """Every line of an accepted file or of a results file. Raises `StoreError` that names a line."""
-    found = [parse_line(text, path, n) for n, text in read_lines(path, "results")]
+    """Every whole line of an accepted file or of a results file. Raises `StoreError` that names a line."""
+    found = parse_lines(path, "results", lambda line, n: parse_line(line, path, n))
     return [Entry(each.result, each.about, path) for each in found]
 
 
@@ -90,16 +97,25 @@ def history_table(entries: Sequence[Entry], name: str) -> Table:
     title = f"{metric.upper()}{ARROWS[entries[0].result.better]} over time, {protocol}, {detector}"
     rows = [history_row(entry) for entry in entries]
     about = {"metric": metric, "protocol": protocol, "detector": detector, "better": entries[0].result.better}
-    return Table(name, title, HEADINGS, rows, [], about)
+    return Table(name, title, HEADINGS, rows, [], about, HISTORY_COLUMNS, [history_record(entry) for entry in entries])
 
 
 def history_row(entry: Entry) -> dict[str, Cell]:
     """One result."""
-    r, about = entry.result, entry.about
-    commit = about.get("commit") or (r.code or {}).get("commit")
+    r, about, commit = entry.result, entry.about, entry.commit
     return {
         "when": r.started, "checkpoint": full_name(r), "iteration": (r.checkpoint or {}).get("iteration"),
         "value": r.value, "interval": (r.interval[0], r.interval[1]) if r.interval else None, "clips": r.fake,
         "accepted": f"{about['when']} by {about['who']}" if {"when", "who"} <= set(about) else None,
         "why": about.get("why"), "commit": commit[:12] if commit else None, "file": str(entry.file),
+    }  # fmt: skip
+
+
+def history_record(entry: Entry) -> dict[str, Cell]:
+    """The same for machines."""
+    about = entry.about
+    return {
+        **result_cells(entry.result), "iteration": (entry.result.checkpoint or {}).get("iteration"),
+        "accepted_when": about.get("when"), "accepted_by": about.get("who"), "why": about.get("why"),
+        "commit": entry.commit, "file": str(entry.file),
     }  # fmt: skip

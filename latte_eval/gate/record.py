@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from latte_eval.core.errors import StoreError
+from latte_eval.core.errors import StoreError, TornLine
 from latte_eval.core.progress import Reporter
 from latte_eval.core.result import json_line
-from latte_eval.files.jsonl import append_lines, read_lines
+from latte_eval.files.jsonl import append_lines, parse_lines
 from latte_eval.files.run_folder import RESULTS, result_file
 from latte_eval.gate.summary import SCHEMA, to_record
 from latte_eval.gate.verdict import Verdict
@@ -41,12 +41,12 @@ def record_beside(results: Path, verdict: Verdict, reporter: Reporter) -> None:
 def read_verdicts(run: Path) -> list[dict[str, Any]]:
     """Records of `summary.to_record` with `when`, oldest first; empty where no gate was run.
 
-    Raises `StoreError` that names a line which was cut, is no verdict, or was written by a newer version.
+    Raises `StoreError` that names a line which is no verdict, was written by a newer version, or was cut at the end.
     """
     path = run / VERDICTS
     if not path.exists():
         return []
-    return [parse_verdict(line, f"{path} line {n}") for n, line in read_lines(path, "verdicts")]
+    return parse_lines(path, "verdicts", lambda line, n: parse_verdict(line, f"{path} line {n}"), newest_counts=True)
 
 
 def parse_verdict(line: str, where: str) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def parse_verdict(line: str, where: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except json.JSONDecodeError as error:
-        raise StoreError(f"{where} is not a whole JSON line ({error.msg}); it was cut or edited") from error
+        raise TornLine(f"{where} is not a whole JSON line ({error.msg}); it was cut or edited") from error
     schema = record.get("schema") if isinstance(record, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
         raise StoreError(

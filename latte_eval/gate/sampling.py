@@ -13,6 +13,7 @@ from latte_eval.compare.comparable import Conditions, Difference, conditions_of,
 from latte_eval.compare.results import subject
 from latte_eval.core.errors import StoreError, UsageError
 from latte_eval.core.features import Features
+from latte_eval.core.numbers import number_to_text
 from latte_eval.core.processes import world_size
 from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import Protocol
@@ -251,7 +252,9 @@ class Sampling:
         """What else a person should know."""
         result, notes = baseline.result, []
         if count < result.fake:
-            notes.append(f"values at {count:,} clips; the accepted run says {result.value:,.2f} at {result.fake:,}")
+            notes.append(
+                f"values at {count:,} clips; the accepted run says {number_to_text(result.value)} at {result.fake:,}"
+            )
         if (result.checkpoint or {}).get("sha256") == self.opened.checkpoint.sha256:
             notes.append("this is the accepted checkpoint itself: beside another one less can be confirmed")
         return notes

@@ -51,7 +51,8 @@ def look_text(look: Look, several: bool) -> str:
     """`1,024 clips: T = 3.1, standard error 1.2, T/se 2.58 against ±2.31`"""
     f = look.finding
     clips = f"{look.clips:,} clips: " if several else ""
-    return (f"{clips}T = {f.excess:.4g}, standard error {f.standard_error:.4g}, T/se {ratio(f.statistic)} "
+    return (f"{clips}T = {number_to_text(f.excess)}, standard error {number_to_text(f.standard_error)}, "
+            f"T/se {ratio(f.statistic)} "
             f"(regression above {look.boundary:.2f}, pass below -{look.boundary:.2f})")  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def clips_sentence(verdict: Verdict) -> str:
 def to_record(verdict: Verdict) -> dict[str, Any]:
     """The verdict in JSON types; infinite statistics become null."""
     return {
-        "schema": SCHEMA, "verdict": verdict.verdict, "exit_code": verdict.exit_code, "new": verdict.subjects[0],
+        "schema": SCHEMA, "verdict": verdict.verdict, "exit_code": int(verdict.exit_code), "new": verdict.subjects[0],
         "accepted": verdict.subjects[1], "clips": verdict.clips, "budget": verdict.budget,
         "saved": verdict.budget - verdict.clips, "confidence": verdict.confidence, **verdict.about,
         "rules": [rule_record(each) for each in verdict.judgements],
@@ -170,7 +171,7 @@ def markdown_row(judgement: Judgement) -> str:
     found = judgement.looks[-1].finding if judgement.looks else None
     cells = [str(judgement.rule), f"{MARKS[judgement.verdict]} {judgement.verdict}",
              *("" if value is None else number_to_text(value) for value in (judgement.new, judgement.accepted)),
-             f"{found.excess:.4g}" if found else "", f"{found.standard_error:.4g}" if found else "",
+             *(map(number_to_text, (found.excess, found.standard_error)) if found else ("", "")),
              str(judgement.meaningful or "")]  # fmt: skip
     return "| " + " | ".join(map(escape, cells)) + " |"
 

@@ -11,8 +11,10 @@ from latte_eval.compare.comparable import decisive, differences
 from latte_eval.compare.results import subject
 from latte_eval.core.choices import check_name
 from latte_eval.core.errors import UsageError
+from latte_eval.core.numbers import number_to_text
 from latte_eval.core.progress import Reporter
 from latte_eval.core.result import Result
+from latte_eval.core.statuses import Status
 from latte_eval.files.run_folder import RunFolder, result_file
 from latte_eval.gate.accepted import Accepted, newest, newest_results, read_accepted
 from latte_eval.gate.boundaries import normal_quantile, student_boundary
@@ -20,8 +22,11 @@ from latte_eval.gate.contrast import NEAR_ZERO, Finding, compare_features, compa
 from latte_eval.gate.rules import Rule
 from latte_eval.metrics.rows import METRICS
 
-# Verdict -> exit status, the worst first: of several rules the worst counts.
-EXIT = {"regression": 1, "not comparable": 3, "refused": 2, "inconclusive": 4, "pass": 0}
+# The worst first: what a gate of several rules says as a whole.
+EXIT = {
+    "regression": Status.REGRESSION, "not comparable": Status.NOT_COMPARABLE, "refused": Status.USAGE,
+    "inconclusive": Status.INCONCLUSIVE, "pass": Status.OK,
+}  # fmt: skip
 
 # What stands before the accepted value in a sentence about a difference.
 ACCEPTED = "accepted was"
@@ -101,7 +106,7 @@ class Verdict:
         return next(name for name in EXIT if any(each.verdict == name for each in self.judgements))
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> Status:
         return EXIT[self.verdict]
 
 
@@ -196,9 +201,10 @@ def conclude(
 
 
 def near_zero_sentence(rule: Rule, last: Look, found: Finding) -> str:
+    value, error = number_to_text(found.accepted), number_to_text(found.errors.accepted)
     return (
-        f"the accepted {rule.metric} without its bias is {found.accepted:.3g} at {last.clips:,} clips, with a standard "
-        f"error of {found.errors.accepted:.3g}: too near 0 for a percentage of it, so give the rule in units"
+        f"the accepted {rule.metric} without its bias is {value} at {last.clips:,} clips, with a standard error of "
+        f"{error}: too near 0 for a percentage of it, so give the rule in units"
     )
 
 

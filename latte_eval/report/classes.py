@@ -10,7 +10,7 @@ import numpy as np
 
 from latte_eval.baselines.table import Cell, Heading, Table
 from latte_eval.core.features import Features, clip_rows
-from latte_eval.core.numbers import number_to_text, spec_for
+from latte_eval.core.numbers import number_to_text
 from latte_eval.metrics import kernel_uncertainty
 from latte_eval.report.charts import FAKE, INK, SERIES, draw, join_words, shorten
 
@@ -90,10 +90,9 @@ class Classes:
 
     def table(self) -> Table:
         """Every class with its clips and its distance."""
-        spec = spec_for([each.value for each in self.classes])
         headings = {
             "class": Heading("Class"), "fake": Heading("Fake clips"), "real": Heading("Real clips"),
-            "value": Heading("Kernel distance", spec), "interval": Heading("95 % interval", spec),
+            "value": Heading("Kernel distance"), "interval": Heading("95 % interval"),
         }  # fmt: skip
         rows: list[dict[str, Cell]] = [
             {"class": each.name, "fake": each.fake, "real": each.real, "value": each.value, "interval": each.interval}

@@ -10,7 +10,7 @@ import numpy as np
 
 from latte_eval.baselines.table import Cell, Heading, Table
 from latte_eval.core.features import Features
-from latte_eval.core.numbers import number_to_text, share_to_text, spec_for
+from latte_eval.core.numbers import number_to_text, share_to_text
 from latte_eval.core.result import Result
 from latte_eval.metrics.estimate import Steps
 from latte_eval.metrics.parts import deal_rows
@@ -135,11 +135,10 @@ class ClipCounts:
 
     def table(self) -> Table:
         """Every size with its mean and range, and infinitely many clips where they are known."""
-        spec = spec_for([value for each in self.sizes for value in each.values])
         headings = {
             "clips": Heading("Fake clips"), "real": Heading("Real clips"), "parts": Heading("Parts"),
-            "mean": Heading(self.result.metric.upper(), spec), "range": Heading("Lowest and highest", spec),
-            "interval": Heading("95 % interval", spec),
+            "mean": Heading(self.result.metric.upper()), "range": Heading("Lowest and highest"),
+            "interval": Heading("95 % interval"),
         }  # fmt: skip
         rows: list[dict[str, Cell]] = [
             {"clips": round(each.clips), "real": round(each.real_clips), "parts": len(each.values), "mean": each.mean,

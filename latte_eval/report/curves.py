@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from latte_eval.baselines.table import Cell, Heading, Table
-from latte_eval.core.numbers import interval_to_text, number_to_text, spec_for
+from latte_eval.core.numbers import interval_to_text, number_to_text
 from latte_eval.report.charts import FAKE, HEIGHT, MARKS, MUTED, SERIES, draw, join_words, legend, legend_text, shorten
 
 # Points of a chart and rows of its table; more are thinned.
@@ -149,10 +149,9 @@ class Curve:
         """The points, of many the best and the newest; then the references."""
         listed = self.points if len(self.points) <= LISTED else self.points[-LISTED:]
         listed = listed if self.best in listed else [self.best, *listed]
-        spec = spec_for([each.value for each in self.points])
         headings = {
             "label": Heading("Value of"), "x": Heading(self.xlabel.capitalize(), ",.2f"),
-            "value": Heading(self.metric.upper(), spec), "interval": Heading("95 % interval", spec),
+            "value": Heading(self.metric.upper()), "interval": Heading("95 % interval"),
         }  # fmt: skip
         rows: list[dict[str, Cell]] = [
             {"label": each.label, "x": self.cell(each), "value": each.value, "interval": each.interval}

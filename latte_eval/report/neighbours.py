@@ -10,7 +10,7 @@ import numpy as np
 
 from latte_eval.baselines.table import Cell, Heading, Table
 from latte_eval.core.features import Features, clip_rows
-from latte_eval.core.numbers import number_to_text, share_to_text, spec_for
+from latte_eval.core.numbers import number_to_text, share_to_text
 from latte_eval.metrics import nearest, nearest_within
 from latte_eval.report.charts import FAKE, MUTED, REAL, SERIES, draw, legend
 
@@ -106,10 +106,9 @@ class Neighbours:
 
     def table(self) -> Table:
         """Quantiles of both distances."""
-        spec = spec_for([*self.fake_distances, *self.real_distances])
         headings = {"side": Heading("Distance of"), "clips": Heading("Clips")}
         quantiles = {"min": 0, "5": 5, "25": 25, "median": 50, "75": 75, "95": 95, "max": 100}
-        headings |= {key: Heading(f"{key} %" if key.isdigit() else key, spec) for key in quantiles}
+        headings |= {key: Heading(f"{key} %" if key.isdigit() else key) for key in quantiles}
         rows: list[dict[str, Cell]] = []
         for side, distances in (
             ("fake clips to the nearest real clip", self.fake_distances),
@@ -123,10 +122,9 @@ class Neighbours:
     def matches_table(self) -> Table:
         """The listed clips with their nearest real clips."""
         lists = (("best", self.best), ("worst", self.worst), ("suspicious", self.suspicious))
-        spec = spec_for([distance for _, found in lists for match in found for distance in match.distances])
         headings = {
             "list": Heading("List"), "fake": Heading("Fake clip"), "real": Heading("Nearest real clips"),
-            "distance": Heading("Distance", spec), "ratio": Heading("Ratio", ".2f"),
+            "distance": Heading("Distance"), "ratio": Heading("Ratio", ".2f"),
         }  # fmt: skip
         rows: list[dict[str, Cell]] = [
             {"list": name, "fake": match.index, "real": ", ".join(map(str, match.real_indices)),

@@ -17,6 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from latte_eval.core.errors import CheckpointError
+from latte_eval.files.addresses import hub_advice
 from latte_eval.files.weights import file_sha256
 from latte_eval.sampler.complete import with_tables
 from latte_eval.sampler.latte.config import LatteConfig
@@ -181,6 +182,8 @@ def locate(name: str) -> Path:
             raise CheckpointError(f"this installation lacks {EMBEDDED[name]}, the {name} checkpoint; install it again")
         return path
     path = Path(name).expanduser()
+    if not path.exists() and (advice := hub_advice(name)):
+        raise CheckpointError(f"{name} is no file here: {advice}")
     if not path.exists() and len(Path(name).parts) == 1:
         close = suggestion(name, [*EMBEDDED, *names_beside(path)])
         raise CheckpointError(f"{name} does not exist{close}")

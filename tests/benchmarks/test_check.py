@@ -65,7 +65,7 @@ def test_ucf101_with_two_classes_missing_says_which(tmp_path: Path) -> None:
     for name in classes:
         copy_video(video, tmp_path / "data" / f"v_{name}_g01_c01.avi")
     done = run("check", "ucf101", tmp_path / "data")
-    assert done.exit_code == 1
+    assert done.exit_code == 5
     assert "99 of 101 classes found; missing Archery, YoYo" in " ".join(done.output.split())
 
 
@@ -154,12 +154,12 @@ def test_all_videos_too_short(tmp_path: Path) -> None:
     for i in range(3):
         copy_video(video, tmp_path / "data" / f"{i}.mp4")
     done = run("check", "taichi-hd", tmp_path / "data")
-    assert done.exit_code == 1 and "0 usable videos; a distance needs at least 2" in " ".join(done.output.split())
+    assert done.exit_code == 5 and "0 usable videos; a distance needs at least 2" in " ".join(done.output.split())
 
 
 def test_another_dataset_fails_with_its_name(tmp_path: Path) -> None:
     done = run("check", "ucf101", make_faceforensics(tmp_path / "data", kind="images"))
-    assert isinstance(done.exception, LatteEvalError) and done.exception.exit_code == 1
+    assert isinstance(done.exception, LatteEvalError) and done.exception.exit_code == 5
     assert "is FaceForensics, not UCF101" in str(done.exception)
 
 

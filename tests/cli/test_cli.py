@@ -14,7 +14,8 @@ import pytest
 import torch
 from command_line import latte_eval
 
-from latte_eval.cli import COMMANDS, group, one_line
+from latte_eval.cli import COMMANDS, group
+from latte_eval.cli.statuses import one_line
 
 
 def fails_with(status: int, *arguments: str | Path) -> str:
@@ -88,7 +89,7 @@ def test_misspelt_options_say_what_to_type(arguments: list[str], words: str, tmp
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
-    assert "nothing.pt" in fails_with(1, "fvd", "--ckpt", tmp_path / "nothing.pt", "--benchmark", "shapes")
+    assert "nothing.pt" in fails_with(5, "fvd", "--ckpt", tmp_path / "nothing.pt", "--benchmark", "shapes")
 
 
 class Harmful:
@@ -114,19 +115,19 @@ def bad_checkpoints(folder: Path) -> dict[str, Path]:
 
 def test_bad_checkpoints_fail_in_one_line_and_run_no_code(tmp_path: Path) -> None:
     for name, path in bad_checkpoints(tmp_path).items():
-        assert path.name in fails_with(1, "fvd", "--ckpt", path, "--benchmark", "shapes"), name
+        assert path.name in fails_with(5, "fvd", "--ckpt", path, "--benchmark", "shapes"), name
     assert not (tmp_path / "ran").exists()
 
 
 def test_an_unwritable_run_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert "--out" in fails_with(1, "fvd", "--ckpt", "demo", "--out", tmp_path / "file" / "run")
+    assert "--out" in fails_with(5, "fvd", "--ckpt", "demo", "--out", tmp_path / "file" / "run")
 
 
 def test_an_empty_or_missing_real_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     fake = ["fvd", "--fake", tmp_path / "empty", "--detector", "i3d-seeded"]
-    assert "empty" in fails_with(1, *fake, "--real", tmp_path / "empty")
+    assert "empty" in fails_with(5, *fake, "--real", tmp_path / "empty")
     assert "gone" in fails_with(2, *fake, "--real", tmp_path / "gone")
 
 
@@ -135,7 +136,7 @@ def test_absent_detector_weights_name_file_hash_place_and_way_out(
 ) -> None:
     monkeypatch.setenv("LATTE_EVAL_OFFLINE", "1")
     monkeypatch.setenv("LATTE_EVAL_CACHE", str(tmp_path / "cache"))
-    message = fails_with(1, "fvd", "--ckpt", "demo", "--detector", "i3d")
+    message = fails_with(5, "fvd", "--ckpt", "demo", "--detector", "i3d")
     for word in ("i3d_torchscript.pt", "bec6519f66ea534e", str(tmp_path / "cache"), "--detector i3d-seeded"):
         assert word in message
 
@@ -145,7 +146,7 @@ def test_a_corrupt_zip_is_named(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("a/0.png", b"x" * 1000)
     path.write_bytes(path.read_bytes()[:200])
-    assert "clips.zip" in fails_with(1, "fvd", "--fake", path, "--real", path, "--detector", "i3d-seeded")
+    assert "clips.zip" in fails_with(5, "fvd", "--fake", path, "--real", path, "--detector", "i3d-seeded")
 
 
 def test_the_demo_is_one_json_line_whose_rows_come_in_the_right_order(tmp_path: Path) -> None:

@@ -16,10 +16,12 @@ from result_makers import SEEDED, make_result, write_results
 from torch import Tensor
 
 from latte_eval.cli import group
-from latte_eval.compare.results import read_results
+from latte_eval.compare.results import load_results, read_results
 from latte_eval.compare.tables import cost_table, distance_tables, size_table
 from latte_eval.core.errors import LatteEvalError, StoreError, UsageError
+from latte_eval.core.notices import Notice
 from latte_eval.evaluation import pipeline
+from latte_eval.files.jsonl import append_lines
 from latte_eval.metrics.detectors import Detector
 from latte_eval.sampler.latte import Latte
 from latte_eval.sampler.latte.config import LatteConfig
@@ -64,12 +66,13 @@ def test_measured_rows_stand_beside_the_published_ones(tmp_path: Path) -> None:
     tables = json.loads(run("table2", "--results", tmp_path, "--format", "json").stdout)["tables"]
     assert [table["name"] for table in tables] == ["table2", "table2-measured"]
     ffs, ucf = tables[1]["rows"]
-    assert ucf["measured"] == 200.0 and ucf["interval"] == [190.0, 212.0] and ucf["checkpoint"] == "ucf101.pt"
-    assert ucf["Latte"] == 477.97 and ucf["difference to Latte"] == pytest.approx(-277.97)
-    assert ucf["difference to Latte+IMG"] == pytest.approx(-133.61)
-    assert ffs["interval"] is None and ffs["real"] == 704 and ffs["difference to Latte"] == pytest.approx(-3.5)
+    assert (ucf["value"], ucf["low"], ucf["high"], ucf["checkpoint"]) == (200.0, 190.0, 212.0, "ucf101.pt")
+    assert ffs["low"] is None and ffs["real"] == 704
+    (latte,) = [row for row in tables[0]["rows"] if (row["method"], row["benchmark"]) == ("Latte", "ucf101")]
+    assert (latte["kind"], latte["metric"], latte["value"]) == ("published", "fvd", 477.97)
     text = run("table2", "--results", tmp_path).stdout
-    assert "[190.00, 212.00]" in text and "-277.97" in text
+    assert "[190.00, 212.00]" in text and "477.97" in text and "-277.97" in text and "-133.61" in text
+    assert "-3.50" in text
 
 
 def test_results_under_other_choices_are_shown_with_the_reason(tmp_path: Path) -> None:
@@ -111,20 +114,28 @@ def edited(changes: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize(("line", "words"), [
-    (make_result().to_json()[:200] + "\n", "line 1 is not a whole JSON line"),
     (edited({"schema": 2}), "newer than the 1 this version understands"),
     (edited({"value": 12.0}), "12.0 lies outside its own interval"),
     (edited({"protocol_fields": {**make_result().protocol_fields, "real_stride": 1}}), "was edited"),
     (edited({"protocol_fields": {**make_result().protocol_fields, "colour": 1}}), "'colour' is not known"),
     (edited({"better": "higher"}), "not the better direction of fvd"),
     (edited({"value": "300"}), "not a number"),
-    ("hello\n", "not a whole JSON line"),
     ('{"a": 1}\n', "no schema"),
     ("\n", "holds no result yet"),
 ])  # fmt: skip
 def test_a_results_file_that_was_cut_edited_or_is_newer(tmp_path: Path, line: str, words: str) -> None:
     (tmp_path / "results.jsonl").write_text(line)
     fails(StoreError, words, "table2", "--results", tmp_path)
+
+
+@pytest.mark.parametrize("torn", [make_result().to_json()[:200], "hello"])
+def test_a_line_that_was_cut_is_passed_over_and_said(tmp_path: Path, torn: str) -> None:
+    (tmp_path / "results.jsonl").write_text(torn)
+    with pytest.warns(Notice, match="results.jsonl line 1 is not a whole JSON line"):
+        fails(StoreError, "holds no result yet", "table2", "--results", tmp_path)
+    append_lines(tmp_path / "results.jsonl", [make_result().to_json()])
+    with pytest.warns(Notice, match="results.jsonl line 1 is not a whole JSON line"):
+        assert load_results(tmp_path) == [make_result()]
 
 
 def test_results_that_are_not_there(tmp_path: Path) -> None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from latte_eval.core.numbers import interval_to_text, number_to_text, seconds_to_text, share_to_text, spec_for
+from latte_eval.core.numbers import (
+    interval_to_text,
+    number_to_text,
+    seconds_to_text,
+    share_to_text,
+    signed_to_text,
+    spec_for,
+)
 
 
 def test_a_number_has_two_decimals_or_three_digits() -> None:
@@ -13,6 +20,8 @@ def test_a_number_has_two_decimals_or_three_digits() -> None:
         "1,234.50", "123.46", "1.23", "0.0123", "-0.5", "0.00", "3e+09",
     ]  # fmt: skip
     assert interval_to_text([0.0374, 1.5]) == "0.0374 to 1.50"
+    assert [number_to_text(each) for each in (0.9994, 0.9996, -0.99999)] == ["0.999", "1.00", "-1.00"]
+    assert [signed_to_text(each) for each in (0.00412, -0.00412, 10, 0)] == ["+0.00412", "-0.00412", "+10.00", "+0.00"]
 
 
 def test_a_column_has_the_decimals_of_its_largest_number() -> None:

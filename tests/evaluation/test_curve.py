@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from latte_eval.cli.curve import curve, plot_paths
 from latte_eval.core.errors import CheckpointError, NotComparable, StoreError, UsageError
+from latte_eval.core.notices import Notice
 from latte_eval.core.progress import Reporter
 from latte_eval.core.result import Result
 from latte_eval.evaluation import curve as curve_module
@@ -23,6 +24,7 @@ from latte_eval.evaluation.curve import (
     run_names,
 )
 from latte_eval.evaluation.request import Request
+from latte_eval.sampler.checkpoint import load_checkpoint
 from latte_eval.sampler.latte import Latte
 from latte_eval.sampler.latte.config import LatteConfig
 
@@ -71,6 +73,33 @@ def test_checkpoints_that_cannot_be_points(tmp_path):
     two = [save(tmp_path / "run" / "100.pt"), save(tmp_path / "run" / "0000100.pt")]
     with pytest.raises(UsageError, match="both iteration 100 of one run"):
         find_points([str(path) for path in two])
+
+
+def test_a_folder_of_a_running_training(tmp_path, monkeypatch):
+    """The good are drawn, the bad are named: cut, of another model, half written, hidden, and latest.pt."""
+    run = tmp_path / "run"
+    good = [save(run / f"{step:07d}.pt") for step in (100, 300)]
+    cut = run / "0000200.pt"
+    cut.write_bytes(good[0].read_bytes()[:500])
+    (run / "latest.pt").symlink_to(good[1])
+    (run / "0000400.pt.tmp").write_bytes(b"x")
+    (run / "._0000100.pt").write_bytes(b"x")
+    with pytest.warns(Notice, match=r"latest.pt is passed over"):
+        points = find_points([str(run)])
+    assert [(p.iteration, Path(p.path).name) for p in points] == [
+        (100, "0000100.pt"), (200, "0000200.pt"), (300, "0000300.pt"),
+    ]  # fmt: skip
+
+    def evaluate(request, reporter):
+        load_checkpoint(request.ckpt)
+        return [made_up(1.0)]
+
+    monkeypatch.setattr(curve_module, "evaluate", evaluate)
+    with pytest.warns(Notice, match="0000200.pt is passed over"):
+        found = list(measure_curve(Request(), points, Reporter()))
+    assert [each.point.iteration for each in found] == [100, 300]
+    with pytest.warns(Notice), pytest.raises(CheckpointError):
+        list(measure_curve(Request(), points[1:2], Reporter()))
 
 
 def test_runs_get_the_shortest_names_that_differ():

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from latte_eval.core.errors import StoreError
-from latte_eval.files.jsonl import append_lines, read_lines
+from latte_eval.core.errors import StoreError, TornLine
+from latte_eval.core.notices import Notice
+from latte_eval.files.jsonl import append_lines, parse_lines, read_lines
 from latte_eval.files.whole_files import locked, unfinished_path, write_whole
 
 
@@ -48,6 +49,25 @@ def test_lines_end_at_newlines_alone(tmp_path: Path) -> None:
         read_lines(tmp_path / "y", "lines")
 
 
+@pytest.mark.parametrize("torn", [b'{"metric": "fvd", "val', b'{"name": "\xc3'])
+def test_what_comes_after_a_torn_line_is_not_lost(tmp_path: Path, torn: bytes) -> None:
+    """A job was stopped while it wrote, here within a letter."""
+    path = tmp_path / "results.jsonl"
+    path.write_bytes(b"{}\n" + torn)
+
+    def parse(line: str, number: int) -> str:
+        if not line.endswith("}"):
+            raise TornLine(f"line {number} is torn")
+        return line
+
+    with pytest.raises(TornLine, match="line 2 is torn, so what is newest cannot be told"):
+        parse_lines(path, "lines", parse, newest_counts=True)
+    append_lines(path, ['{"a": 1}'])
+    for newest_counts in (False, True):
+        with pytest.warns(Notice, match="line 2 is torn: it is passed over"):
+            assert parse_lines(path, "lines", parse, newest_counts) == ["{}", '{"a": 1}']
+
+
 def test_a_file_system_without_locks_keeps_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As NFS and Lustre may answer."""
     fcntl = pytest.importorskip("fcntl")
@@ -56,7 +76,8 @@ def test_a_file_system_without_locks_keeps_the_line(tmp_path: Path, monkeypatch:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    append_lines(tmp_path / "results.jsonl", ["{}"])
+    with pytest.warns(Notice, match="results.jsonl was written without a lock"):
+        append_lines(tmp_path / "results.jsonl", ["{}"])
     assert read_lines(tmp_path / "results.jsonl", "lines") == [(1, "{}")]
 
 

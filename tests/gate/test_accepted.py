@@ -40,7 +40,7 @@ def test_accepted_features_that_were_changed_or_lost(tmp_path: Path, accepted: P
     assert "its sha256 differs" in gate(new, accepted, "fvd:+9%").stderr
     file.unlink()
     done = gate(new, accepted, "fvd:+9%")
-    assert done.returncode == 1 and "keep that folder beside the accepted file" in done.stderr
+    assert done.returncode == 5 and "keep that folder beside the accepted file" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def test_accepted_features_that_were_changed_or_lost(tmp_path: Path, accepted: P
 def test_bad_accepted_files(tmp_path: Path, accepted: Path, change: Any, said: str) -> None:
     accepted.write_text(change(accepted.read_text()))
     done = gate(write_run(tmp_path / "new", OLD), accepted, "fvd:+9%")
-    assert done.returncode == 1 and said in done.stderr, done.stderr
+    assert done.returncode == 5 and said in done.stderr, done.stderr
 
 
 def test_no_write_permission(tmp_path: Path, accepted: Path) -> None:
     new, locked = write_run(tmp_path / "new", OLD), tmp_path / "file"
     locked.write_text("")
     done = latte_eval("gate", "accept", new, "--into", locked / "accepted.jsonl", "--why", "x")
-    assert done.returncode == 1 and "cannot write" in done.stderr
+    assert done.returncode == 5 and "cannot write" in done.stderr
     done = gate(new, accepted, "fvd:+9%", junit=locked / "j.xml")
-    assert done.returncode == 1 and "cannot write" in done.stderr
+    assert done.returncode == 5 and "cannot write" in done.stderr

@@ -125,7 +125,7 @@ def test_a_failure_leaves_nothing_half_written(here: Path, blocked: str) -> None
     (here / blocked).write_text("")
     before = files(here)
     done = init("--github")
-    assert done.returncode == 1 and done.stdout == ""
+    assert done.returncode == 5 and done.stdout == ""
     assert done.stderr.count("\n") == 1 and "cannot write" in done.stderr and "nothing was written" in done.stderr
     assert files(here) == before
 

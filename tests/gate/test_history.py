@@ -32,7 +32,7 @@ def test_accepted_and_measured_in_order_of_time(tmp_path: Path) -> None:
     (table,) = json.loads(done.stdout)["tables"]
     assert [row["value"] for row in table["rows"]] == [290.0, 289.0, 288.0]
     assert [row["why"] for row in table["rows"]] == ["looks | right", None, None]
-    assert table["rows"][0]["accepted"].endswith("by Ada") and table["rows"][1]["commit"] == "11cccccccccc"
+    assert table["rows"][0]["accepted_by"] == "Ada" and table["rows"][1]["commit"].startswith("11cccccccccc")
 
 
 def test_formats(tmp_path: Path) -> None:
@@ -41,6 +41,13 @@ def test_formats(tmp_path: Path) -> None:
     assert text.startswith("**FVD ↓ over time, latte-ucf101") and "[285.00, 295.00]" in text
     rows = list(csv.DictReader(io.StringIO(latte_eval("history", tmp_path, "--format", "csv").stdout)))
     assert [row["value"] for row in rows] == ["290.0", "289.0"]
+    assert (rows[0]["metric"], rows[0]["low"], rows[0]["high"]) == ("fvd", "285.0", "295.0")
+
+
+def test_a_row_of_csv_says_which_metric_and_protocol_it_is_of(tmp_path: Path) -> None:
+    path = write_results(tmp_path / "r.jsonl", step(10), step(11, metric="fid"), step(12, changes={"real_stride": 1}))
+    rows = list(csv.DictReader(io.StringIO(latte_eval("history", path, "--format", "csv").stdout)))
+    assert len({(row["metric"], row["protocol"]) for row in rows}) == len(rows) == 3
 
 
 def test_protocols_are_kept_apart_and_it_is_said(tmp_path: Path) -> None:
@@ -54,11 +61,12 @@ def test_bad_input(tmp_path: Path) -> None:
     path = write_results(tmp_path / "r.jsonl", step(10))
     assert "Did you mean fvd" in latte_eval("history", path, "--metric", "fdv").stderr
     assert latte_eval("history", path, "--metric", "is").stdout == "no results yet\n"
-    assert latte_eval("history", tmp_path / "none.jsonl").returncode == 1
+    assert latte_eval("history", tmp_path / "none.jsonl").returncode == 5
     with path.open("a") as file:
         file.write('{"schema": 1, "metr')
     done = latte_eval("history", path)
-    assert done.returncode == 1 and "r.jsonl line 2" in done.stderr
+    assert done.returncode == 0 and "r.jsonl line 2 is not a whole JSON line" in done.stderr
+    assert done.stderr.startswith("Note: ") and done.stdout == latte_eval("history", path).stdout
 
 
 def test_ten_thousand_results(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_features_of_the_accepted_run_are_needed(tmp_path: Path) -> None:
     bare = tmp_path / "bare.jsonl"
     bare.write_text(read_accepted(DEMO_ACCEPTED)[0].result.to_json() + "\n")
     done, _ = gate_ckpt("demo", tmp_path / "run", against=bare)
-    assert done.returncode == 1 and "has no features of both sides" in done.stderr
+    assert done.returncode == 5 and "has no features of both sides" in done.stderr
 
 
 def changed_accepted(folder: Path, old: str, new: str) -> Path:
@@ -147,4 +147,4 @@ def test_classes_are_drawn_as_often_as_for_the_accepted_run(tmp_path: Path) -> N
 def test_a_run_folder_that_cannot_be_written_is_told_before_sampling(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done, _ = gate_ckpt("demo", tmp_path / "file" / "run")
-    assert done.returncode == 1 and "cannot write to --out" in done.stderr
+    assert done.returncode == 5 and "cannot write to --out" in done.stderr

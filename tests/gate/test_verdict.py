@@ -32,6 +32,18 @@ def test_worse_is_a_regression(tmp_path: Path, accepted: Path) -> None:
     assert done.returncode == 1 and "REGRESSION" in done.stdout
 
 
+def test_a_torn_line_at_the_end_is_no_reason_to_judge_an_older_result(tmp_path: Path, accepted: Path) -> None:
+    new = write_run(tmp_path / "new", OLD + 0.001)
+    results = new / "results.jsonl"
+    whole = results.read_text()
+    results.write_text(whole + whole[:100])
+    done = gate(new, accepted, "fvd:+10%")
+    assert done.returncode == 5 and "what is newest cannot be told" in done.stderr and done.stdout == ""
+    results.write_text(whole[:100] + "\n" + whole)
+    done = gate(new, accepted, "fvd:+10%")
+    assert done.returncode == 0 and f"Note: {results} line 1" in done.stderr
+
+
 def test_on_the_line_is_inconclusive(tmp_path: Path, accepted: Path) -> None:
     """Half as much distance again, with noise of its own: exactly what the rule allows."""
     unpaired = np.random.default_rng(2).standard_normal(OLD.shape).astype(np.float32)

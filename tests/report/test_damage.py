@@ -212,7 +212,7 @@ def test_an_edited_result_gives_one_line(tmp_path: Path, field: str, value: Any,
     record = {**json.loads(small_result().to_json()), field: value}
     (tmp_path / "results.jsonl").write_text(json.dumps(record) + "\n")
     done = latte_eval("report", tmp_path, "-o", tmp_path / "report", "--quiet")
-    assert done.returncode == 1 and done.stderr.count("\n") == 1 and said in done.stderr
+    assert done.returncode == 5 and done.stderr.count("\n") == 1 and said in done.stderr
 
 
 def test_results_that_do_not_belong_together_get_pages_of_their_own(tmp_path: Path) -> None:

@@ -200,8 +200,6 @@ def test_bad_input_gives_one_line(run: Path, tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site/index.html").write_text("<h1>mine</h1>")
     cases[("report", run, "-o", tmp_path / "site")] = "is not a page of latte-eval"
-    (tmp_path / "cut.jsonl").write_text('{"schema": 1, "metr')
-    cases[("report", tmp_path / "cut.jsonl", "-o", tmp_path / "r")] = "cut.jsonl line 1 is not a whole JSON line"
     (tmp_path / "empty").mkdir()
     cases[("report", tmp_path / "empty", "-o", tmp_path / "r")] = "holds no results.jsonl"
     (tmp_path / "begun/features/key").mkdir(parents=True)
@@ -210,8 +208,18 @@ def test_bad_input_gives_one_line(run: Path, tmp_path: Path) -> None:
     for arguments, said in cases.items():
         if said:
             done = latte_eval(*arguments, "--quiet")
-            assert done.returncode in (1, 2) and done.stderr.count("\n") == 1 and said in done.stderr, done
+            assert done.returncode in (2, 5) and done.stderr.count("\n") == 1 and said in done.stderr, done
     assert (tmp_path / "site/index.html").read_text() == "<h1>mine</h1>"
+
+
+def test_a_torn_line_is_passed_over_and_said(run: Path, tmp_path: Path) -> None:
+    torn = tmp_path / "torn/results.jsonl"
+    torn.parent.mkdir()
+    torn.write_text('{"schema": 1, "metr')
+    done = latte_eval("report", run, torn.parent, "-o", tmp_path / "report", "--quiet")
+    assert done.returncode == 0 and f"Note: {torn} line 1 is not a whole JSON line" in done.stderr
+    done = latte_eval("report", torn, "-o", tmp_path / "none", "--quiet")
+    assert done.returncode == 5 and "holds no result yet" in done.stderr and "line 1" in done.stderr
 
 
 def test_an_unfinished_run_beside_a_finished_one_is_said(run: Path, tmp_path: Path) -> None:
@@ -225,7 +233,7 @@ def test_an_unfinished_run_beside_a_finished_one_is_said(run: Path, tmp_path: Pa
 def test_no_permission_to_write(run: Path, tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o500)
     done = latte_eval("report", run, "-o", tmp_path / "closed/report", "--quiet")
-    assert done.returncode == 1 and "cannot write to" in done.stderr
+    assert done.returncode == 5 and "cannot write to" in done.stderr
 
 
 def test_a_second_report_replaces_the_first(run: Path, tmp_path: Path) -> None:
