@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from latte_eval.benchmarks.readers.animations import Damaged
 from latte_eval.benchmarks.readers.entries import Entry
 from latte_eval.benchmarks.readers.frames import read_frames
 from latte_eval.benchmarks.readers.places import Place
 from latte_eval.benchmarks.readers.prepare import prepare_frame
-from latte_eval.benchmarks.readers.video import Damaged, count_frames, read_video
+from latte_eval.benchmarks.readers.video import count_frames, read_video
 from latte_eval.core.errors import ClipError
 from latte_eval.core.protocol import Protocol
 
@@ -37,7 +38,9 @@ class Window:
 
 
 def video_length(place: Place, entry: Entry) -> int:
-    """Frames of a video, without decoding them. Raises `ClipError`."""
+    """Frames of a video, without decoding them. Raises `ClipError`, also for a folder that is not one video."""
+    if entry.problem:
+        raise ClipError(entry.problem)
     if entry.kind == "frames":
         return len(entry.names)
     with place.local(entry.files[0]) as path:
