@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from latte_eval.benchmarks.dataset import Copy, Dataset, Found, read_split_lists, video_name
+from latte_eval.benchmarks.readers.arrays import open_videos
 from latte_eval.benchmarks.readers.entries import Entry, class_of
-from latte_eval.benchmarks.readers.frames import Size, common_size, read_frames
+from latte_eval.benchmarks.readers.frames import Size, common_size
 from latte_eval.benchmarks.readers.listing import find_entries
 from latte_eval.benchmarks.readers.opening import open_place
 from latte_eval.benchmarks.readers.places import Place
-from latte_eval.benchmarks.readers.reading import video_length
-from latte_eval.benchmarks.readers.video import count_frames, frame_size, read_video
+from latte_eval.benchmarks.readers.reading import read_entry, video_length
+from latte_eval.benchmarks.readers.video import frame_size
 from latte_eval.core.clips import Rejected
 from latte_eval.core.errors import ClipError
 from latte_eval.core.protocol import Protocol
@@ -257,17 +258,17 @@ def probe(place: Place, entry: Entry) -> tuple[int, Size]:
     if entry.kind == "frames":
         size = common_size(place, entry)
         return video_length(place, entry), size
+    length = video_length(place, entry)
     with place.local(entry.files[0]) as path:
-        return count_frames(path), frame_size(path)
+        if entry.kind == "array":
+            height, width = open_videos(path).shape[2:4]
+            return length, (width, height)
+        return length, frame_size(path)
 
 
 def decoded(place: Place, entry: Entry, length: int) -> Iterator[Any]:
     """All frames of one entry, in order. # each [H, W, 3] uint8"""
-    if entry.kind == "frames":
-        yield from read_frames(place, entry, range(length))
-        return
-    with place.local(entry.files[0]) as path:
-        yield from read_video(path, range(length))
+    yield from read_entry(place, entry, range(length), check=False)
 
 
 def class_name(benchmark: Dataset, entry: Entry) -> str | None:

@@ -17,11 +17,12 @@ class Entry:
 
     Attributes:
         path: its name: the relative path of the video file or of the folder of frames.
-        kind: `video` or `frames`.
+        kind: `video`, `frames` or `array`.
         folder: where its files lie, relative to the place.
         names: the video file, or the frames in their order.
         stamp: changes when a file changes.
-        problem: why a folder of frames is not one video; empty where it is.
+        problem: why it cannot be one video, as far as listing tells; empty where it can.
+        number: which video of an array file it is.
     """
 
     path: str
@@ -30,6 +31,7 @@ class Entry:
     names: tuple[str, ...]
     stamp: str
     problem: str = ""
+    number: int = 0
 
     @property
     def identity(self) -> str:

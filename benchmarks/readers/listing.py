@@ -9,12 +9,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from latte_eval.benchmarks.readers.animations import MOVING_SUFFIXES, moves
+from latte_eval.benchmarks.readers.arrays import ARRAY_SUFFIXES, count_videos
 from latte_eval.benchmarks.readers.entries import Entry, natural_key
 from latte_eval.benchmarks.readers.places import (
     FRAME_SUFFIXES,
     UNREADABLE,
     VIDEO_SUFFIXES,
     File,
+    Folder,
     Place,
     join,
     printable,
@@ -40,7 +42,7 @@ class Listing:
     about: list[str] = field(default_factory=list)
 
     def add_folder(self, place: Place, folder: str, files: Sequence[File]) -> None:
-        """Note the video files directly in a folder, or else its images as one video."""
+        """Note the video files directly in a folder, or else its images as one video, or else its arrays."""
         images = [file for file in files if has_suffix(file, FRAME_SUFFIXES)]
         moving = moving_suffixes(place, folder, images)
         videos = [file for file in files if has_suffix(file, (*VIDEO_SUFFIXES, *moving))]
@@ -51,7 +53,13 @@ class Listing:
             self.beside += [printable(join(folder, file.name)) for file in images]
         elif images:
             self.add_frames(folder, {file.name: file for file in images})
-        self.unused += Counter(suffix_of(f) for f in files if not has_suffix(f, (*VIDEO_SUFFIXES, *FRAME_SUFFIXES)))
+        # To read one video of an array in an archive, all of it would have to be unpacked.
+        alone = not videos and not images and isinstance(place, Folder)
+        arrays = [file for file in files if alone and has_suffix(file, ARRAY_SUFFIXES)]
+        for file in arrays:
+            self.add_array(place, folder, file)
+        known = {file.name for file in (*videos, *images, *arrays)}
+        self.unused += Counter(suffix_of(file) for file in files if file.name not in known)
         self.unused += Counter(map(suffix_of, images)) if videos else Counter()
 
     def add_frames(self, folder: str, images: dict[str, File]) -> None:
@@ -61,6 +69,15 @@ class Listing:
         self.entries.append(Entry(printable(folder) or ".", "frames", folder, found.names, mark, found.problem))
         self.about += [printable(join(folder, name)) for name in found.others]
         self.unused += Counter(suffix_of(images[name]) for name in found.others)
+
+    def add_array(self, place: Place, folder: str, file: File) -> None:
+        """Note the videos of one array file."""
+        path = printable(join(folder, file.name))
+        with place.local(join(folder, file.name)) as local:
+            count, problem = count_videos(local)
+        for number in range(count):
+            name = path if count == 1 else f"{path}/{number:06d}"
+            self.entries.append(Entry(name, "array", folder, (file.name,), stamp([file], problem), problem, number))
 
     @property
     def notes(self) -> list[str]:

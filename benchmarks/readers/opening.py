@@ -1,4 +1,4 @@
-"""What a person may name as a place: a folder, a zip archive, one video file, or a text file that lists videos."""
+"""What a person may name as a place: a folder, a zip archive, one file of videos, or a text file that lists some."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from latte_eval.benchmarks.readers.arrays import ARRAY_SUFFIXES
 from latte_eval.benchmarks.readers.places import (
     FRAME_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -65,7 +66,7 @@ class Chosen(Folder):
 
 
 def open_place(path: Path, within: str = "") -> Place:
-    """A folder, a zip archive, one video file (a folder of one) or a list of videos.
+    """A folder, a zip archive, one video or array file (a folder of one) or a list of videos.
 
     Raises `UsageError` for a path that does not exist, `ClipError` for another file.
     """
@@ -81,7 +82,7 @@ def open_place(path: Path, within: str = "") -> Place:
 def open_file_place(path: Path, within: str) -> Place:
     """As `open_place`, for a file."""
     suffix = path.suffix.lower()
-    if suffix in VIDEO_SUFFIXES:
+    if suffix in (*VIDEO_SUFFIXES, *ARRAY_SUFFIXES):
         return Chosen(path.absolute().parent, chosen=(path.name,))
     if suffix in LIST_SUFFIXES:
         return open_list(path)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from latte_eval.benchmarks.readers.animations import Damaged
+from latte_eval.benchmarks.readers.arrays import open_videos, read_array
 from latte_eval.benchmarks.readers.entries import Entry
 from latte_eval.benchmarks.readers.frames import read_frames
 from latte_eval.benchmarks.readers.places import Place
@@ -44,7 +45,7 @@ def video_length(place: Place, entry: Entry) -> int:
     if entry.kind == "frames":
         return len(entry.names)
     with place.local(entry.files[0]) as path:
-        return count_frames(path)
+        return open_videos(path).shape[1] if entry.kind == "array" else count_frames(path)
 
 
 def read_windows(
@@ -80,6 +81,9 @@ def read_entry(place: Place, entry: Entry, indices: Sequence[int], check: bool) 
         yield from read_frames(place, entry, indices)
         return
     with place.local(entry.files[0]) as path:
+        if entry.kind == "array":
+            yield from read_array(path, entry.number, indices)
+            return
         yield from read_video(path, indices, check=CHECKED_FRAMES if check else 0)
 
 
