@@ -24,6 +24,16 @@ from latte_eval.benchmarks.readers.places import (
 from latte_eval.benchmarks.readers.sequences import find_frames
 from latte_eval.core.errors import ClipError
 
+# What reads files of these suffixes, which no reader here does.
+FFMPEG, UNPACK = "ffmpeg -i IN OUT.mp4 converts it", "unpack it, or name it alone"
+WHAT_READS = {
+    **dict.fromkeys((".rm", ".rmvb", ".dv", ".nut", ".264", ".h264", ".265", ".h265", ".hevc", ".obu", ".mj2"), FFMPEG),
+    **dict.fromkeys((".heic", ".heif"), "pillow-heif reads it"), ".exr": "OpenEXR reads it",
+    ".tfrecord": "TensorFlow reads it",
+    **dict.fromkeys((".h5", ".hdf5"), "h5py reads it"), ".mat": "scipy.io reads it",
+    **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".rar", ".7z"), UNPACK),
+}  # fmt: skip
+
 
 @dataclass
 class Listing:
@@ -80,10 +90,15 @@ class Listing:
             self.entries.append(Entry(name, "array", folder, (file.name,), stamp([file], problem), problem, number))
 
     @property
+    def counts(self) -> str:
+        """Suffixes of the files that were not used, with their numbers and what would read them."""
+        hints = {suffix: f" ({WHAT_READS[suffix]})" for suffix in self.unused if suffix in WHAT_READS}
+        return ", ".join(f"{count:,} {suffix}{hints.get(suffix, '')}" for suffix, count in self.unused.most_common())
+
+    @property
     def notes(self) -> list[str]:
         """What a person should know of the files that were not used."""
-        counts = [f"{count:,} {suffix}" for suffix, count in self.unused.most_common()]
-        notes = [f"not used: {', '.join(counts)}"] if counts else []
+        notes = [f"not used: {self.counts}"] if self.unused else []
         for paths, what in ((self.beside, "beside video files: not taken for frames"),
                             (self.about, "among frames without being one, by their names")):  # fmt: skip
             if paths:

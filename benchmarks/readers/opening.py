@@ -1,4 +1,4 @@
-"""What a person may name as a place: a folder, a zip archive, one file of videos, or a text file that lists some."""
+"""What a person may name as a place: a folder, an archive, one file of videos, or a text file that lists some."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from latte_eval.benchmarks.readers.places import (
     Folder,
     Place,
     ZipFolder,
+    is_hidden,
     join,
     printable,
 )
+from latte_eval.benchmarks.readers.tars import TAR_SUFFIXES, open_shards, open_tar
 from latte_eval.core.clips import Rejected
 from latte_eval.core.errors import ClipError, UsageError
 
@@ -66,7 +68,7 @@ class Chosen(Folder):
 
 
 def open_place(path: Path, within: str = "") -> Place:
-    """A folder, a zip archive, one video or array file (a folder of one) or a list of videos.
+    """A folder, a zip or tar archive, one video or array file (a folder of one) or a list of videos.
 
     Raises `UsageError` for a path that does not exist, `ClipError` for another file.
     """
@@ -76,7 +78,18 @@ def open_place(path: Path, within: str = "") -> Place:
         raise UsageError(f"{path} does not exist") from error
     except OSError as error:
         raise ClipError(f"cannot read {path}: {error.strerror}") from error
-    return Folder(path / within) if is_folder else open_file_place(path, within)
+    if not is_folder:
+        return open_file_place(path, within)
+    shards = shards_in(path / within)
+    return open_shards(path / within, shards) if shards else Folder(path / within)
+
+
+def shards_in(folder: Path) -> list[Path]:
+    """The tar archives of a folder that holds them instead of videos, frames and folders, as WebDataset writes them."""
+    shown = [path for path in folder.iterdir() if not is_hidden(path.name)] if os.access(folder, os.R_OK) else []
+    tars = sorted(path for path in shown if path.suffix.lower() == ".tar")
+    others = (path for path in shown if path.is_dir() or path.suffix.lower() in (*VIDEO_SUFFIXES, *FRAME_SUFFIXES))
+    return tars if tars and next(others, None) is None else []
 
 
 def open_file_place(path: Path, within: str) -> Place:
@@ -84,6 +97,8 @@ def open_file_place(path: Path, within: str) -> Place:
     suffix = path.suffix.lower()
     if suffix in (*VIDEO_SUFFIXES, *ARRAY_SUFFIXES):
         return Chosen(path.absolute().parent, chosen=(path.name,))
+    if path.name.lower().endswith(TAR_SUFFIXES):
+        return open_tar(path)
     if suffix in LIST_SUFFIXES:
         return open_list(path)
     if suffix != ".zip" and not zipfile.is_zipfile(path):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from latte_eval.core.clips import Rejected
 from latte_eval.core.errors import ClipError, StoreError
@@ -116,12 +116,7 @@ class Folder:
         """Bytes from the head, the middle and the tail of a file: they differ where a file was replaced by another of
         the same size and time. Raises `OSError`."""
         with self.open_file(path) as file:
-            size = file.seek(0, os.SEEK_END)
-            pieces = []
-            for start in (0, size // 2, max(0, size - PIECE)):
-                file.seek(start)
-                pieces.append(file.read(PIECE))
-        return b"".join(pieces)
+            return pieces_of(file, 0, file.seek(0, os.SEEK_END))
 
     def local(self, path: str) -> AbstractContextManager[Path]:
         """A path on disk that leads to one file, for as long as the context is open."""
@@ -202,7 +197,33 @@ class ZipFolder:
             yield Path(file.name)
 
 
-Place = Folder | ZipFolder
+class Place(Protocol):
+    """Where files lie: `Folder`, `ZipFolder`, or `TarFolder` of tars.py."""
+
+    root: Path
+    rejected: list[Rejected]
+    repeated: list[tuple[str, str]]
+
+    def folders(self) -> Iterator[tuple[str, list[File]]]:
+        """Relative path of every folder, with its files."""
+
+    def open_file(self, path: str) -> IO[bytes]:
+        """One file for reading."""
+
+    def content(self, path: str) -> bytes:
+        """Bytes that change with the content of a file; none where its stamp does."""
+
+    def local(self, path: str) -> AbstractContextManager[Path]:
+        """A path on disk that leads to one file, for as long as the context is open."""
+
+
+def pieces_of(file: IO[bytes], start: int, size: int) -> bytes:
+    """The head, the middle and the tail of the bytes start..start+size of a file, `PIECE` bytes each."""
+    pieces = []
+    for offset in (0, size // 2, max(0, size - PIECE)):
+        file.seek(start + offset)
+        pieces.append(file.read(min(PIECE, size - offset)))
+    return b"".join(pieces)
 
 
 def archive_problem(path: Path, error: Exception) -> str:

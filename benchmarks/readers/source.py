@@ -332,8 +332,7 @@ def nothing_usable(source: FolderSource) -> LatteEvalError:
     path, videos, short = source.path, len(source.entries), source.too_short
     if not videos:
         unreadable = f"; {source.rejected[0].path} {source.rejected[0].reason}" if source.rejected else ""
-        unused = ", ".join(f"{count:,} {suffix}" for suffix, count in source.listing.unused.most_common())
-        others = f", only {source.ignored:,} other files ({unused}); {CONVERT}" if source.ignored else ""
+        others = f", only {source.ignored:,} other files ({source.listing.counts}); {CONVERT}" if source.ignored else ""
         return ClipError(f"{path} holds no videos and no folders of frames{others}{unreadable}")
     lengths = [each.found for each in short]
     if len(short) == videos:

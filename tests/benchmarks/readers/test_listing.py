@@ -38,6 +38,14 @@ def test_every_file_that_was_not_used_is_counted(tmp_path: Path) -> None:
     assert source.notes[0].startswith("not used: 2 .xyz, 1 ")
 
 
+def test_what_would_read_a_file_is_said(tmp_path: Path) -> None:
+    write_lossless(tmp_path / "a.mkv", FRAMES)
+    for name in ("b.heic", "c.rmvb"):
+        (tmp_path / name).write_text("x")
+    (note,) = open_source(tmp_path).notes
+    assert "1 .heic (pillow-heif reads it)" in note and "1 .rmvb (ffmpeg -i IN OUT.mp4 converts it)" in note
+
+
 def test_nothing_but_unknown_files(tmp_path: Path) -> None:
     (tmp_path / "a.xyz").write_text("x")
     with pytest.raises(ClipError, match=r"only 1 other files \(1 .xyz\); convert videos with ffmpeg"):
