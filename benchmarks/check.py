@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from latte_eval.benchmarks.dataset import Copy, Dataset, Found, read_split_lists, video_name
-from latte_eval.benchmarks.readers.entries import Entry, class_of, find_entries
-from latte_eval.benchmarks.readers.frames import Size, common_size, read_frames
-from latte_eval.benchmarks.readers.places import Place, open_place
-from latte_eval.benchmarks.readers.video import count_frames, open_video, read_video
+from latte_eval.benchmarks.readers.arrays import open_videos
+from latte_eval.benchmarks.readers.entries import Entry, class_of
+from latte_eval.benchmarks.readers.frames import Size, common_size
+from latte_eval.benchmarks.readers.listing import find_entries
+from latte_eval.benchmarks.readers.opening import open_place
+from latte_eval.benchmarks.readers.places import Place
+from latte_eval.benchmarks.readers.reading import read_entry, video_length
+from latte_eval.benchmarks.readers.video import frame_size
 from latte_eval.core.clips import Rejected
 from latte_eval.core.errors import ClipError
 from latte_eval.core.protocol import Protocol
@@ -176,8 +180,9 @@ class Inspection:
         found = benchmark.locate(root, split)
         place = open_place(found.path, found.within)
         listing = list(place.folders())
-        entries, others = find_entries(listing)
-        return cls(benchmark, found, root, place, entries, {name: bool(files) for name, files in listing}, others)
+        listed = find_entries(place, listing)
+        folders = {name: bool(files) for name, files in listing}
+        return cls(benchmark, found, root, place, listed.entries, folders, sum(listed.unused.values()))
 
     def __len__(self) -> int:
         return len(self.kept)
@@ -251,20 +256,19 @@ def look(place: Place, entry: Entry, decode: bool) -> tuple[int, Size] | Rejecte
 def probe(place: Place, entry: Entry) -> tuple[int, Size]:
     """Length and frame size of one entry, from headers. Raises `ClipError` or `OSError`."""
     if entry.kind == "frames":
-        return len(entry.names), common_size(place, entry)
+        size = common_size(place, entry)
+        return video_length(place, entry), size
+    length = video_length(place, entry)
     with place.local(entry.files[0]) as path:
-        length = count_frames(path)
-        with open_video(path) as (_, stream):
-            return length, (stream.codec_context.width, stream.codec_context.height)
+        if entry.kind == "array":
+            height, width = open_videos(path).shape[2:4]
+            return length, (width, height)
+        return length, frame_size(path)
 
 
 def decoded(place: Place, entry: Entry, length: int) -> Iterator[Any]:
     """All frames of one entry, in order. # each [H, W, 3] uint8"""
-    if entry.kind == "frames":
-        yield from read_frames(place, entry, range(length))
-        return
-    with place.local(entry.files[0]) as path:
-        yield from read_video(path, range(length))
+    yield from read_entry(place, entry, range(length), check=False)
 
 
 def class_name(benchmark: Dataset, entry: Entry) -> str | None:

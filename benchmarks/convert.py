@@ -21,9 +21,11 @@ from PIL import Image
 
 from latte_eval.benchmarks.check import decoded, probe, side_by_side
 from latte_eval.benchmarks.dataset import Dataset, video_name
-from latte_eval.benchmarks.readers.entries import Entry, find_entries
+from latte_eval.benchmarks.readers.entries import Entry
 from latte_eval.benchmarks.readers.frames import Size
-from latte_eval.benchmarks.readers.places import Place, open_place
+from latte_eval.benchmarks.readers.listing import find_entries
+from latte_eval.benchmarks.readers.opening import open_place
+from latte_eval.benchmarks.readers.places import Place
 from latte_eval.benchmarks.readers.prepare import has_target_size, prepare_frame
 from latte_eval.core.choices import check_choice
 from latte_eval.core.clips import Rejected
@@ -83,7 +85,7 @@ class Preparation:
         found = benchmark.locate(source)
         target = target if found.split == "train+test" else target / found.split
         place = open_place(found.path, found.within)
-        entries = [entry for entry in find_entries(place.folders())[0] if found.keeps(entry.path)]
+        entries = [entry for entry in find_entries(place, place.folders()).entries if found.keeps(entry.path)]
         check_record(target, {"benchmark": benchmark.name, "store": store, "size": size, "crop": crop})
         return cls(place, list(unique(entries, store)), target, protocol, store)
 

@@ -13,6 +13,7 @@ from latte_eval.benchmarks.readers.places import (
     FRAME_SUFFIXES,
     UNREADABLE,
     VIDEO_SUFFIXES,
+    archive_problem,
     is_hidden,
     is_stray,
     named_members,
@@ -83,7 +84,7 @@ class ZipTree(Tree):
             with zipfile.ZipFile(root) as archive:
                 return cls(root, [name for name in named_members(archive) if not is_stray(name)])
         except UNREADABLE as error:
-            raise ClipError(f"cannot read {root}: {error}") from error
+            raise ClipError(f"cannot read {root}: {archive_problem(root, error)}") from error
 
     def add(self, name: str) -> None:
         """Note a member and the folders around it."""

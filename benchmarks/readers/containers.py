@@ -7,23 +7,38 @@ from pathlib import Path
 from typing import BinaryIO
 
 ISO_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"sidx", b"moof", b"uuid")
+# Brands of still and moving AVIF and HEIF images, which share the boxes of mp4.
+IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 EBML, SEGMENT = 0x1A45DFA3, 0x18538067
 PACK, SEQUENCE = b"\0\0\1\xba", b"\0\0\1\xb3"
-SYNC, TS_PACKET = 0x47, 188
+SYNC, TS_PACKET, M2TS_PACKET = 0x47, 188, 192
+ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+MXF = bytes.fromhex("060e2b34020501010d010201")
 
 
 def container_kind(path: Path) -> str | None:
     """The format of a file by its first bytes, under FFmpeg's name for it, or None where it is not a video.
 
-    `mov` includes mp4, `matroska` webm; `mpeg` is a program stream, `mpegvideo` a stream without a container.
+    `mov` includes mp4 and 3gp, `matroska` webm, `asf` wmv; `mpeg` is a program stream, `mpegvideo` a stream without a
+    container. Image formats that can move are none: see animations.py.
     """
     with path.open("rb") as file:
-        head = file.read(TS_PACKET + 1)
+        head = file.read(2 * M2TS_PACKET)
     starts = {"avi": head[:4] == b"RIFF" and head[8:12] == b"AVI ", "mov": head[4:8] in ISO_BOXES,
               "matroska": head[:4] == EBML.to_bytes(4, "big"), "gif": head[:4] == b"GIF8",
               "mpeg": head[:4] == PACK, "mpegvideo": head[:4] == SEQUENCE,
-              "mpegts": len(head) > TS_PACKET and head[0] == head[TS_PACKET] == SYNC}  # fmt: skip
+              "mpegts": is_transport_stream(head), "flv": head[:4] == b"FLV\1", "asf": head[:16] == ASF,
+              "ogg": head[:4] == b"OggS", "yuv4mpegpipe": head[:9] == b"YUV4MPEG2", "ivf": head[:4] == b"DKIF",
+              "mxf": head[: len(MXF)] == MXF}  # fmt: skip
+    if head[4:8] == b"ftyp" and head[8:12] in IMAGE_BRANDS:
+        return None
     return next((kind for kind, found in starts.items() if found), None)
+
+
+def is_transport_stream(head: bytes) -> bool:
+    """Whether packets of MPEG-TS begin here, or those of cameras, with four bytes before each."""
+    plain = len(head) > TS_PACKET and head[0] == head[TS_PACKET] == SYNC
+    return plain or (len(head) > M2TS_PACKET + 4 and head[4] == head[M2TS_PACKET + 4] == SYNC)
 
 
 def missing_bytes(path: Path) -> int:

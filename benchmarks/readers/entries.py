@@ -1,14 +1,13 @@
-"""Which files are one video: a video file, or all frames in one folder."""
+"""What should be one video: a video file, or all frames in one folder. Its place in the order, and its class."""
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from latte_eval.benchmarks.readers.places import FRAME_SUFFIXES, VIDEO_SUFFIXES, File, join, printable
+from latte_eval.benchmarks.readers.places import join
 from latte_eval.core.seeding import identity_to_seed
 
 
@@ -18,10 +17,12 @@ class Entry:
 
     Attributes:
         path: its name: the relative path of the video file or of the folder of frames.
-        kind: `video` or `frames`.
+        kind: `video`, `frames` or `array`.
         folder: where its files lie, relative to the place.
         names: the video file, or the frames in their order.
         stamp: changes when a file changes.
+        problem: why it cannot be one video, as far as listing tells; empty where it can.
+        number: which video of an array file it is.
     """
 
     path: str
@@ -29,6 +30,8 @@ class Entry:
     folder: str
     names: tuple[str, ...]
     stamp: str
+    problem: str = ""
+    number: int = 0
 
     @property
     def identity(self) -> str:
@@ -42,36 +45,6 @@ class Entry:
     def files(self) -> list[str]:
         """Relative paths of its files."""
         return [join(self.folder, name) for name in self.names]
-
-
-def find_entries(folders: Iterable[tuple[str, list[File]]]) -> tuple[list[Entry], int]:
-    """Every entry in listed folders, and the number of other files, which are neither videos nor frames."""
-    entries, others = list[Entry](), 0
-    for folder, files in folders:
-        found = list(entries_of_folder(folder, files))
-        others += len(files) - sum(len(entry.names) for entry in found)
-        entries += found
-    return entries, others
-
-
-def entries_of_folder(folder: str, files: list[File]) -> Iterator[Entry]:
-    """The video files directly in a folder, and its images as one video."""
-    for file in files:
-        if has_suffix(file, VIDEO_SUFFIXES):
-            yield Entry(printable(join(folder, file.name)), "video", folder, (file.name,), stamp([file]))
-    frames = sorted((file for file in files if has_suffix(file, FRAME_SUFFIXES)), key=lambda f: natural_key(f.name))
-    if frames:
-        yield Entry(printable(folder) or ".", "frames", folder, tuple(f.name for f in frames), stamp(frames))
-
-
-def has_suffix(file: File, suffixes: tuple[str, ...]) -> bool:
-    return file.name.lower().endswith(suffixes)
-
-
-def stamp(files: Iterable[File]) -> str:
-    """A hash that changes when a file is added, removed, renamed or written."""
-    listing = "\n".join(f"{printable(file.name)}\t{file.size}\t{file.stamp}" for file in files)
-    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:

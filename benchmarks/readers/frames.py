@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -15,7 +16,17 @@ from latte_eval.core.errors import ClipError
 # What is raised for a damaged image: by Pillow, or by Python for the zip archive that holds it.
 DAMAGE = (*UNREADABLE, SyntaxError, Image.DecompressionBombError)
 
+# What Pillow may open: formats of frames, none that starts another program.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "AVIF", "TGA")
+
 Size = tuple[int, int]  # width, height
+
+
+@cache
+def image_formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def common_size(place: Place, entry: Entry) -> Size:
@@ -49,7 +60,7 @@ def open_image(place: Place, file: str) -> Iterator[Image.Image]:
     """An opened image. Damage that shows before it is closed is raised as a `ClipError` that names it."""
     name = file.rpartition("/")[2]
     try:
-        with place.open_file(file) as handle, Image.open(handle, formats=("JPEG", "PNG")) as image:
+        with place.open_file(file) as handle, Image.open(handle, formats=image_formats()) as image:
             yield image
     except UnidentifiedImageError as error:
         raise ClipError(f"{name} is not an image") from error
@@ -58,7 +69,12 @@ def open_image(place: Place, file: str) -> Iterator[Image.Image]:
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:  # -> [H, W, 3] uint8
-    """Any image as RGB in 8 bits. Alpha is dropped, not blended; 16-bit grey is scaled, where Pillow would clip it."""
+    """Any image as RGB in 8 bits. Alpha is dropped, not blended; 16-bit grey is scaled, where Pillow would clip it.
+
+    Raises `ClipError` for numbers without a known white, as in TIFF files of 32 bits.
+    """
+    if image.mode == "F":
+        raise ClipError("pixels are floating-point numbers: which one is white is not known; store frames in 8 bits")
     if image.mode.startswith("I"):
         grey = (np.asarray(image).astype(np.int64) + 128) // 257
         return np.repeat(grey.clip(0, 255).astype(np.uint8)[..., None], 3, axis=-1)

@@ -10,20 +10,28 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from latte_eval.core.clips import Rejected
-from latte_eval.core.errors import ClipError, StoreError, UsageError
+from latte_eval.core.errors import ClipError, StoreError
 
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".avi", ".mkv", ".webm", ".mov", ".gif", ".mpg", ".mpeg")
-FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
+VIDEO_SUFFIXES = (
+    ".mp4", ".m4v", ".avi", ".mkv", ".webm", ".mov", ".qt", ".gif", ".mpg", ".mpeg", ".mpe", ".m2v", ".vob", ".ts",
+    ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".ogg", ".y4m", ".ivf", ".mxf", ".apng",
+)  # fmt: skip
+FRAME_SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm", ".avif", ".tga",
+)  # fmt: skip
 
 # A member beyond either limit is a zip bomb or a mistake; video and image files hardly compress.
 MOST_BYTES = 8 * 2**30
 MOST_INFLATION, INFLATION_FLOOR = 100, 64 * 2**20
+
+# Bytes that are read at the head, the middle and the tail of a file to tell it from another.
+PIECE = 4096
 
 # What Python raises for an archive or member that is damaged, has a password, or is packed in an unknown way.
 UNREADABLE = (OSError, zipfile.BadZipFile, EOFError, ValueError, RuntimeError, zlib.error)
@@ -51,24 +59,27 @@ class Folder:
     Attributes:
         root: paths of files are relative to it, with `/`.
         rejected: folders and files that could not be listed; `folders` adds them.
+        repeated: (folder, where it was seen first) for folders that links lead to again; `folders` adds them.
     """
 
     root: Path
     rejected: list[Rejected] = field(default_factory=list)
+    repeated: list[tuple[str, str]] = field(default_factory=list)
 
     def folders(self) -> Iterator[tuple[str, list[File]]]:
         """Relative path of every folder below the root, itself included, with its files; hidden ones are left out.
 
         Links to folders are followed once. Raises `ClipError` if the root cannot be listed.
         """
-        waiting, seen = [""], set()
+        waiting, seen = [""], dict[tuple[int, int], str]()
         while waiting:
             folder = waiting.pop()
             try:
                 status = (self.root / folder).stat()
-                if (status.st_dev, status.st_ino) in seen:
+                first = seen.setdefault((status.st_dev, status.st_ino), folder)
+                if first != folder:
+                    self.repeated.append((folder, first))
                     continue
-                seen.add((status.st_dev, status.st_ino))
                 below, files = self.listing(folder)
             except OSError as error:
                 if folder == "":
@@ -101,6 +112,12 @@ class Folder:
         """One file for reading. Raises `OSError`."""
         return (self.root / path).open("rb")
 
+    def content(self, path: str) -> bytes:
+        """Bytes from the head, the middle and the tail of a file: they differ where a file was replaced by another of
+        the same size and time. Raises `OSError`."""
+        with self.open_file(path) as file:
+            return pieces_of(file, 0, file.seek(0, os.SEEK_END))
+
     def local(self, path: str) -> AbstractContextManager[Path]:
         """A path on disk that leads to one file, for as long as the context is open."""
         return nullcontext(self.root / path)
@@ -116,13 +133,14 @@ class ZipFolder:
         root: path of the archive.
         archive: the opened archive.
         members: its files by their path below the folder that counts.
-        rejected: always empty: an archive either lists all its names or cannot be opened at all.
+        rejected, repeated: always empty: an archive has no links, and its names can be listed or it cannot be opened.
     """
 
     root: Path
     archive: zipfile.ZipFile
     members: dict[str, zipfile.ZipInfo]
     rejected: list[Rejected] = field(default_factory=list)
+    repeated: list[tuple[str, str]] = field(default_factory=list)
 
     @classmethod
     def open(cls, path: Path, within: str = "") -> ZipFolder:
@@ -134,7 +152,7 @@ class ZipFolder:
         try:
             archive = zipfile.ZipFile(path)
         except UNREADABLE as error:
-            raise ClipError(f"{path} is not a readable zip archive: {error}") from error
+            raise ClipError(f"{path} is not a readable zip archive: {archive_problem(path, error)}") from error
         members = {name: info for name, info in named_members(archive).items() if not name.endswith("/")}
         prefix = (within.strip("/") or path.stem) + "/"
         if within or all(name.startswith(prefix) or is_stray(name) for name in members):
@@ -160,6 +178,10 @@ class ZipFolder:
         except UNREADABLE as error:
             raise ClipError(f"{name} cannot be unpacked: {error}") from error
 
+    def content(self, path: str) -> bytes:
+        """Nothing: the checksum of a member is in its stamp."""
+        return b""
+
     @contextmanager
     def local(self, path: str) -> Iterator[Path]:
         """One member as a temporary file. Raises `ClipError` as `open_file`, `StoreError` where there is no room."""
@@ -175,22 +197,42 @@ class ZipFolder:
             yield Path(file.name)
 
 
-Place = Folder | ZipFolder
+class Place(Protocol):
+    """Where files lie: `Folder`, `ZipFolder`, or `TarFolder` of tars.py."""
+
+    root: Path
+    rejected: list[Rejected]
+    repeated: list[tuple[str, str]]
+
+    def folders(self) -> Iterator[tuple[str, list[File]]]:
+        """Relative path of every folder, with its files."""
+
+    def open_file(self, path: str) -> IO[bytes]:
+        """One file for reading."""
+
+    def content(self, path: str) -> bytes:
+        """Bytes that change with the content of a file; none where its stamp does."""
+
+    def local(self, path: str) -> AbstractContextManager[Path]:
+        """A path on disk that leads to one file, for as long as the context is open."""
 
 
-def open_place(path: Path, within: str = "") -> Place:
-    """A folder or a zip archive. Raises `UsageError` for a path that does not exist, `ClipError` for another file."""
-    try:
-        is_folder = stat.S_ISDIR(path.stat().st_mode)
-    except FileNotFoundError as error:
-        raise UsageError(f"{path} does not exist") from error
-    except OSError as error:
-        raise ClipError(f"cannot read {path}: {error.strerror}") from error
-    if is_folder:
-        return Folder(path / within)
-    if path.suffix.lower() != ".zip" and not zipfile.is_zipfile(path):
-        raise ClipError(f"{path} is neither a folder nor a zip archive; name the folder that holds the videos")
-    return ZipFolder.open(path, within)
+def pieces_of(file: IO[bytes], start: int, size: int) -> bytes:
+    """The head, the middle and the tail of the bytes start..start+size of a file, `PIECE` bytes each."""
+    pieces = []
+    for offset in (0, size // 2, max(0, size - PIECE)):
+        file.seek(start + offset)
+        pieces.append(file.read(min(PIECE, size - offset)))
+    return b"".join(pieces)
+
+
+def archive_problem(path: Path, error: Exception) -> str:
+    """What is wrong with a zip archive. The list of its members stands at its end: a cut one has lost that first."""
+    with suppress(OSError), path.open("rb") as file:
+        if isinstance(error, zipfile.BadZipFile) and file.read(4) == b"PK\3\4":
+            size = file.seek(0, os.SEEK_END)
+            return f"it is cut short: it ends after {size:,} bytes without the list of its files; copy it again"
+    return str(error)
 
 
 def named_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:

@@ -16,16 +16,17 @@ def passed_steps(kind: str, at_size: bool, side: str) -> tuple[str, ...]:
     - Frames at the target size are what the published converters write. They have passed every step, on both sides.
     - On the fake side, H.264 stands for the file that a sampler's clip would be written to. The videos of a folder
       are such files, so they have passed H.264 but not JPEG.
+    - Arrays are the pixels themselves, before any file was written: they have passed nothing.
     - Everything else, which is every real video and real frames that have to be resized, has passed nothing.
 
     Args:
-        kind: `video` or `frames`.
+        kind: `video`, `frames` or `array`.
         at_size: whether its frames have the target size.
         side: `real` or `fake`.
     """
     if kind == "frames" and at_size:
         return STORAGE_STEPS
-    return ("h264-crf5",) if side == "fake" else ()
+    return ("h264-crf5",) if side == "fake" and kind != "array" else ()
 
 
 def has_target_size(width: int, height: int, protocol: Protocol) -> bool:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from latte_eval.benchmarks.readers.animations import Damaged
+from latte_eval.benchmarks.readers.arrays import open_videos, read_array
 from latte_eval.benchmarks.readers.entries import Entry
 from latte_eval.benchmarks.readers.frames import read_frames
 from latte_eval.benchmarks.readers.places import Place
 from latte_eval.benchmarks.readers.prepare import prepare_frame
-from latte_eval.benchmarks.readers.video import Damaged, count_frames, read_video
+from latte_eval.benchmarks.readers.video import count_frames, read_video
 from latte_eval.core.errors import ClipError
 from latte_eval.core.protocol import Protocol
 
@@ -37,11 +39,13 @@ class Window:
 
 
 def video_length(place: Place, entry: Entry) -> int:
-    """Frames of a video, without decoding them. Raises `ClipError`."""
+    """Frames of a video, without decoding them. Raises `ClipError`, also for a folder that is not one video."""
+    if entry.problem:
+        raise ClipError(entry.problem)
     if entry.kind == "frames":
         return len(entry.names)
     with place.local(entry.files[0]) as path:
-        return count_frames(path)
+        return open_videos(path).shape[1] if entry.kind == "array" else count_frames(path)
 
 
 def read_windows(
@@ -77,6 +81,9 @@ def read_entry(place: Place, entry: Entry, indices: Sequence[int], check: bool) 
         yield from read_frames(place, entry, indices)
         return
     with place.local(entry.files[0]) as path:
+        if entry.kind == "array":
+            yield from read_array(path, entry.number, indices)
+            return
         yield from read_video(path, indices, check=CHECKED_FRAMES if check else 0)
 
 

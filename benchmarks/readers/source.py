@@ -10,16 +10,21 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from latte_eval.benchmarks.readers.entries import Entry, class_of, find_entries, number_classes, selection_key
+from latte_eval.benchmarks.readers.content import with_content
+from latte_eval.benchmarks.readers.entries import Entry, class_of, number_classes, selection_key
 from latte_eval.benchmarks.readers.frames import common_size
-from latte_eval.benchmarks.readers.places import Place, open_place
+from latte_eval.benchmarks.readers.listing import Listing, find_entries
+from latte_eval.benchmarks.readers.opening import open_place
+from latte_eval.benchmarks.readers.places import Place
 from latte_eval.benchmarks.readers.prepare import has_target_size, passed_steps
 from latte_eval.benchmarks.readers.reading import Window, read_windows, video_length
+from latte_eval.benchmarks.readers.video import decoder_identity, decoder_record
 from latte_eval.benchmarks.readers.windows import TooShort, frame_indices, side_stride, window_starts
 from latte_eval.core.clips import Clips, Rejected
 from latte_eval.core.errors import ClipError, LatteEvalError, NotEnoughClips
@@ -29,6 +34,9 @@ from latte_eval.files.h264 import from_frames
 # Increase this when a change in this package changes a pixel or a choice.
 STEP_VERSION = 1
 
+# What to do with files that are not read.
+CONVERT = "convert videos with ffmpeg -i IN OUT.mp4, and images to png"
+
 # Videos that are examined together.
 CHUNK = 64
 
@@ -37,7 +45,8 @@ CHUNK = 64
 class FolderSource:
     """The videos of a folder or zip archive as a `ClipSource`, candidates in the order in which they are chosen.
 
-    A video is a video file (mp4, m4v, avi, mkv, webm, mov, gif, mpg) or a folder of frames (jpg, png), at any depth.
+    A video is a video file (mp4, avi, mkv, webm, gif and so on) or a folder of frames (jpg, png and so on), at any
+    depth.
     Each is examined before it becomes a candidate: it must be readable, as long as its container says, long enough, and
     have frames of one size. What fails is in `rejected` with its reason. Damage that shows only in decoding is found by
     `clips`, which decodes every video once, as far as `CHECKED_FRAMES` in reading.py says.
@@ -55,7 +64,7 @@ class FolderSource:
         seed: chooses videos and offsets where the protocol says `seeded`.
         side: `real` or `fake`.
         label_of: class name -> label; empty where there are no labels.
-        ignored: number of files that are neither videos nor frames.
+        listing: what the folder holds besides: files that are neither videos nor frames.
         progress: called with how many more videos have been examined.
         rejected: videos that could not be used so far, in the order in which that was found.
         windows: the candidates among the first `examined` entries.
@@ -71,7 +80,7 @@ class FolderSource:
     seed: int
     side: str
     label_of: dict[str, int] = field(default_factory=dict)
-    ignored: int = 0
+    listing: Listing = field(default_factory=Listing)
     progress: Callable[[int], None] = lambda count: None
     rejected: list[Rejected] = field(default_factory=list)
     windows: list[Window] = field(default_factory=list, init=False)
@@ -117,11 +126,11 @@ class FolderSource:
         """
         path = Path(path)
         place = open_place(path, within)
-        found, ignored = find_entries(place.folders())
-        entries = [entry for entry in found if keep(entry.path)]
+        listing = find_entries(place, place.folders())
+        entries = with_content(place, [entry for entry in listing.entries if keep(entry.path)])
         entries.sort(key=lambda entry: selection_key(protocol.real_selection, seed, entry, 0))
         numbers, rejected = number_classes(classes, entries), list(place.rejected)
-        source = cls(path, place, entries, protocol, seed, side, numbers, ignored, progress, rejected)
+        source = cls(path, place, entries, protocol, seed, side, numbers, listing, progress, rejected)
         source.examine_first(wanted)
         return source
 
@@ -151,6 +160,40 @@ class FolderSource:
         return str(self.path)
 
     @property
+    def ignored(self) -> int:
+        """Number of files that are neither videos nor frames of one."""
+        return sum(self.listing.unused.values())
+
+    @property
+    def has_video_files(self) -> bool:
+        """Whether any of the videos is a file, not a folder of frames."""
+        return any(entry.kind == "video" for entry in self.entries)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a result says about the files: how many were not used, by suffix, and what decodes video files."""
+        ignored = {"ignored": dict(self.listing.unused.most_common())} if self.ignored else {}
+        return {**ignored, **({"decoder": decoder_record()} if self.has_video_files else {})}
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know of the folder before its clips are measured."""
+        linked = [f"{folder} leads to {first or 'the folder itself'} again: counted once"
+                  for folder, first in self.place.repeated]  # fmt: skip
+        return [*self.listing.notes, *linked, *([self.advice] if self.advice else [])]
+
+    @property
+    def advice(self) -> str:
+        """What to do where all there is are images in one folder, which may be meant as a set of images; or nothing."""
+        if len(self.entries) != 1 or self.entries[0].kind != "frames":
+            return ""
+        images = len(self.entries[0].names)
+        return (
+            f"the {images:,} images in one folder count as the frames of one video; a set of single images is measured "
+            f"with --param frames=1 --windows all"
+        )
+
+    @property
     def named_storage(self) -> tuple[str, ...]:
         """The storage steps of this side. The fingerprint includes them, so features of earlier versions are found."""
         return self.protocol.real_storage if self.side == "real" else self.protocol.fake_storage
@@ -165,13 +208,15 @@ class FolderSource:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of the listing (path, size and time of every file, or its checksum in an archive), the choices of
-        the protocol that matter on this side, the seed and the version of this step."""
+        """sha256 of the listing (path, size and time of every file, or its checksum in an archive, and what
+        content.py reads of it), the choices of the protocol that matter on this side, the seed, the decoder of video
+        files and the version of this step."""
         fields = ["frames", "size", "windows", "crop", "resample", "real_selection", f"{self.side}_stride"]
         fields += [f"{self.side}_storage", *(["real_offset"] if self.side == "real" else [])]
         choices = {name: getattr(self.protocol, name) for name in fields}
         listing = sorted((entry.path, entry.kind, entry.stamp) for entry in self.entries)
         parts = ["folder", STEP_VERSION, self.side, self.seed, choices, self.classes, listing]
+        parts += decoder_identity() if self.has_video_files else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     @property
@@ -295,7 +340,7 @@ def nothing_usable(source: FolderSource) -> LatteEvalError:
     path, videos, short = source.path, len(source.entries), source.too_short
     if not videos:
         unreadable = f"; {source.rejected[0].path} {source.rejected[0].reason}" if source.rejected else ""
-        others = f", only {source.ignored:,} other files" if source.ignored else ""
+        others = f", only {source.ignored:,} other files ({source.listing.counts}); {CONVERT}" if source.ignored else ""
         return ClipError(f"{path} holds no videos and no folders of frames{others}{unreadable}")
     lengths = [each.found for each in short]
     if len(short) == videos:

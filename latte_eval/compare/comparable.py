@@ -40,6 +40,7 @@ PROTOCOL_REASONS = {
     "fake_storage": "lossy storage leaves traces that a detector sees",
     "labels": "classes come in other numbers",
 }
+DECODER = "versions of the video decoder differ in pixels of some files, most with ten bits"
 COUNT = "a distance depends on the number of clips"
 SUBJECT = "it is what is compared"
 
@@ -51,6 +52,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("counts", "real clips"): ("decides", COUNT),
     ("counts", "clip indices"): ("free", "other clips of the same model"),
     ("data", "real fingerprint"): ("decides", "other real clips"),
+    **{("data", f"{side} decoder"): ("free", DECODER) for side in ("real", "fake")},
     ("data", "*"): ("free", "the fingerprint of the real clips decides, and the fake ones are what is compared"),
     ("detector", "name"): ("decides", "another network"),
     ("detector", "sha256"): ("decides", "other weights"),
@@ -63,6 +65,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("sampler", "seed"): ("free", "other clips of the same model: they are compared without pairs"),
     ("sampler", "codec_dtype"): ("free", "it follows from the dtype, which decides"),
     ("sampler", "*"): ("decides", "the same weights give other clips"),
+    ("code", "av"): ("free", DECODER),
     ("code", "*"): ("free", "versions and machines agree to rounding"),
     ("arithmetic", "*"): ("free", "switches of the process agree to rounding; the dtypes decide"),
 }

@@ -150,7 +150,10 @@ def check_enough(source: ClipSource, count: int, wanted: int | None, rejected: S
     unusable = len({each.path for each in [*source.rejected, *rejected]})
     lost = f" ({unusable} could not be used)" if unusable else ""
     if count < 2:
-        raise NotEnoughClips(f"{source.name} gives {count} clips{lost}; a distance needs at least 2")
+        advice = getattr(source, "advice", "")
+        raise NotEnoughClips(
+            f"{source.name} gives {count} clips{lost}; a distance needs at least 2{f': {advice}' if advice else ''}"
+        )
     raise NotEnoughClips(
         f"{source.name} gives {count} clips{lost}, {wanted} were asked for. "
         f"Use --clips {count}, or --windows all to take every window of a video"

@@ -73,6 +73,8 @@ def prepare(request: Request, reporter: Reporter) -> Evaluation:
     request.check_sides()
     run = request.run_folder.make()
     protocol, real, fake = open_sides(request, reporter)
+    for note in (*side_notes("real", real), *side_notes("fake", fake), *same_place_notes(request)):
+        reporter.say(note)
     detectors = open_detectors(request, {metric: request.detector_for(metric) for metric in request.metrics})
     if real and isinstance(real.source, StatsSource):
         real.source.check(protocol, [detectors[m] for m in request.metrics if METRICS[m].needs_real])
@@ -97,6 +99,22 @@ def check_measurable(metric: str, detector: Detector, protocol: Protocol, fake: 
             f"{detector.name} takes clips of at least {detector.min_frames} frames, the protocol compares "
             f"{protocol.frames}: give --param frames=N, or leave {metric} out"
         )
+
+
+def side_notes(name: str, side: Side | None) -> list[str]:
+    """What a person should know of the files of one side, such as those that were not used."""
+    notes = getattr(side.source, "notes", ()) if side else ()
+    return [f"{name}: {note}" for note in notes]
+
+
+def same_place_notes(request: Request) -> list[str]:
+    """A warning where both sides are the same files."""
+    if request.real is None or request.fake is None or request.real.resolve() != request.fake.resolve():
+        return []
+    return [
+        f"real and fake are the same: {request.real}. Where videos are longer than a clip the two sides take other "
+        f"frames of them, so the distance is not 0; either way it says nothing about a model"
+    ]
 
 
 def open_detectors(request: Request, names: Mapping[str, str]) -> dict[str, Detector]:
@@ -249,6 +267,8 @@ def compute_stats(request: Request, path: Path, reporter: Reporter) -> int:
     with process_group(request.device):
         side = open_real(request, protocol, reporter)
         check_fields(request.given_fields, request.usual_protocol(), protocol, side.honours)
+        for note in side_notes("real", side):
+            reporter.say(note)
         detectors = unique_detectors(open_detectors(request, names).values())
         features = read_side(side, detectors, run, request.clips_at_once, reporter)
     first = next(iter(features.values()))

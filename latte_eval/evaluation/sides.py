@@ -69,13 +69,14 @@ class Side:
         return self
 
     def record(self, features: Features, seed: int) -> dict[str, Any]:
-        """What a result says about this side: name, fingerprint, seed of the choices, files that could not be used."""
+        """What a result says about this side: name, fingerprint, seed of the choices, files that were not used."""
         if isinstance(self.source, StatsSource):
             return self.source.record()
         rejected = {each.path for each in [*self.source.rejected, *features.rejected]}
         made_by = {"generator": self.generator} if self.generator else {}
         return {"name": self.source.name, "fingerprint": self.source.fingerprint, "rejected": len(rejected),
-                "videos": len(set(features.groups)), "seed": seed, **made_by}  # fmt: skip
+                "videos": len(set(features.groups)), "seed": seed, **made_by,
+                **getattr(self.source, "about", {})}  # fmt: skip
 
 
 @dataclass(frozen=True)

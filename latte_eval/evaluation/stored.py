@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from latte_eval.core.clips import Clips, ClipSource, Rejected
 from latte_eval.files.lossy import apply_storage
@@ -44,6 +45,21 @@ class StoredSource:
     def labels(self) -> tuple[int, ...] | None:
         """The class of every candidate, where the source knows them."""
         return getattr(self.source, "labels", None)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a result says about the source beside its name and fingerprint."""
+        return dict(getattr(self.source, "about", {}))
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know of the source before its clips are measured."""
+        return list(getattr(self.source, "notes", ()))
+
+    @property
+    def advice(self) -> str:
+        """What to do where the source has too few clips, or nothing."""
+        return str(getattr(self.source, "advice", ""))
 
     def __len__(self) -> int:
         return len(self.source)

@@ -20,7 +20,7 @@ from dataset_makers import (
 
 from latte_eval.benchmarks import tree
 from latte_eval.benchmarks.dataset import datasets, find_dataset, share_of_names
-from latte_eval.benchmarks.readers import FolderSource, entries
+from latte_eval.benchmarks.readers import FolderSource, listing
 from latte_eval.core.errors import ClipError, UsageError
 from latte_eval.core.protocol import Protocol
 
@@ -223,8 +223,8 @@ def test_data_folders_are_found_under_usual_names(tmp_path: Path) -> None:
 
 
 def test_looking_at_names_knows_the_same_files_as_the_readers() -> None:
-    assert set(tree.VIDEO_SUFFIXES) == set(entries.VIDEO_SUFFIXES)
-    assert set(tree.FRAME_SUFFIXES) == set(entries.FRAME_SUFFIXES)
+    assert set(tree.VIDEO_SUFFIXES) == set(listing.VIDEO_SUFFIXES)
+    assert set(tree.FRAME_SUFFIXES) == set(listing.FRAME_SUFFIXES)
 
 
 def test_the_catalogue_needs_no_torch() -> None:

@@ -231,9 +231,9 @@ def test_folder_of_other_files(tmp_path: Path) -> None:
 
 
 def test_a_file_instead_of_a_folder(tmp_path: Path) -> None:
-    write_lossless(tmp_path / "a.mkv", moving_frames(4))
+    write_frames(tmp_path, moving_frames(4), "{}.png")
     with pytest.raises(ClipError, match="neither a folder nor a zip archive"):
-        FolderSource.open(tmp_path / "a.mkv", PROTOCOL, 0, "real")
+        FolderSource.open(tmp_path / "0.png", PROTOCOL, 0, "real")
 
 
 def test_unreadable_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,8 @@ def test_nested_and_mixed(tmp_path: Path) -> None:
     write_frames(root / "class" / "frames", FRAMES)
     write_frames(root / "class" / "sub" / "frames", FRAMES)
     write_lossless(root / "class" / "frames" / "beside.mkv", FRAMES)
-    below = ["class/frames", "class/frames/beside.mkv", "class/sub/deep.mkv", "class/sub/frames"]
+    # Images beside a video file are posters and the like, never a video of their own.
+    below = ["class/frames/beside.mkv", "class/sub/deep.mkv", "class/sub/frames"]
     assert both(root) == [*below, "top.mkv"]
 
 

@@ -22,6 +22,7 @@ from latte_eval.benchmarks.readers import FolderSource
 from latte_eval.benchmarks.readers.prepare import prepare_frame
 from latte_eval.benchmarks.readers.windows import TooShort, frame_indices, highest_offset, seeded_offset, window_starts
 from latte_eval.core.clips import Clips
+from latte_eval.core.errors import ClipError
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.protocols import named_protocol
 from latte_eval.files.lossy import apply_storage, jpeg_frame
@@ -209,10 +210,16 @@ def test_layouts_that_upstream_accepts(semantics: Any, tmp_path: Path) -> None:
     (stray / "empty").mkdir()
     expected = cases["dataset_json"]
     assert names_in_order(FolderSource.open(stray, TWO, 0, "real")) == expected == cases["empty_video_dir"]
+
+
+def test_a_layout_that_upstream_accepts_and_a_user_would_not(semantics: Any, tmp_path: Path) -> None:
+    """Two ways of naming and two formats in one folder: the reference makes one video of them."""
     mixed = make_layout(tmp_path / "mixed", {})
     write_frames(mixed / "a", moving_frames(2, 8, 8), "{:06d}.jpg")
     write_frames(mixed / "a", moving_frames(3, 8, 8), "x{:03d}.png")
-    assert names_in_order(FolderSource.open(mixed, TWO, 0, "real")) == cases["mixed_ext"]
+    assert len(semantics.meta["layout_cases_load_2_consecutive"]["mixed_ext"]) == 1
+    with pytest.raises(ClipError, match="images of 2 kinds in one folder .3 like x000.png, 2 like 000000.jpg."):
+        FolderSource.open(mixed, TWO, 0, "real")
 
 
 def test_layouts_on_which_upstream_fails(semantics: Any, tmp_path: Path) -> None:
