@@ -51,9 +51,9 @@ class Benchmark(ABC):
         """The real clips. Raises `UsageError` without a folder where one is needed, `ClipError` for a wrong one."""
 
     @property
-    @abstractmethod
     def honours(self) -> frozenset[str]:
-        """Fields of the protocol, beside those of its source, that shape its real clips."""
+        """Fields of the protocol, beside those of its source, that shape its real clips; others cannot be set."""
+        return frozenset()
 
     @property
     def clip_shape(self) -> tuple[int | None, int | None]:
