@@ -18,6 +18,9 @@ from latte_eval.core.result import Result
 # `decides`: numbers do not compare; `care`: they do, but a reader must know; `free`: it moves no number by itself.
 Weight = Literal["decides", "care", "free"]
 Rule = tuple[Weight, str]
+Grade = Literal["comparable", "with care", "not comparable"]
+# The worst first.
+GRADES: dict[Weight, Grade] = {"decides": "not comparable", "care": "with care"}
 
 # Fields of a protocol that say nothing about the real side.
 FAKE_ONLY = ("stem", "fake_clips", "fake_stride", "fake_storage", "labels")
@@ -82,6 +85,7 @@ NO_VAE: Rule = ("decides", "frames come from another decoder than the published 
 WHOLE = 0.9
 REMNANT: Rule = ("decides", "clips of the benchmark are missing")
 DAMAGED: Rule = ("care", "a few clips of the benchmark are missing")
+UNPINNED: Rule = ("care", "no hash of these weights is published: they were taken as they are")
 UNCOUNTED: Rule = ("care", "no count of the benchmark's clips is published: nobody can tell whether they are all here")
 
 
@@ -139,6 +143,24 @@ class Difference:
         return f"{self.label} is {first}, {joint} {second}"
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How two numbers stand to each other.
+
+    Attributes:
+        grade: `comparable`, `with care` or `not comparable`.
+        reasons: for a grade other than the first; those of the worst alone.
+    """
+
+    grade: Grade
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def compares(self) -> bool:
+        """Whether they may stand beside each other, with care or without."""
+        return self.grade != "not comparable"
+
+
 def conditions_of(result: Result) -> Conditions:
     """Everything that a result says about how it was measured."""
     sides = {"real": result.real_source or {}, "fake": result.fake_source if result.checkpoint is None else {}}
@@ -172,7 +194,7 @@ def published_conditions(dataset: Dataset) -> Conditions:
     most = [count for count in (protocol.real_clips, expected) if count]
     counts = {"fake clips": protocol.fake_clips, "real clips": min(most, default=None)}
     parts = {"protocol": protocol_fields(protocol), "counts": {key: value for key, value in counts.items() if value},
-             "detector": {"comparable": True}, "checkpoint": {"frames": protocol.frames, "size": protocol.size},
+             "detector": {"comparable": True, "pinned": True}, "checkpoint": {"frames": protocol.frames, "size": protocol.size},
              "sampler": {**dataset.sampler, "codec": PUBLISHED_CODEC}}  # fmt: skip
     return Conditions(parts, published=True, counted=expected is not None)
 
@@ -228,6 +250,8 @@ def rule_for(one: Conditions, other: Conditions, part: str, field: str) -> Rule:
         return NOT_SAMPLED
     if other.published and (part, field) == ("counts", "real clips"):
         return coverage_rule(one.parts[part][field] / other.parts[part][field], other.counted)
+    if other.published and (part, field) == ("detector", "pinned"):
+        return UNPINNED
     if part == "sampler" and other.published:
         return NO_VAE if field == "codec" else PUBLISHED_SAMPLER
     return RULES.get((part, field)) or RULES[part, "*"]
@@ -245,12 +269,21 @@ def decisive(found: Iterable[Difference]) -> list[Difference]:
     return [each for each in found if each.weight == "decides"]
 
 
-def reasons_against(result: Result, dataset: Dataset) -> list[str]:
-    """Why a result cannot stand beside the published rows of its dataset; empty where it can.
+def standing(found: Iterable[Difference], joint: str = "not") -> Standing:
+    """The grade of what differs, each reason with its field; `joint` stands before the second value."""
+    found = list(found)
+    for weight, grade in GRADES.items():
+        if telling := [each for each in found if each.weight == weight]:
+            return Standing(grade, tuple(each.sentence(joint) for each in telling))
+    return Standing("comparable")
+
+
+def beside_published(result: Result, dataset: Dataset) -> Standing:
+    """Whether a result may stand beside the published rows of its dataset.
 
     The real side may lack a few damaged clips of the benchmark; the fake side has exactly the published count.
     """
-    return [each.sentence() for each in decisive(differences(result, published_conditions(dataset)))]
+    return standing(differences(result, published_conditions(dataset)))
 
 
 def line_key(result: Result) -> tuple[str, str, str]:

@@ -21,7 +21,7 @@ REAL_FIELDS = ("real_split", "real_selection", "real_clips", "real_offset", "rea
 FAKE_FIELDS = ("fake_stride", "fake_storage")
 BOTH_FIELDS = ("frames", "windows", "crop", "resample", "size")
 READING_FIELDS = ("windows", "crop", "resample")
-EXPLAIN_COLUMNS = ("metric", "kind", "part", "field", "first", "second", "why", "change", "spread")
+EXPLAIN_COLUMNS = ("metric", "kind", "part", "field", "first", "second", "weight", "why", "change", "spread")
 STEP_NAMES = {"jpeg75": "JPEG", "h264-crf5": "mp4"}
 
 
@@ -57,10 +57,10 @@ def pair_results(
 
 def difference_table(first: Result, second: Result) -> Table:
     """What differs between two results, with what others have reported of such differences."""
-    headings = {key: Heading(key) for key in ("part", "field", "first", "second", "why")}
+    headings = {key: Heading(key) for key in ("part", "field", "first", "second", "weight", "why")}
     rows: list[dict[str, Cell]] = [
         {"part": each.part, "field": each.field, "first": value_to_text(each.values[0]),
-         "second": value_to_text(each.values[1]), "why": each.reason}
+         "second": value_to_text(each.values[1]), "weight": each.weight, "why": each.reason}
         for each in explaining(first, second)
     ]  # fmt: skip
     change = second.value - first.value

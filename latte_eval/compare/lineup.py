@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from latte_eval.baselines.table import SIGNED, Cell, Heading, Table
-from latte_eval.compare.comparable import decisive, differences, protocol_of, value_to_text
+from latte_eval.compare.comparable import decisive, differences, protocol_of, standing, value_to_text
 from latte_eval.compare.results import RESULT_COLUMNS, result_cells
 from latte_eval.core.result import Result
 
-COMPARE_COLUMNS = ("file", *RESULT_COLUMNS, "difference")
+COMPARE_COLUMNS = ("file", *RESULT_COLUMNS, "difference", "grade", "why")
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,18 @@ def compare_records(row: Aligned, names: Sequence[str]) -> list[dict[str, Cell]]
     """The same for machines: a row a file."""
     cells = compare_row(row)
     return [
-        {"file": name, **result_cells(results[-1]), "difference": cells.get(f"difference {i}")}
+        {"file": name, **result_cells(results[-1]), "difference": cells.get(f"difference {i}"), **grade_cells(row, i)}
         for i, (name, results) in enumerate(zip(names, row.results, strict=True))
         if results
     ]
+
+
+def grade_cells(row: Aligned, i: int) -> dict[str, Cell]:
+    """How the newest result of a file stands to that of the first file, where there is one."""
+    if not i or not row.results[0]:
+        return {}
+    found = standing(differences(row.results[i][-1], row.results[0][-1]))
+    return {"grade": found.grade, "why": "; ".join(found.reasons) or None}
 
 
 def compare_notes(row: Aligned, rows: Sequence[Aligned]) -> list[str]:

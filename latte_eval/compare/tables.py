@@ -9,14 +9,14 @@ from decimal import Decimal
 from latte_eval.baselines.published import Column, PublishedTable, Report, published_table, reports
 from latte_eval.baselines.table import SIGNED, Cell, Heading, Table, cell_to_text, column_heading, published_to_table
 from latte_eval.benchmarks.dataset import find_dataset
-from latte_eval.compare.comparable import differences, published_conditions, reasons_against
+from latte_eval.compare.comparable import Standing, beside_published, differences, published_conditions
 from latte_eval.compare.results import RESULT_COLUMNS, result_cells, subject
 from latte_eval.core.result import Result
 
 # The rows that a published checkpoint may belong to; its files do not say whether images were used.
 OWN_ROWS = ("Latte", "Latte+IMG")
 
-TABLE_COLUMNS = ("table", "kind", "method", *RESULT_COLUMNS, "why")
+TABLE_COLUMNS = ("table", "kind", "method", *RESULT_COLUMNS, "grade", "why")
 
 
 def distance_tables(name: str, results: Sequence[Result] = ()) -> list[Table]:
@@ -27,10 +27,10 @@ def distance_tables(name: str, results: Sequence[Result] = ()) -> list[Table]:
     if not results:
         return tables
     belonging = [(column, r) for column in published.columns.values() for r in results if belongs(r, column)]
-    reasons = [reasons_against(r, find_dataset(str(column.benchmark))) for column, r in belonging]
-    rows = list(zip(belonging, reasons, strict=True))
-    measured = [(measured_row(published, column, r), r) for (column, r), why in rows if not why]
-    others = [(other_row(column, r, why), r) for (column, r), why in rows if why]
+    standings = [beside_published(r, find_dataset(str(column.benchmark))) for column, r in belonging]
+    rows = list(zip(belonging, standings, strict=True))
+    measured = [(measured_row(published, column, r, each), r, each) for (column, r), each in rows if each.compares]
+    others = [(other_row(column, r, each), r, each) for (column, r), each in rows if not each.compares]
     tables.append(measured_table(name, measured))
     return [*tables, others_table(name, others)] if others else tables
 
@@ -45,25 +45,27 @@ def published_records(published: PublishedTable) -> list[dict[str, Cell]]:
     ]  # fmt: skip
 
 
-def result_record(name: str, kind: str, row: Mapping[str, Cell], result: Result) -> dict[str, Cell]:
+def result_record(name: str, kind: str, result: Result, standing: Standing) -> dict[str, Cell]:
     """A measured number for machines."""
-    return {"table": name, "kind": kind, **result_cells(result), "why": row.get("why")}
+    return {"table": name, "kind": kind, **result_cells(result), "grade": standing.grade,
+            "why": "; ".join(standing.reasons) or None}  # fmt: skip
 
 
 def belongs(result: Result, column: Column) -> bool:
     return result.metric == column.metric and result.protocol_fields["benchmark"] == column.benchmark
 
 
-def measured_row(published: PublishedTable, column: Column, result: Result) -> dict[str, Cell]:
+def measured_row(published: PublishedTable, column: Column, result: Result, standing: Standing) -> dict[str, Cell]:
     """One measured number between the published ones and its differences from them."""
     row: dict[str, Cell] = {"dataset": column_heading(column), "checkpoint": subject(result)}
     for own in OWN_ROWS:
         value = published.value(own, column.name)
         row[own] = value
         row[f"difference to {own}"] = None if value is None else difference(result.value, value)
-    interval = tuple(result.interval) if result.interval else None
-    counts = {"fake": result.fake, "real": result.real or None}
-    return {**row, "measured": result.value, "interval": interval, **counts}  # type: ignore[dict-item]
+    interval = (result.interval[0], result.interval[1]) if result.interval else None
+    counts: dict[str, Cell] = {"fake": result.fake, "real": result.real or None}
+    told: dict[str, Cell] = {"measured": result.value, "interval": interval, "grade": standing.grade}
+    return {**row, **told, **counts}
 
 
 def difference(measured: float, published: Decimal) -> float:
@@ -71,17 +73,20 @@ def difference(measured: float, published: Decimal) -> float:
     return measured - float(published)
 
 
-def measured_table(name: str, measured: Sequence[tuple[dict[str, Cell], Result]]) -> Table:
-    """Rows and their results as a table."""
+Graded = tuple[dict[str, Cell], Result, Standing]
+
+
+def measured_table(name: str, measured: Sequence[Graded]) -> Table:
+    """Rows with their results and grades as a table."""
     headings = {"dataset": Heading("Dataset"), "checkpoint": Heading("Checkpoint")}
     headings |= {own: Heading(f"published {own}") for own in OWN_ROWS}
-    headings |= {"measured": Heading("measured"), "interval": Heading("95 % interval")}
+    headings |= {"measured": Heading("measured"), "interval": Heading("95 % interval"), "grade": Heading("grade")}
     headings |= {f"difference to {own}": Heading(f"difference to {own}", SIGNED) for own in OWN_ROWS}
     headings |= {"fake": Heading("fake clips"), "real": Heading("real clips")}
-    notes = [note for _, result in measured for note in care_notes(result)]
+    notes = [note for _, result, _ in measured for note in care_notes(result)]
     notes = notes or ([] if measured else ["No result was measured under the published protocol."])
-    records = [result_record(name, "measured", row, result) for row, result in measured]
-    return Table(f"{name}-measured", "Measured under the same protocol", headings, [row for row, _ in measured],
+    records = [result_record(name, "measured", result, each) for _, result, each in measured]
+    return Table(f"{name}-measured", "Measured under the same protocol", headings, [row for row, _, _ in measured],
                  list(dict.fromkeys(notes)), {}, TABLE_COLUMNS, records)  # fmt: skip
 
 
@@ -95,18 +100,18 @@ def care_notes(result: Result) -> list[str]:
     return [*notes, *(f"{name}: {each.sentence()}: {each.reason}." for each in care if each not in sampler)]
 
 
-def other_row(column: Column, result: Result, why: list[str]) -> dict[str, Cell]:
+def other_row(column: Column, result: Result, standing: Standing) -> dict[str, Cell]:
     return {"dataset": column_heading(column), "checkpoint": subject(result), "value": result.value,
-            "why": "; ".join(why)}  # fmt: skip
+            "why": "; ".join(standing.reasons)}  # fmt: skip
 
 
-def others_table(name: str, others: Sequence[tuple[dict[str, Cell], Result]]) -> Table:
+def others_table(name: str, others: Sequence[Graded]) -> Table:
     """Results that belong to a dataset of the table but were measured in another way."""
     headings = {"dataset": Heading("Dataset"), "checkpoint": Heading("Checkpoint"), "value": Heading("value"),
                 "why": Heading("why not comparable")}  # fmt: skip
-    records = [result_record(name, "not comparable", row, result) for row, result in others]
+    records = [result_record(name, "not comparable", result, each) for _, result, each in others]
     return Table(f"{name}-not-comparable", "Not comparable with the published rows", headings,
-                 [row for row, _ in others], [], {}, TABLE_COLUMNS, records)  # fmt: skip
+                 [row for row, _, _ in others], [], {}, TABLE_COLUMNS, records)  # fmt: skip
 
 
 def report_notes(published: PublishedTable) -> list[str]:

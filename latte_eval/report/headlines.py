@@ -8,7 +8,8 @@ from typing import Any
 from latte_eval.baselines.published import published_values, reports
 from latte_eval.baselines.table import Cell, Heading, Table
 from latte_eval.benchmarks.dataset import datasets, find_dataset
-from latte_eval.compare.comparable import reasons_against
+from latte_eval.compare.comparable import Standing
+from latte_eval.compare.comparable import beside_published as standing_beside_published
 from latte_eval.compare.results import subject
 from latte_eval.core.numbers import interval_to_text, number_to_text
 from latte_eval.core.result import Result
@@ -91,14 +92,14 @@ def beside_published(result: Result) -> str:
     values = published_rows(result)
     if not values:
         return f"No published number: {'no benchmark was named' if benchmark == 'none' else benchmark + ' has none'}."
-    reasons = why_not(result)
+    standing = standing_of(result)
     own = [
         f"{name} {values[name]} ({result.value - float(values[name]):+.2f})" for name in OWN_METHODS if name in values
     ]
     published = f"published {', '.join(own)}" if own else f"{len(values)} published rows"
-    return (
-        f"Not comparable with {published.split(' (')[0]}: {'; '.join(reasons)}." if reasons else f"Beside {published}."
-    )
+    if not standing.compares:
+        return f"Not comparable with {published.split(' (')[0]}: {'; '.join(standing.reasons)}."
+    return f"Beside {published}{'; with care: ' + '; '.join(standing.reasons) if standing.reasons else ''}."
 
 
 def published_rows(result: Result) -> dict[str, Any]:
@@ -107,9 +108,9 @@ def published_rows(result: Result) -> dict[str, Any]:
     return dict(published_values(benchmark, result.metric)) if benchmark in [each.name for each in datasets()] else {}
 
 
-def why_not(result: Result) -> list[str]:
-    """Why a result does not stand beside published rows."""
-    return reasons_against(result, find_dataset(result.protocol_fields["benchmark"]))
+def standing_of(result: Result) -> Standing:
+    """Whether a result may stand beside published rows."""
+    return standing_beside_published(result, find_dataset(result.protocol_fields["benchmark"]))
 
 
 def baseline_table(result: Result) -> Table | None:
@@ -119,7 +120,8 @@ def baseline_table(result: Result) -> Table | None:
     values = published_rows(result)
     if not values:
         return None
-    reasons = why_not(result)
+    standing = standing_of(result)
+    reasons = () if standing.compares else standing.reasons
     published = [(float(value), {"method": name, "value": value}) for name, value in values.items()]
     among = [*published, *([] if reasons else [(result.value, own_row(result))])]
     rows = [row for _, row in sorted(among, key=lambda pair: pair[0], reverse=result.better == "higher")]

@@ -10,7 +10,7 @@ from latte_eval.baselines.table import Heading, Table
 from latte_eval.compare.results import full_name, training_run
 from latte_eval.gate.history import Entry, history_tables
 from latte_eval.report.curves import Curve, Point, Reference, curve
-from latte_eval.report.headlines import OWN_METHODS, published_rows, why_not
+from latte_eval.report.headlines import OWN_METHODS, published_rows, standing_of
 from latte_eval.report.page import Figure, Section, to_page_table
 
 # At most so many rows of a table, the newest; all results are in the file beside the pages.
@@ -90,7 +90,7 @@ def to_curve(entries: Sequence[Entry], accepted: Sequence[Entry], name: str) -> 
     result = entries[-1].result
     references = [accepted_level(entry) for entry in accepted[-1:]]
     rows = published_rows(result)
-    if rows and not why_not(result):
+    if rows and standing_of(result).compares:
         references += [Reference(f"{row}, published", float(rows[row])) for row in OWN_METHODS if row in rows]
     return curve(result.metric, result.better, points, references, "time" if times else "iteration", times, name)
 

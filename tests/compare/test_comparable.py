@@ -6,22 +6,30 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from result_makers import SEEDED, make_result, replaced
+from result_makers import I3D, SEEDED, make_result, replaced
 
-from latte_eval.benchmarks.dataset import find_dataset
+from latte_eval.benchmarks.dataset import Dataset, find_dataset
 from latte_eval.compare.comparable import (
     FAKE_ONLY,
     PROTOCOL_REASONS,
     Conditions,
+    beside_published,
     decisive,
     differences,
     line_key,
     published_conditions,
-    reasons_against,
+    standing,
 )
 from latte_eval.core.protocol import Protocol
+from latte_eval.core.result import Result
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.table_runs import answers, request_conditions
+
+
+def reasons_against(result: Result, dataset: Dataset) -> list[str]:
+    """Why a result does not stand beside published rows; empty where it does, with care or without."""
+    found = beside_published(result, dataset)
+    return [] if found.compares else list(found.reasons)
 
 
 def labels(*pair: object) -> list[str]:
@@ -124,6 +132,20 @@ def test_real_clips_that_a_published_row_had() -> None:
     assert weights("faceforensics", 704) == weights("faceforensics", 2048) == []  # all that the training split has
     assert weights("faceforensics", 700) == ["care"] and weights("faceforensics", 3) == ["decides"]
     assert weights("skytimelapse", 2048) == [] and weights("skytimelapse", 3) == ["care"]  # nobody published a count
+
+
+def test_three_grades() -> None:
+    ucf101, published = find_dataset("ucf101"), make_result()
+    assert beside_published(published, ucf101).grade == "comparable"
+    few = make_result(sampler={**ucf101.sampler, "steps": 50, "codec": "vae"})
+    assert (beside_published(few, ucf101).grade, beside_published(few, ucf101).reasons) == (
+        "with care", ("sampler steps is 50, not 250",)
+    )  # fmt: skip
+    unpinned = make_result(detector={**I3D, "pinned": False})
+    assert beside_published(unpinned, ucf101).grade == "with care"
+    worse = make_result(detector=SEEDED, sampler={**ucf101.sampler, "steps": 50, "codec": "vae"})
+    assert beside_published(worse, ucf101).reasons == ("detector i3d-seeded is not the published one",)
+    assert standing(differences(few, published)).grade == "not comparable"  # of two results the sampler decides
 
 
 def test_a_request_is_compared_before_it_runs(tmp_path: Path) -> None:
