@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,25 +35,29 @@ Rows = list[tuple[str, str]]
 def inspect_latte(ckpt: str) -> tuple[dict[str, Any], Rows]:
     """A Latte checkpoint as data and as rows."""
     from latte_eval.sampler.checkpoint import load_checkpoint
-    from latte_eval.sampler.inspection import config_of, describe, description_rows
+    from latte_eval.sampler.inspection import configs_of, describe, description_rows
 
     found = describe(load_checkpoint(ckpt))
-    uses = evaluated_on(config_of(found), ckpt)
+    uses = evaluated_on(configs_of(found), ckpt)
     rows = description_rows(found)
     rows += [("evaluate" if i == 0 else "", use) for i, use in enumerate(uses)]
     return {**found, "evaluate": uses}, rows
 
 
-def evaluated_on(config: LatteConfig, ckpt: str) -> list[str]:
-    """Commands that can measure a checkpoint of this config, and what the published protocols do not allow."""
+def evaluated_on(configs: Sequence[LatteConfig], ckpt: str) -> list[str]:
+    """Commands that can measure a checkpoint of this config, and what the published protocols do not allow.
+
+    Several configs differ in the heads, which then have to be typed.
+    """
     from latte_eval.benchmarks.benchmark import BENCHMARKS
 
-    fitting = [row for row in BENCHMARKS.rows() if row.fits(config)]
-    commands = [f"latte-eval fvd --ckpt {ckpt} --benchmark {row.name}" + " --real DIR" * row.needs_folder
+    named = f"{ckpt} --heads N" if len(configs) > 1 else ckpt
+    fitting = [row for row in BENCHMARKS.rows() if any(map(row.fits, configs))]
+    commands = [f"latte-eval fvd --ckpt {named} --benchmark {row.name}" + " --real DIR" * row.needs_folder
                 for row in fitting]  # fmt: skip
     if fitting and not any(row.needs_folder for row in fitting):
         return commands
-    return [*commands, f"latte-eval fvd --ckpt {ckpt} --real DIR", *published_limits(config)]
+    return [*commands, f"latte-eval fvd --ckpt {named} --real DIR", *published_limits(configs[0])]
 
 
 def published_limits(config: LatteConfig) -> list[str]:

@@ -108,13 +108,18 @@ def side_notes(name: str, side: Side | None) -> list[str]:
 
 
 def same_place_notes(request: Request) -> list[str]:
-    """A warning where both sides are the same files."""
-    if request.real is None or request.fake is None or request.real.resolve() != request.fake.resolve():
+    """A warning where both sides are the same files, or one lies within the other."""
+    if request.real is None or request.fake is None:
         return []
-    return [
-        f"real and fake are the same: {request.real}. Where videos are longer than a clip the two sides take other "
-        f"frames of them, so the distance is not 0; either way it says nothing about a model"
-    ]
+    real, fake = request.real.resolve(), request.fake.resolve()
+    if real == fake:
+        return [
+            f"real and fake are the same: {request.real}. Where videos are longer than a clip the two sides take other "
+            f"frames of them, so the distance is not 0; either way it says nothing about a model"
+        ]
+    inner, outer = ("fake", "real") if real in fake.parents else ("real", "fake")
+    nested = real in fake.parents or fake in real.parents
+    return [f"{inner} lies within {outer}: its videos count on both sides"] if nested else []
 
 
 def open_detectors(request: Request, names: Mapping[str, str]) -> dict[str, Detector]:

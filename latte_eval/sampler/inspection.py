@@ -47,16 +47,17 @@ def frame_size(config: LatteConfig) -> int | None:
     return config.input_size * factor if factor else None
 
 
-def config_of(found: dict[str, Any]) -> LatteConfig:
-    """The config of a description; where nothing tells the heads, the first possible number stands in."""
+def configs_of(found: dict[str, Any]) -> list[LatteConfig]:
+    """The config of a description; where nothing tells the heads, one for every possible number."""
     config = found["config"]
     choices = config["width"], config["variant"], config["temporal_position"]
-    return LatteConfig(**{**config, "heads": config["heads"] or possible_heads(*choices)[0]})
+    heads = possible_heads(*choices) if config["heads"] is None else [config["heads"]]
+    return [LatteConfig(**{**config, "heads": each}) for each in heads]
 
 
 def description_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     """A description as rows that a person reads."""
-    c = config_of(found)
+    c = configs_of(found)[0]
     trained = "" if found["iteration"] is None else f", iteration {found['iteration']:,}"
     pixels = f", {found['frame_size']}x{found['frame_size']} pixels" if found["frame_size"] else ""
     tubes = "uniform frame" if c.tube == 1 else f"compression frame, tubes of {c.tube}"

@@ -43,7 +43,9 @@ def test_files_that_were_not_used_and_one_folder_on_both_sides_are_told(videos: 
     prepare(request(link, videos), said)
     assert said.lines[:2] == ["real: not used: 2 .xyz", "fake: not used: 2 .xyz"]
     assert said.lines[2].startswith("real and fake are the same")
-    assert same_place_notes(request(videos, tmp_path)) == same_place_notes(request(videos)) == []
+    assert same_place_notes(request(videos, tmp_path)) == ["fake lies within real: its videos count on both sides"]
+    assert same_place_notes(request(tmp_path, videos)) == ["real lies within fake: its videos count on both sides"]
+    assert same_place_notes(request(videos, tmp_path / "x")) == same_place_notes(request(videos)) == []
     assert side_notes("real", None) == []
 
 

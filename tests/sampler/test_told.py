@@ -79,6 +79,7 @@ def test_heads_that_nothing_tells_are_asked_for(args, tmp_path):
     assert done.returncode == 1 and "--heads N" in done.stderr and done.stderr.count("\n") == 1
     shown = latte_eval("inspect", tmp_path / "c.pt")
     assert shown.returncode == 0 and "heads not told: give --heads N, one of 1, 2" in shown.stdout
+    assert "c.pt --heads N --real DIR" in shown.stdout
     assert '"heads": null' in latte_eval("inspect", tmp_path / "c.pt", "--json").stdout
 
 
