@@ -194,7 +194,8 @@ def published_conditions(dataset: Dataset) -> Conditions:
     most = [count for count in (protocol.real_clips, expected) if count]
     counts = {"fake clips": protocol.fake_clips, "real clips": min(most, default=None)}
     parts = {"protocol": protocol_fields(protocol), "counts": {key: value for key, value in counts.items() if value},
-             "detector": {"comparable": True, "pinned": True}, "checkpoint": {"frames": protocol.frames, "size": protocol.size},
+             "detector": {"comparable": True, "pinned": True},
+             "checkpoint": {"frames": protocol.frames, "size": protocol.size},
              "sampler": {**dataset.sampler, "codec": PUBLISHED_CODEC}}  # fmt: skip
     return Conditions(parts, published=True, counted=expected is not None)
 
