@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from latte_eval.benchmarks.dataset import Copy, Dataset, Found, read_split_lists, video_name
-from latte_eval.benchmarks.readers.arrays import open_videos
 from latte_eval.benchmarks.readers.entries import Entry, class_of
-from latte_eval.benchmarks.readers.frames import Size, common_size
+from latte_eval.benchmarks.readers.frames import Size
 from latte_eval.benchmarks.readers.listing import find_entries
 from latte_eval.benchmarks.readers.opening import open_place
 from latte_eval.benchmarks.readers.places import Place
-from latte_eval.benchmarks.readers.reading import read_entry, video_length
-from latte_eval.benchmarks.readers.video import frame_size
+from latte_eval.benchmarks.readers.reading import entry_size, read_entry, video_length
 from latte_eval.core.clips import Rejected
 from latte_eval.core.errors import ClipError
 from latte_eval.core.protocol import Protocol
@@ -101,7 +99,10 @@ class Report:
             return f"numbers against the {self.found.split} split; the published rows take {self.benchmark.real_split}"
         if self.copy is None:
             return "nothing published: no known copy has frames of this size"
-        expected = self.benchmark.expected.get(self.found.split) or 0
+        expected = self.benchmark.expected.get(self.found.split)
+        if expected is None:
+            uncounted = f"no count is published, so nobody can tell whether {len(self.usable):,} videos are all"
+            return f"{self.copy.comparable}; {uncounted}"
         if len(self.usable) < min(0.95 * expected, self.protocol.real_clips or expected):
             return f"nothing published: {len(self.usable):,} videos where {expected:,} are expected"
         return self.copy.comparable
@@ -256,14 +257,9 @@ def look(place: Place, entry: Entry, decode: bool) -> tuple[int, Size] | Rejecte
 def probe(place: Place, entry: Entry) -> tuple[int, Size]:
     """Length and frame size of one entry, from headers. Raises `ClipError` or `OSError`."""
     if entry.kind == "frames":
-        size = common_size(place, entry)
+        size = entry_size(place, entry)
         return video_length(place, entry), size
-    length = video_length(place, entry)
-    with place.local(entry.files[0]) as path:
-        if entry.kind == "array":
-            height, width = open_videos(path).shape[2:4]
-            return length, (width, height)
-        return length, frame_size(path)
+    return video_length(place, entry), entry_size(place, entry)
 
 
 def decoded(place: Place, entry: Entry, length: int) -> Iterator[Any]:

@@ -10,10 +10,10 @@ import numpy as np
 from latte_eval.benchmarks.readers.animations import Damaged
 from latte_eval.benchmarks.readers.arrays import open_videos, read_array
 from latte_eval.benchmarks.readers.entries import Entry
-from latte_eval.benchmarks.readers.frames import read_frames
+from latte_eval.benchmarks.readers.frames import Size, common_size, read_frames
 from latte_eval.benchmarks.readers.places import Place
 from latte_eval.benchmarks.readers.prepare import prepare_frame
-from latte_eval.benchmarks.readers.video import count_frames, read_video
+from latte_eval.benchmarks.readers.video import count_frames, frame_size, read_video
 from latte_eval.core.errors import ClipError
 from latte_eval.core.protocol import Protocol
 
@@ -46,6 +46,17 @@ def video_length(place: Place, entry: Entry) -> int:
         return len(entry.names)
     with place.local(entry.files[0]) as path:
         return open_videos(path).shape[1] if entry.kind == "array" else count_frames(path)
+
+
+def entry_size(place: Place, entry: Entry) -> Size:
+    """Width and height of the frames of an entry, from headers. Raises `ClipError` or `OSError`."""
+    if entry.kind == "frames":
+        return common_size(place, entry)
+    with place.local(entry.files[0]) as path:
+        if entry.kind == "array":
+            height, width = open_videos(path).shape[2:4]
+            return width, height
+        return frame_size(path)
 
 
 def read_windows(

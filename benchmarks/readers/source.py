@@ -18,12 +18,12 @@ from torch import Tensor
 
 from latte_eval.benchmarks.readers.content import with_content
 from latte_eval.benchmarks.readers.entries import Entry, class_of, number_classes, selection_key
-from latte_eval.benchmarks.readers.frames import common_size
+from latte_eval.benchmarks.readers.frames import Size, common_size
 from latte_eval.benchmarks.readers.listing import Listing, find_entries
 from latte_eval.benchmarks.readers.opening import open_place
 from latte_eval.benchmarks.readers.places import Place
 from latte_eval.benchmarks.readers.prepare import has_target_size, passed_steps
-from latte_eval.benchmarks.readers.reading import Window, read_windows, video_length
+from latte_eval.benchmarks.readers.reading import Window, entry_size, read_windows, video_length
 from latte_eval.benchmarks.readers.video import decoder_identity, decoder_record
 from latte_eval.benchmarks.readers.windows import TooShort, frame_indices, side_stride, window_starts
 from latte_eval.core.clips import Clips, Rejected
@@ -197,6 +197,13 @@ class FolderSource:
     def named_storage(self) -> tuple[str, ...]:
         """The storage steps of this side. The fingerprint includes them, so features of earlier versions are found."""
         return self.protocol.real_storage if self.side == "real" else self.protocol.fake_storage
+
+    def first_size(self) -> Size | None:
+        """Width and height of the frames of the first candidate, as they are stored; None where they cannot be read."""
+        try:
+            return entry_size(self.place, self.windows[0].entry)
+        except (ClipError, OSError):
+            return None
 
     @property
     def honours(self) -> frozenset[str]:

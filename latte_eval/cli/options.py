@@ -77,10 +77,14 @@ fake_options = stack(
                  "docs/generators.md."),
 )  # fmt: skip
 
+partial_option = click.option(
+    "--allow-partial", is_flag=True, help="Go on where only a remnant of the benchmark's clips is there."
+)
 real_options = stack(
     click.option("--real", type=FOLDER, metavar="DIR|ZIP|STATS", help="Real videos, frame folders, a zip of either, "
                  "or a file that `latte-eval stats` wrote."),
     click.option("--benchmark", metavar="NAME", help=f"{one_of(BENCHMARKS)}."),
+    partial_option,
 )  # fmt: skip
 
 protocol_options = stack(

@@ -10,7 +10,7 @@ import click
 
 from latte_eval.baselines.table import RENDERERS, Table, render
 from latte_eval.cli.bars import TerminalReporter, quiet_option
-from latte_eval.cli.options import FOLDER, run_options, sampler_options, stack
+from latte_eval.cli.options import FOLDER, partial_option, run_options, sampler_options, stack
 from latte_eval.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ measured_options = stack(
     click.option("--data-dir", type=FOLDER, metavar="DIR", help="Folder of the datasets."),
     click.option("--only", metavar="NAMES", help="Datasets to run, such as skytimelapse,ucf101."),
     click.option("--clips", type=int, metavar="N", help="N clips of each side: quick, and not comparable."),
+    partial_option,
     click.option("--detector", "detectors", multiple=True, metavar="NAME", help="Replace a default detector."),
     click.option("--no-interval", is_flag=True, help="Skip the interval."),
     sampler_options,

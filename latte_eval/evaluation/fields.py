@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from latte_eval.core.errors import UsageError
@@ -70,3 +71,12 @@ def check_shape(own: tuple[int | None, int | None], protocol: Protocol, whose: s
             advice = f"leave out --param {field}" if fixed else f"--param {field}={value} changes the protocol"
             other = wanted if field == "frames" else f"{wanted}x{wanted}"
             raise UsageError(f"the clips{whose} have {told.format(value)}, {compares} compares {other}; {advice}")
+
+
+def check_not_enlarged(folder: Path, size: tuple[int, int], protocol: Protocol) -> None:
+    """Raise `UsageError` for generated videos that would have to be enlarged to the size of a benchmark's protocol."""
+    if protocol.size is not None and min(size) < protocol.size:
+        raise UsageError(
+            f"the videos in {folder} have frames of {size[0]}x{size[1]} pixels, {protocol.benchmark} compares "
+            f"{protocol.size}x{protocol.size}; --param size={min(size)} changes the protocol"
+        )

@@ -17,6 +17,7 @@ from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
 from latte_eval.evaluation.extract import extract
 from latte_eval.evaluation.fields import check_fields
+from latte_eval.evaluation.outlook import check_whole, outlook, outlook_to_text
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.sides import Side, open_real, open_sides
 from latte_eval.evaluation.stats import StatsSource, write_stats
@@ -82,7 +83,20 @@ def prepare(request: Request, reporter: Reporter) -> Evaluation:
         check_measurable(metric, detector, protocol, fake)
     evaluation = Evaluation(request, protocol, fake, real, detectors, run, *started)
     reporter.say(plan(evaluation))
+    for detector in unique_detectors(detectors.values()):
+        tell_outlook(evaluation, detector, reporter)
     return evaluation
+
+
+def tell_outlook(evaluation: Evaluation, detector: Detector, reporter: Reporter) -> None:
+    """Say what the value will stand beside. Raises `NotComparable` for a remnant of a benchmark's real clips."""
+    request, row, real = evaluation.request, evaluation.request.benchmark_row, evaluation.real
+    found = outlook(row, evaluation.protocol, evaluation.fake, real, detector)
+    if found is None or row is None:
+        return
+    reporter.say(f"published {outlook_to_text(found)}")
+    if real and not (request.allow_partial or request.is_trial):
+        check_whole(found, row, real)
 
 
 def check_measurable(metric: str, detector: Detector, protocol: Protocol, fake: Side) -> None:

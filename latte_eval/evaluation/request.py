@@ -48,6 +48,8 @@ class Request:
         dtype: `fp32`, `bf16` or `fp16`, of the sampler.
         vae: folder, hub name, `identity` or `vae-seeded`.
         detectors: replace the default detector of their family; `seeded` replaces all.
+        trust: open an executable archive of detector weights whose hash is not pinned.
+        allow_partial: measure against a remnant of a benchmark's real clips, too.
         interval: whether to compute how sure the values are.
         out: run folder.
     """
@@ -79,6 +81,7 @@ class Request:
     classes: int | None = None
     detectors: tuple[str, ...] = ()
     trust: bool = False
+    allow_partial: bool = False
     interval: bool = True
     batch_size: int | None = None
     device: str = "cpu"

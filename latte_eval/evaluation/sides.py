@@ -14,13 +14,14 @@ from latte_eval.core.features import Features
 from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import Protocol
 from latte_eval.evaluation.extract import check_enough
-from latte_eval.evaluation.fields import check_fields, check_shape
+from latte_eval.evaluation.fields import check_fields, check_not_enlarged, check_shape
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.stats import StatsSource, refuse_foreign_statistics
 from latte_eval.evaluation.stored import StoredSource
 
 if TYPE_CHECKING:
     from latte_eval.benchmarks.benchmark import Benchmark
+    from latte_eval.benchmarks.readers import FolderSource
     from latte_eval.sampler import Checkpoint, Codec, Latte, SampledSource, SamplerSettings
     from latte_eval.sampler.generators import GeneratorSource
     from latte_eval.sampler.text_to_video import PromptSource
@@ -283,7 +284,7 @@ def open_real(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
         return Side(StatsSource.open(request.real), honours=STATS_HONOUR)
     if row is None:
         assert request.real is not None  # `Request.check_sides`
-        source = open_folder(request.real, protocol, request.seed, "real", reporter)
+        source: ClipSource = open_folder(request.real, protocol, request.seed, "real", reporter)
     else:
         with reporter.bar(f"examine {request.real.name if request.real else row.name}", None) as advance:
             source = row.open_real(request.real, protocol, request.seed, advance)
@@ -297,6 +298,8 @@ def open_fake(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
     """Generated videos of any model."""
     assert request.fake is not None
     source = open_folder(request.fake, protocol, request.seed, "fake", reporter)
+    if request.benchmark_row is not None and (size := source.first_size()):
+        check_not_enlarged(request.fake, size, protocol)
     stored, honours = StoredSource(source, protocol.fake_storage), honoured_by(source, "fake")
     return counted(stored, protocol.fake_clips, request.counts_are_exact, honours)
 
@@ -313,7 +316,7 @@ def honoured_by(source: ClipSource, side: str, row: Benchmark | None = None) -> 
     return own | (row.honours if row else frozenset()) | {f"{side}_storage", f"{side}_clips"}
 
 
-def open_folder(path: Path, protocol: Protocol, seed: int, side: str, reporter: Reporter) -> ClipSource:
+def open_folder(path: Path, protocol: Protocol, seed: int, side: str, reporter: Reporter) -> FolderSource:
     """A folder or zip as clips, examined with a bar as far as the protocol needs it."""
     from latte_eval.benchmarks.readers import FolderSource
 
