@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from latte_eval.baselines.table import Cell
 from latte_eval.core.errors import LatteEvalError, StoreError
@@ -70,6 +72,12 @@ def full_name(result: Result) -> str:
     """A checkpoint with its folder: files of several training runs may have the same name."""
     run = training_run(result)
     return f"{run}/{subject(result)}" if run else subject(result)
+
+
+def assumed_text(name: str, checkpoint: Mapping[str, Any] | None) -> str | None:
+    """What was assumed of the model, from the record of a checkpoint; None where nothing was."""
+    found = (checkpoint or {}).get("assumed")
+    return f"assumed of {name}, whose file does not tell: {', '.join(found)}" if found else None
 
 
 # What every row of a machine format says of a result, beside what its command adds.

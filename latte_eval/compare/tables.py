@@ -10,7 +10,7 @@ from latte_eval.baselines.published import Column, PublishedTable, Report, publi
 from latte_eval.baselines.table import SIGNED, Cell, Heading, Table, cell_to_text, column_heading, published_to_table
 from latte_eval.benchmarks.dataset import find_dataset
 from latte_eval.compare.comparable import Standing, beside_published, differences, published_conditions
-from latte_eval.compare.results import RESULT_COLUMNS, result_cells, subject
+from latte_eval.compare.results import RESULT_COLUMNS, assumed_text, result_cells, subject
 from latte_eval.core.result import Result
 
 # The rows that a published checkpoint may belong to; its files do not say whether images were used.
@@ -97,6 +97,8 @@ def care_notes(result: Result) -> list[str]:
     sampler = [each for each in care if each.part == "sampler"]
     changed = [f"{each.field} {each.values[0]} (published: {each.values[1]})" for each in sampler]
     notes = [f"{name} was sampled with {', '.join(changed)}."] if changed else []
+    assumed = assumed_text(name, result.checkpoint)
+    notes += [f"{assumed[0].upper()}{assumed[1:]}."] if assumed else []
     return [*notes, *(f"{name}: {each.sentence()}: {each.reason}." for each in care if each not in sampler)]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from latte_eval.baselines.table import ARROWS, Cell, Heading, Table
-from latte_eval.compare.comparable import line_key
+from latte_eval.compare.comparable import Standing, differences, line_key, standing
 from latte_eval.compare.results import RESULT_COLUMNS, full_name, result_cells
 from latte_eval.core.errors import StoreError, UsageError
 from latte_eval.core.result import Result
@@ -19,10 +19,21 @@ from latte_eval.gate.accepted import parse_line
 HEADINGS = {
     "when": Heading("measured"), "checkpoint": Heading("checkpoint"), "iteration": Heading("iteration"),
     "value": Heading("value"), "interval": Heading("95 % interval"), "clips": Heading("clips"),
+    "grade": Heading("grade"),
     "accepted": Heading("accepted"), "why": Heading("why"), "commit": Heading("commit"), "file": Heading("file"),
 }  # fmt: skip
 
-HISTORY_COLUMNS = (*RESULT_COLUMNS, "iteration", "accepted_when", "accepted_by", "why", "commit", "file")
+HISTORY_COLUMNS = (
+    *RESULT_COLUMNS,
+    "iteration",
+    "accepted_when",
+    "accepted_by",
+    "why",
+    "commit",
+    "file",
+    "grade",
+    "reasons",
+)
 
 NO_FILES = "history needs accepted files or results: latte-eval history accepted.jsonl results/*.jsonl"
 
@@ -95,27 +106,51 @@ def history_table(entries: Sequence[Entry], name: str) -> Table:
     """One metric under one protocol, oldest first."""
     metric, protocol, detector = entries[0].key
     title = f"{metric.upper()}{ARROWS[entries[0].result.better]} over time, {protocol}, {detector}"
-    rows = [history_row(entry) for entry in entries]
+    reference = reference_of(entries)
+    standings = [standing(differences(entry.result, reference.result)) for entry in entries]
+    rows = [history_row(*pair) for pair in zip(entries, standings, strict=True)]
+    records = [history_record(*pair) for pair in zip(entries, standings, strict=True)]
     about = {"metric": metric, "protocol": protocol, "detector": detector, "better": entries[0].result.better}
-    return Table(name, title, HEADINGS, rows, [], about, HISTORY_COLUMNS, [history_record(entry) for entry in entries])
+    return Table(
+        name, title, HEADINGS, rows, grade_notes(entries, standings, reference), about, HISTORY_COLUMNS, records
+    )
 
 
-def history_row(entry: Entry) -> dict[str, Cell]:
+def reference_of(entries: Sequence[Entry]) -> Entry:
+    """What the others are graded against: the result that was accepted last, else the first."""
+    accepted = [entry for entry in entries if entry.about]
+    return max(accepted, key=lambda entry: str(entry.about.get("when", ""))) if accepted else entries[0]
+
+
+def grade_notes(entries: Sequence[Entry], standings: Sequence[Standing], reference: Entry) -> list[str]:
+    """Why results do not compare with the reference, one line per result."""
+    name, what = full_name(reference.result), "accepted last" if reference.about else "measured first"
+    return [
+        f"{full_name(entry.result)} of {entry.result.started} is {found.grade} with {name}, {what}: "
+        f"{'; '.join(found.reasons)}."
+        for entry, found in zip(entries, standings, strict=True)
+        if found.reasons
+    ]
+
+
+def history_row(entry: Entry, found: Standing) -> dict[str, Cell]:
     """One result."""
     r, about, commit = entry.result, entry.about, entry.commit
     return {
         "when": r.started, "checkpoint": full_name(r), "iteration": (r.checkpoint or {}).get("iteration"),
         "value": r.value, "interval": (r.interval[0], r.interval[1]) if r.interval else None, "clips": r.fake,
+        "grade": found.grade,
         "accepted": f"{about['when']} by {about['who']}" if {"when", "who"} <= set(about) else None,
         "why": about.get("why"), "commit": commit[:12] if commit else None, "file": str(entry.file),
     }  # fmt: skip
 
 
-def history_record(entry: Entry) -> dict[str, Cell]:
+def history_record(entry: Entry, found: Standing) -> dict[str, Cell]:
     """The same for machines."""
     about = entry.about
     return {
         **result_cells(entry.result), "iteration": (entry.result.checkpoint or {}).get("iteration"),
         "accepted_when": about.get("when"), "accepted_by": about.get("who"), "why": about.get("why"),
-        "commit": entry.commit, "file": str(entry.file),
+        "commit": entry.commit, "file": str(entry.file), "grade": found.grade,
+        "reasons": "; ".join(found.reasons) or None,
     }  # fmt: skip

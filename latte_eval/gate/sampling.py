@@ -27,7 +27,7 @@ from latte_eval.gate.boundaries import rounds, spending_boundaries, student_boun
 from latte_eval.gate.contrast import compare_features
 from latte_eval.gate.record import append_verdict
 from latte_eval.gate.rules import Rule
-from latte_eval.gate.verdict import ACCEPTED, Judgement, Look, Verdict, conclude
+from latte_eval.gate.verdict import ACCEPTED, Judgement, Look, Verdict, about_verdict, conclude
 from latte_eval.metrics.detectors import Detector
 from latte_eval.metrics.rows import METRICS
 
@@ -92,7 +92,7 @@ def gate_checkpoint(plan: Plan, against: Path, rules: Sequence[Rule], reporter: 
     detectors = open_detectors(request, {each.rule.metric: each.result.detector["name"] for each in baselines})
     budget = budget_of(plan, baselines)
     verdict = Verdict((), (opened.checkpoint.name, subject(result)), 0, budget, plan.confidence,
-                      {"protocol": result.protocol})  # fmt: skip
+                      about_verdict(result, opened.checkpoint_record()))  # fmt: skip
     refusals = [not_comparable(each, opened, detectors[each.rule.metric]) for each in baselines]
     if any(refusals):
         pairs = zip(rules, refusals, strict=True)

@@ -20,7 +20,7 @@ def to_text(verdict: Verdict) -> str:
     blocks = ["\n".join(judgement_lines(each, verdict)) for each in verdict.judgements]
     new, accepted = verdict.subjects
     end = f"{verdict.verdict.upper()}: {new} against {accepted}. {clips_sentence(verdict)}"
-    return "\n\n".join([*blocks, end])
+    return "\n\n".join([*blocks, *verdict.about.get("assumed", ()), end])
 
 
 def judgement_lines(judgement: Judgement, verdict: Verdict) -> list[str]:
@@ -164,6 +164,7 @@ def to_markdown(verdict: Verdict) -> str:
              "| --- | --- | --: | --: | --: | --: | --: |",
              *(markdown_row(each) for each in verdict.judgements)]  # fmt: skip
     notes = [f"- {escape(str(each.rule))}: {escape(text)}" for each in verdict.judgements for text in each.sentences]
+    notes += [f"- {escape(text)}" for text in verdict.about.get("assumed", ())]
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
 
 

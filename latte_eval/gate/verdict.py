@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from latte_eval.compare.comparable import decisive, differences
-from latte_eval.compare.results import subject
+from latte_eval.compare.results import assumed_text, subject
 from latte_eval.core.choices import check_name
 from latte_eval.core.errors import UsageError
 from latte_eval.core.numbers import number_to_text
@@ -91,6 +91,7 @@ class Verdict:
         subjects: names of the new and the accepted checkpoint.
         clips, budget: fake clips that were sampled or read; fake clips that were allowed.
         confidence: 1 - the rate of false alarms, and of false passes, of each rule.
+        about: the protocol; and as `assumed`, what the files of the checkpoints do not tell.
     """
 
     judgements: tuple[Judgement, ...]
@@ -139,7 +140,15 @@ def gate_results(
     result, old = pairs[0]
     clips = max(pair[0].fake for pair in pairs)
     subjects = subject(result), subject(old.result)
-    return Verdict(tuple(judgements), subjects, clips, clips, confidence, {"protocol": old.result.protocol})
+    about = about_verdict(old.result, result.checkpoint)
+    return Verdict(tuple(judgements), subjects, clips, clips, confidence, about)
+
+
+def about_verdict(accepted: Result, checkpoint: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The protocol of a verdict, and what was assumed of either model."""
+    records = {str((checkpoint or {}).get("name")): checkpoint, subject(accepted): accepted.checkpoint}
+    found = [text for name, record in records.items() if (text := assumed_text(name, record))]
+    return {"protocol": accepted.protocol, **({"assumed": found} if found else {})}
 
 
 def judge_results(

@@ -102,6 +102,18 @@ def test_other_sampler_settings_are_noted() -> None:
     ]  # fmt: skip
 
 
+def test_a_grade_stands_beside_every_measured_number() -> None:
+    record = {"name": "ucf101.pt", "sha256": "a" * 64, "weights": "ema", "assumed": ["variant=1"]}
+    whole, part = make_result("ucf101", checkpoint=record), make_result("faceforensics", real=700)
+    tables = distance_tables("table2", [whole, part, make_result("ucf101", detector=SEEDED)])
+    assert [row["grade"] for row in tables[1].rows] == ["with care", "comparable"]
+    assert [row["grade"] for table in tables[1:] for row in table.tidy] == ["with care", "comparable", "not comparable"]
+    assert tables[1].notes == [
+        "ffs.pt: 700 real clips, not 704: a few clips of the benchmark are missing.",
+        "Assumed of ucf101.pt, whose file does not tell: variant=1.",
+    ]
+
+
 def test_results_of_other_metrics_and_datasets_stay_out() -> None:
     results = [make_result("ucf101", metric="is", value=70.0, interval=None), make_result("skytimelapse")]
     (measured,) = distance_tables("table1", results)[1:]

@@ -14,7 +14,7 @@ from latte_eval.core.errors import LatteEvalError
 
 Stage = Literal["before", "during", "after", "reading"]
 
-# Class -> (the latest stage, why it can show no earlier). The stages: `before` clips are sampled and read, `during` that,
+# Class -> (the latest stage, why it can show no earlier). The stages: `before` clips are sampled and read, `during` it,
 # `after` it, while metrics are measured; and `reading` of results, where nothing is sampled.
 STAGES: dict[str, tuple[Stage, str]] = {
     "UsageError": ("before", ""),

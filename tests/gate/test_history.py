@@ -96,3 +96,15 @@ def test_two_jobs_at_once_lose_nothing(tmp_path: Path) -> None:
         job.join()
     whys = [json.loads(line)["accepted"]["why"] for line in into.read_text().splitlines()]
     assert sorted(whys) == sorted(f"{who} {n}" for who in ("Ada", "Bob") for n in range(25))
+
+
+def test_each_result_says_how_it_stands_to_the_accepted_one(tmp_path: Path) -> None:
+    fewer = step(12, real=64)
+    runs = [write_results(tmp_path / f"{i}.jsonl", each) for i, each in enumerate((step(10), step(11), fewer))]
+    accept(runs[0], tmp_path / "accepted.jsonl", "the first", who="Ada")
+    files = tmp_path / "accepted.jsonl", *runs
+    rows = list(csv.DictReader(io.StringIO(latte_eval("history", *files, "--format", "csv").stdout)))
+    assert [row["grade"] for row in rows] == ["comparable", "comparable", "not comparable"]
+    assert rows[2]["reasons"] == "64 real clips, not 2,048"
+    said = "is not comparable with ucf101.pt, accepted last: 64 real clips, not 2,048."
+    assert said in latte_eval("history", *files).stdout

@@ -143,3 +143,13 @@ def test_a_run_of_several_checkpoints_needs_a_name(tmp_path: Path, accepted: Pat
     assert "Did you mean new.pt?" in gate(new, accepted, "fvd:+9%", of="nwe.pt").stderr
     done = latte_eval("gate", "accept", new, "--into", accepted, "--why", "x", "--of", "other.pt")
     assert done.returncode == 0 and read_accepted(accepted)[-1].result.checkpoint["name"] == "other.pt"
+
+
+def test_what_was_assumed_of_a_model_is_told(tmp_path: Path, accepted: Path) -> None:
+    checkpoint = {"name": "new.pt", "sha256": "e" * 64, "weights": "ema", "assumed": ["variant=1"]}
+    new = write_run(tmp_path / "new", OLD + 0.001, checkpoint=checkpoint)
+    said = "assumed of new.pt, whose file does not tell: variant=1"
+    assert said in gate(new, accepted, "fvd:+10%").stdout
+    done = latte_eval("gate", "--results", new, "--against", accepted, "--fail", "fvd:+10%", "--json",
+                      "--summary", tmp_path / "summary.md")  # fmt: skip
+    assert json.loads(done.stdout)["assumed"] == [said] and said in (tmp_path / "summary.md").read_text()
