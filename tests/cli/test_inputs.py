@@ -86,7 +86,7 @@ def test_statistics_of_another_tool_are_known(tmp_path: Path) -> None:
         refuse_foreign_statistics(tmp_path / "real.npz")
     done = latte_eval("fvd", "--ckpt", "demo-early", "--real", tmp_path / "real.npz", "--detector", "seeded",
                       "--out", tmp_path / "run", "--vae", "identity", "--quiet", "--protocol", "clean",
-                      "--steps", "2", "--param", "size=32")  # fmt: skip
+                      "--steps", "2", "--param", "size=16")  # fmt: skip
     assert done.returncode == 2 and "statistics of another tool" in done.stderr, done.stderr
     np.savez(tmp_path / "clips.npz", clips=np.zeros(4))
     refuse_foreign_statistics(tmp_path / "clips.npz")
