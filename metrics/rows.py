@@ -5,8 +5,10 @@ Nothing here imports torch or numpy until a metric is measured, so that commands
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from latte_eval.core.registry import Registry
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from latte_eval.core.features import Features
     from latte_eval.metrics.contrast import Contrast, MakeStatistic
 
-    Measure = Callable[[Features, Features | None, bool, Progress], "Measurement"]
+    # (fake, real or None, with_interval, progress), and `splits` where the metric has some.
+    Measure = Callable[..., "Measurement"]
     MeasureContrast = Callable[[Features, Features, Features | None, float, Progress | None], Contrast]
 
 
@@ -54,6 +57,7 @@ class Metric:
         frechet: whether it is a Fréchet distance; of these the report shows the parts, and `explain --measure` the
             effect of every choice.
         least_rows: with fewer rows of features it cannot be computed.
+        splits: into how many parts the rows are split, over which the value is the mean; None where they are not.
         fewest_clips: a part of a set with fewer clips is not measured.
         measure_part: (fake, real or None) -> value of a part of a set, where `measure` would take too long.
     """
@@ -69,8 +73,16 @@ class Metric:
     about_counts: str = "Compare values of equal numbers of clips only."
     frechet: bool = False
     least_rows: int = 2
+    splits: int | None = None
     fewest_clips: int = 4
     measure_part: Callable[[Features, Features | None], float] | None = None
+
+    def split_into(self, splits: int | None) -> Metric:
+        """The same metric over so many splits; itself for None, and where it has none."""
+        if splits is None or self.splits is None:
+            return self
+        measure = partial(self.measure, splits=splits)
+        return dataclasses.replace(self, splits=splits, least_rows=splits, measure=measure)
 
     def value_of_part(self, fake: Features, real: Features | None) -> float:
         """The value of some of the clips, without its interval."""
@@ -144,18 +156,20 @@ def from_uncertainty(found: dict[str, Any]) -> Measurement:
     return Measurement(found.pop("value"), **known, details=found)
 
 
-def measure_inception_score(fake: Features, real: Features | None, interval: bool, progress: Progress) -> Measurement:
+def measure_inception_score(
+    fake: Features, real: Features | None, interval: bool, progress: Progress, splits: int = SPLITS
+) -> Measurement:
     """Inception Score over 10 splits, shuffled with seed 42 where a row is a clip (StyleGAN-V's isv2048_ucf).
 
     The details hold the value of one split, as TGANv2 computes it; it has less bias at a few thousand clips.
     """
-    from latte_eval.metrics import inception_score, video_inception_score
+    from latte_eval.metrics.inception_scores import SHUFFLE_SEED, inception_score
 
     rows = fake.outputs["probabilities"]
-    score = video_inception_score if rows.ndim == 2 else inception_score
+    shuffle = SHUFFLE_SEED if rows.ndim == 2 else None
     rows = rows.reshape(-1, rows.shape[-1])
-    mean, std = score(rows)
-    return Measurement(mean, details={"splits": SPLITS, "std": std, "one_split": inception_score(rows, splits=1)[0]})
+    mean, std = inception_score(rows, splits, shuffle)
+    return Measurement(mean, details={"splits": splits, "std": std, "one_split": inception_score(rows, splits=1)[0]})
 
 
 def contrast_frechet(
@@ -219,6 +233,7 @@ METRICS: Registry[Metric] = Registry(
                 measure_inception_score, contrast_inception_scores,
                 "An Inception Score of few clips is off by more than its spread: compare values of equal numbers only.",
                 least_rows=SPLITS,
+                splits=SPLITS,
                 fewest_clips=40,
             ),
             Metric(

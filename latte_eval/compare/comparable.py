@@ -51,6 +51,7 @@ SUBJECT = "it is what is compared"
 RULES: dict[tuple[str, str], Rule] = {
     **{("protocol", field): ("decides", reason) for field, reason in PROTOCOL_REASONS.items()},
     ("protocol", "*"): ("decides", "every field of a protocol changes the number"),
+    ("metric", "splits"): ("decides", "a score over more splits is lower"),
     ("counts", "fake clips"): ("decides", COUNT),
     ("counts", "real clips"): ("decides", COUNT),
     ("counts", "clip indices"): ("free", "other clips of the same model"),
@@ -166,6 +167,7 @@ def conditions_of(result: Result) -> Conditions:
     sides = {"real": result.real_source or {}, "fake": result.fake_source if result.checkpoint is None else {}}
     parts = {
         "protocol": protocol_fields(protocol_of(result)),
+        "metric": {"splits": result.details["splits"]} if "splits" in result.details else {},
         "counts": {"fake clips": result.fake, "real clips": result.real, "clip indices": result.seeds},
         "data": {f"{side} {key}": value for side, record in sides.items() for key, value in record.items()},
         "detector": result.detector,

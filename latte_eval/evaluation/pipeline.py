@@ -25,7 +25,7 @@ from latte_eval.files.environment import code_record, environment_record
 from latte_eval.files.run_folder import RunFolder, feature_key
 from latte_eval.files.whole_files import check_writable
 from latte_eval.metrics.detectors import DETECTORS, Detector, open_detector
-from latte_eval.metrics.rows import METRICS, Measurement
+from latte_eval.metrics.rows import METRICS, Measurement, Metric
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def prepare(request: Request, reporter: Reporter) -> Evaluation:
     if real and isinstance(real.source, StatsSource):
         real.source.check(protocol, [detectors[m] for m in request.metrics if METRICS[m].needs_real])
     for metric, detector in detectors.items():
-        check_measurable(metric, detector, protocol, fake)
+        check_measurable(request, metric, detector, protocol, fake)
     evaluation = Evaluation(request, protocol, fake, real, detectors, run, *started)
     reporter.say(plan(evaluation))
     for detector in unique_detectors(detectors.values()):
@@ -99,10 +99,15 @@ def tell_outlook(evaluation: Evaluation, detector: Detector, reporter: Reporter)
         check_whole(found, row, real)
 
 
-def check_measurable(metric: str, detector: Detector, protocol: Protocol, fake: Side) -> None:
+def metric_row(request: Request, metric: str) -> Metric:
+    """A metric as the request wants it measured."""
+    return METRICS[metric].split_into(request.splits)
+
+
+def check_measurable(request: Request, metric: str, detector: Detector, protocol: Protocol, fake: Side) -> None:
     """Raise `NotEnoughClips` or `ClipError` if these clips are too few or too short for the metric."""
     per_frame = detector.name in DETECTORS and DETECTORS[detector.name].per_frame
-    least, rows = METRICS[metric].least_rows, fake.expected * (protocol.frames if per_frame else 1)
+    least, rows = metric_row(request, metric).least_rows, fake.expected * (protocol.frames if per_frame else 1)
     if rows < least:
         unit = "frames" if per_frame else "clips"
         raise NotEnoughClips(
@@ -272,7 +277,8 @@ def measure(
     """The value of one metric, with a bar for its interval."""
     against = real.features if real else None
     with reporter.bar(f"{metric} interval", None) as advance:
-        return METRICS[metric].measure(fake, against, evaluation.request.interval, lambda done, total: advance(1))
+        row = metric_row(evaluation.request, metric)
+        return row.measure(fake, against, evaluation.request.interval, lambda done, total: advance(1))
 
 
 def compute_stats(request: Request, path: Path, reporter: Reporter) -> int:

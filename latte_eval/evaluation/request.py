@@ -50,6 +50,7 @@ class Request:
         detectors: replace the default detector of their family; `seeded` replaces all.
         trust: open an executable archive of detector weights whose hash is not pinned.
         allow_partial: measure against a remnant of a benchmark's real clips, too.
+        splits: of an Inception Score; 10 where nobody says.
         interval: whether to compute how sure the values are.
         out: run folder.
     """
@@ -82,6 +83,7 @@ class Request:
     detectors: tuple[str, ...] = ()
     trust: bool = False
     allow_partial: bool = False
+    splits: int | None = None
     interval: bool = True
     batch_size: int | None = None
     device: str = "cpu"
@@ -94,6 +96,11 @@ class Request:
             check_name("benchmark", self.benchmark, BENCHMARKS)
         if self.clips is not None and self.clips < 2:
             raise UsageError(f"--clips {self.clips} is too few: a distance needs at least 2")
+        if self.splits is not None and (self.splits < 1 or not any(METRICS[each].splits for each in self.metrics)):
+            scores = [name for name in METRICS if METRICS[name].splits]
+            raise UsageError(
+                f"--splits {self.splits} takes a number from 1, and one of the metrics {', '.join(scores)}"
+            )
         self.detector_names()
 
     def check_sides(self) -> None:

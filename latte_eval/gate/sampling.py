@@ -151,8 +151,14 @@ def to_request(plan: Plan, baselines: Sequence[Baseline]) -> Request:
         detectors=tuple(dict.fromkeys(each.result.detector["name"] for each in baselines)),
         sampler=sampler["method"], steps=sampler["steps"], guidance_scale=sampler["guidance_scale"],
         guidance_interval=",".join(map(str, interval)) if interval else None, eta=sampler["eta"],
-        clip_x0=sampler["clip_x0"], dtype=sampler["dtype"], seed=sampler["seed"], **plan.options,
+        clip_x0=sampler["clip_x0"], dtype=sampler["dtype"], seed=sampler["seed"], splits=splits_of(baselines),
+        **plan.options,
     )  # fmt: skip
+
+
+def splits_of(baselines: Sequence[Baseline]) -> int | None:
+    """Over how many splits the accepted score was taken; None where no metric has any."""
+    return next((each.result.details["splits"] for each in baselines if "splits" in each.result.details), None)
 
 
 def open_as_accepted(request: Request, result: Result) -> OpenedModel:
@@ -244,7 +250,7 @@ class Sampling:
 
     def judge(self, baseline: Baseline, looks: list[Look], bound: float, value: float) -> Judgement:
         """The verdict of one rule, with the accepted value at the clips of its last look beside the new one."""
-        metric, count = METRICS[baseline.rule.metric], looks[-1].clips
+        metric, count = METRICS[baseline.rule.metric].split_into(splits_of([baseline])), looks[-1].clips
         old = metric.measure(baseline.fake.first(count), baseline.real, False, lambda done, total: None).value
         return conclude(baseline.rule, looks, self.verdict.budget, bound, (value, old), self.notes(baseline, count))
 

@@ -13,6 +13,7 @@ from latte_eval.core.protocols import PROTOCOLS
 from latte_eval.core.result import Result
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.sides import MODEL_CHOICES
+from latte_eval.metrics.rows import SPLITS
 from latte_eval.sampler.samplers import SAMPLERS
 
 # Options of the sampler as a result records them, and as they are typed.
@@ -49,7 +50,13 @@ def reproduce_arguments(results: Sequence[Result]) -> list[str]:
     )
     words += subject_words(first)
     words += [] if is_demo(first) else real_words(results)
-    return [*words, *detector_words(results), *protocol_words(first), *sampler_words(first)]
+    return [*words, *detector_words(results), *protocol_words(first), *sampler_words(first), *split_words(results)]
+
+
+def split_words(results: Sequence[Result]) -> list[str]:
+    """`--splits N` for a score over another number of them."""
+    found = {result.details["splits"] for result in results if "splits" in result.details} - {SPLITS}
+    return [word for splits in found for word in ("--splits", str(splits))]
 
 
 def is_demo(result: Result) -> bool:

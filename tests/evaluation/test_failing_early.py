@@ -10,14 +10,16 @@ import torch
 from command_line import latte_eval
 from media_makers import moving_frames, write_lossless
 
+from latte_eval.compare.comparable import decisive, differences
 from latte_eval.compare.results import read_results
 from latte_eval.core.clips import Clips
-from latte_eval.core.errors import ClipError, LatteEvalError, MetricFailed, NotEnoughClips, StoreError
+from latte_eval.core.errors import ClipError, LatteEvalError, MetricFailed, NotEnoughClips, StoreError, UsageError
 from latte_eval.core.progress import Reporter
 from latte_eval.evaluation import pipeline
 from latte_eval.evaluation.pipeline import compute_stats, evaluate
 from latte_eval.evaluation.request import Request
 from latte_eval.metrics.detectors import Detector
+from latte_eval.report.reproduce import reproduce_arguments
 from latte_eval.sampler import SampledSource
 
 
@@ -63,6 +65,16 @@ def test_frames_count_where_a_detector_looks_at_frames(tmp_path: Path) -> None:
     asked = dataclasses.replace(ASKED, metrics=("is",), clips=2, detectors=("inception-seeded",), out=tmp_path)
     (result,) = evaluate(asked)
     assert result.fake == 2
+
+
+def test_a_score_over_fewer_splits_takes_fewer_clips(tmp_path: Path) -> None:
+    asked = dataclasses.replace(ASKED, metrics=("is",), clips=3, splits=2, out=tmp_path)
+    (result,) = evaluate(asked)
+    assert result.details["splits"] == 2 and reproduce_arguments([result])[-2:] == ["--splits", "2"]
+    other = dataclasses.replace(result, details={**result.details, "splits": 10})
+    assert [each.sentence() for each in decisive(differences(result, other))] == ["metric splits is 2, not 10"]
+    with pytest.raises(UsageError, match="--splits 2 takes a number from 1, and one of the metrics is"):
+        dataclasses.replace(ASKED, splits=2)
 
 
 @pytest.mark.usefixtures("stand_in")
