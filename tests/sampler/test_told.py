@@ -76,7 +76,7 @@ def test_heads_that_nothing_tells_are_asked_for(args, tmp_path):
     with pytest.raises(CheckpointError, match=r"c\.pt: .*width 32.*--heads N, one of 1, 2, 4, 8, 16, 32$"):
         load_checkpoint(tmp_path / "c.pt").build()
     done = latte_eval("fvd", "--ckpt", tmp_path / "c.pt", "--real", tmp_path, "--vae", "identity")
-    assert done.returncode == 1 and "--heads N" in done.stderr and done.stderr.count("\n") == 1
+    assert done.returncode == 5 and "--heads N" in done.stderr and done.stderr.count("\n") == 1
     shown = latte_eval("inspect", tmp_path / "c.pt")
     assert shown.returncode == 0 and "heads not told: give --heads N, one of 1, 2" in shown.stdout
     assert "c.pt --heads N --real DIR" in shown.stdout
