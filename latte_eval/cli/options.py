@@ -65,7 +65,7 @@ sampler_options = stack(
 run_options = stack(
     click.option("--seed", type=int, default=0, show_default=True, help="Chooses subset, offsets, labels and noise."),
     click.option("--batch-size", type=click.IntRange(min=1), help="Clips at once; changes speed, not the value."),
-    click.option("--device", default=None, help="cpu, cuda, cuda:1  [default: cuda where there is one]"),
+    click.option("--device", default=None, help="cpu, cuda, cuda:1, mps  [default: cuda where there is one]"),
 )
 
 fake_options = stack(
@@ -118,9 +118,29 @@ def resolved_device(device: str | None) -> str:
     from latte_eval.core.processes import local_device
 
     if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.split(":")[0] not in ("cpu", "cuda"):
-        raise UsageError(f"--device {device} is unknown: cpu, cuda or cuda:N")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"--device {device} is not there: torch sees no GPU; use --device cpu")
+        return local_device("cuda" if torch.cuda.is_available() else "cpu")
+    there = available_devices()
+    if device not in there:
+        known = "not there" if is_device(device) else "unknown"
+        raise UsageError(f"--device {device} is {known}: torch has {', '.join(there)}")
     return local_device(device)
+
+
+def is_device(name: str) -> bool:
+    """Whether torch knows a device of this name, on this machine or on another."""
+    import torch
+
+    try:
+        torch.device(name)
+    except RuntimeError:
+        return False
+    return True
+
+
+def available_devices() -> list[str]:
+    """Names that `--device` takes on this machine: `cpu`, and `cuda`, `cuda:0`, `mps`, ... of what torch can use."""
+    import torch
+
+    found = torch.accelerator.current_accelerator(check_available=True)
+    numbered = [f"{found.type}:{i}" for i in range(torch.accelerator.device_count())] if found else []
+    return ["cpu", *([found.type] if found else []), *numbered]

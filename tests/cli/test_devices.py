@@ -1,0 +1,39 @@
+"""Which devices a command takes: those that torch can use on this machine."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from latte_eval.cli.options import available_devices, resolved_device
+from latte_eval.core.errors import UsageError
+
+
+@pytest.fixture
+def no_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.fixture
+def one_mps(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = torch.device("mps")
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: device)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.mark.usefixtures("no_accelerator")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps", "gpu", "meta"])
+def test_what_is_absent_is_refused_with_what_is_there(device: str) -> None:
+    what = "unknown" if device == "gpu" else "not there"
+    with pytest.raises(UsageError, match=f"^--device {device} is {what}: torch has cpu$"):
+        resolved_device(device)
+    assert resolved_device("cpu") == resolved_device(None) == "cpu"
+
+
+@pytest.mark.usefixtures("one_mps")
+def test_any_accelerator_of_torch_is_taken() -> None:
+    assert available_devices() == ["cpu", "mps", "mps:0"] and resolved_device("mps") == "mps"
+    with pytest.raises(UsageError, match="--device mps:1 is not there: torch has cpu, mps, mps:0"):
+        resolved_device("mps:1")
