@@ -56,7 +56,6 @@ class Metric:
         about_counts: what the number of clips does to the value, in a sentence for the report.
         frechet: whether it is a Fréchet distance; of these the report shows the parts, and `explain --measure` the
             effect of every choice.
-        least_rows: with fewer rows of features it cannot be computed.
         splits: into how many parts the rows are split, over which the value is the mean; None where they are not.
         fewest_clips: a part of a set with fewer clips is not measured.
         measure_part: (fake, real or None) -> value of a part of a set, where `measure` would take too long.
@@ -72,17 +71,21 @@ class Metric:
     contrast: MeasureContrast | None = None
     about_counts: str = "Compare values of equal numbers of clips only."
     frechet: bool = False
-    least_rows: int = 2
     splits: int | None = None
     fewest_clips: int = 4
     measure_part: Callable[[Features, Features | None], float] | None = None
+
+    @property
+    def least_rows(self) -> int:
+        """With fewer rows of features it cannot be computed: every split takes one, a distance two."""
+        return self.splits or 2
 
     def split_into(self, splits: int | None) -> Metric:
         """The same metric over so many splits; itself for None, and where it has none."""
         if splits is None or self.splits is None:
             return self
         measure = partial(self.measure, splits=splits)
-        return dataclasses.replace(self, splits=splits, least_rows=splits, measure=measure)
+        return dataclasses.replace(self, splits=splits, measure=measure)
 
     def value_of_part(self, fake: Features, real: Features | None) -> float:
         """The value of some of the clips, without its interval."""
@@ -232,7 +235,6 @@ METRICS: Registry[Metric] = Registry(
                 "is", "Inception Score", "higher", ("c3d", "inception"), "probabilities", False,
                 measure_inception_score, contrast_inception_scores,
                 "An Inception Score of few clips is off by more than its spread: compare values of equal numbers only.",
-                least_rows=SPLITS,
                 splits=SPLITS,
                 fewest_clips=40,
             ),

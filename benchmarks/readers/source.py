@@ -1,4 +1,4 @@
-"""A folder or zip archive of videos as clips."""
+"""What a person names as videos (a folder, an archive, a list, one file) as clips."""
 
 from __future__ import annotations
 
@@ -43,13 +43,12 @@ CHUNK = 64
 
 @dataclass(eq=False, repr=False)
 class FolderSource:
-    """The videos of a folder or zip archive as a `ClipSource`, candidates in the order in which they are chosen.
+    """The videos of a place, such as a folder or an archive, as a `ClipSource`; candidates in the order of choice.
 
     A video is a video file (mp4, avi, mkv, webm, gif and so on) or a folder of frames (jpg, png and so on), at any
-    depth.
-    Each is examined before it becomes a candidate: it must be readable, as long as its container says, long enough, and
-    have frames of one size. What fails is in `rejected` with its reason. Damage that shows only in decoding is found by
-    `clips`, which decodes every video once, as far as `CHECKED_FRAMES` in reading.py says.
+    depth. Each is examined before it becomes a candidate: it must be readable, as long as its container says, long
+    enough, and have frames of one size. What fails is in `rejected` with its reason. Damage that shows only in decoding
+    is found by `clips`, which decodes every video once, as far as `CHECKED_FRAMES` in reading.py says.
 
     Clips come without the lossy steps of the protocol: each says in `passed` which of them its files have been through,
     and `latte_eval.evaluation.stored.StoredSource` applies the others.
@@ -57,7 +56,7 @@ class FolderSource:
     `open` lists and examines a folder. The constructor takes what was listed and reads nothing.
 
     Attributes:
-        path: the folder or zip archive, as it was given.
+        path: the place, as it was given.
         place: where the files are read.
         entries: what should be videos, in the order in which they are chosen.
         protocol: windows, sizes and selection.
@@ -104,10 +103,10 @@ class FolderSource:
         keep: Callable[[str], bool] = lambda path: True,
         progress: Callable[[int], None] = lambda count: None,
     ) -> FolderSource:
-        """List a folder or zip archive, and examine its videos.
+        """List a place, and examine its videos.
 
         Args:
-            path: a folder or a zip archive.
+            path: whatever `open_place` takes: a folder, an archive, one video, a list of videos.
             protocol: windows, sizes, storage and selection.
             seed: chooses videos and offsets where the protocol says `seeded`.
             side: `real` or `fake`.

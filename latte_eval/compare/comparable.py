@@ -25,6 +25,7 @@ GRADES: dict[Weight, Grade] = {"decides": "not comparable", "care": "with care"}
 # Fields of a protocol that say nothing about the real side.
 FAKE_ONLY = ("stem", "fake_clips", "fake_stride", "fake_storage", "labels")
 
+COUNT = "a distance depends on the number of clips"
 PROTOCOL_REASONS = {
     "benchmark": "other data",
     "frames": "clips of another length are other clips",
@@ -33,8 +34,8 @@ PROTOCOL_REASONS = {
     "fake_stride": "generated clips move faster or slower",
     "real_split": "other real videos",
     "real_selection": "other real videos",
-    "real_clips": "a distance depends on the number of clips",
-    "fake_clips": "a distance depends on the number of clips",
+    "real_clips": COUNT,
+    "fake_clips": COUNT,
     "windows": "clips of one video are not independent",
     "real_offset": "other parts of the real videos",
     "crop": "another part of the frames is seen",
@@ -44,7 +45,6 @@ PROTOCOL_REASONS = {
     "labels": "classes come in other numbers",
 }
 DECODER = "versions of the video decoder differ in pixels of some files, most with ten bits"
-COUNT = "a distance depends on the number of clips"
 SUBJECT = "it is what is compared"
 
 # (part, field) -> rule; `*` is for the other fields of a part.
@@ -63,8 +63,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("detector", "comparable"): ("decides", "published numbers were measured with the published weights"),
     ("detector", "pinned"): ("free", "the hash itself decides; this says whether one is published"),
     ("detector", "*"): ("free", "the native network answers only where it agrees with the archive"),
-    ("checkpoint", "frames"): ("decides", "clips of another length are other clips"),
-    ("checkpoint", "size"): ("decides", "frames of another size lose other details"),
+    **{("checkpoint", field): ("decides", PROTOCOL_REASONS[field]) for field in ("frames", "size")},
     ("checkpoint", "*"): ("free", SUBJECT),
     ("sampler", "seed"): ("free", "other clips of the same model: they are compared without pairs"),
     ("sampler", "codec_dtype"): ("free", "it follows from the dtype, which decides"),
@@ -272,12 +271,12 @@ def decisive(found: Iterable[Difference]) -> list[Difference]:
     return [each for each in found if each.weight == "decides"]
 
 
-def standing(found: Iterable[Difference], joint: str = "not") -> Standing:
-    """The grade of what differs, each reason with its field; `joint` stands before the second value."""
+def standing(found: Iterable[Difference]) -> Standing:
+    """The grade of what differs, each reason with its field."""
     found = list(found)
     for weight, grade in GRADES.items():
         if telling := [each for each in found if each.weight == weight]:
-            return Standing(grade, tuple(each.sentence(joint) for each in telling))
+            return Standing(grade, tuple(each.sentence() for each in telling))
     return Standing("comparable")
 
 

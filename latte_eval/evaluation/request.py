@@ -35,7 +35,7 @@ class Request:
             `hf://owner/repo`.
         prompts: file of prompts for a text-to-video pipeline.
         generator: `package.module:callable` or the name of a plugin.
-        fake, real: folder or zip of videos or frame folders.
+        fake, real: folder or archive of videos, frame folders or arrays; one video; or a list of paths.
         benchmark: a name in `BENCHMARKS`.
         protocol: a name in `PROTOCOLS`.
         params: `field=value` overrides of the protocol.
