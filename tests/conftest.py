@@ -1,17 +1,18 @@
-"""Fixtures: golden outputs of the reference implementations and real clips, where `LATTE_EVAL_SHARED` names them."""
+"""Fixtures: golden outputs of the reference implementations, and real clips where `LATTE_EVAL_SHARED` names them."""
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
-import numpy as np
 import pytest
+
+from latte_eval.evaluation.golden import seeded as seeded_module
+from latte_eval.evaluation.golden.files import Golden
+
+REFERENCE = Path(__file__).parent / "golden" / "reference"
 
 
 def shared_folder(name: str) -> Path:
@@ -21,34 +22,16 @@ def shared_folder(name: str) -> Path:
     return Path(root) / name
 
 
-class Golden:
-    """One golden file: arrays by name, and its `meta`."""
-
-    def __init__(self, path: Path):
-        self.arrays = np.load(path)
-        self.meta: dict[str, Any] = json.loads(self.arrays["meta"].tobytes())
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self.arrays[name]
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.arrays
-
-
 @pytest.fixture(scope="session")
 def golden() -> Callable[[str], Golden]:
-    """`golden("latte_cond")` opens golden/latte_cond.npz, or skips."""
-    return lambda name: Golden(shared_folder("golden") / f"{name}.npz")
+    """`golden("latte_cond")` opens tests/golden/reference/latte_cond.npz."""
+    return lambda name: Golden(REFERENCE / f"{name}.npz")
 
 
 @pytest.fixture(scope="session")
 def seeded() -> ModuleType:
     """The module that generates the seeded weights and inputs of the golden files."""
-    spec = importlib.util.spec_from_file_location("seeded_weights", shared_folder("golden") / "seeded_weights.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return seeded_module
 
 
 @pytest.fixture

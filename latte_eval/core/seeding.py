@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     import torch
+
+# Of the sum of four 16-bit fields, each uniform.
+FIELDS_MEAN, FIELDS_STD = 4 * 65535 / 2, math.sqrt(4 * (65536**2 - 1) / 12)
+EVEN_FIELDS = np.uint64(0x0000FFFF0000FFFF)
 
 
 def identity_to_seed(*identity: object) -> int:
@@ -30,3 +35,13 @@ def clip_generator(seed: int, index: int) -> torch.Generator:
     import torch
 
     return torch.Generator().manual_seed(identity_to_seed("clip", seed, index) % 2**63)
+
+
+def words_to_normal(words: np.ndarray) -> np.ndarray:  # [N] uint64 -> [N] float32, mean 0, variance 1
+    """Approximately normal values from random words: each is the sum of four 16-bit fields, centred and scaled.
+
+    Integers until the last division, so that the values are the same on every platform and numpy version.
+    """
+    pairs = (words & EVEN_FIELDS) + (words >> np.uint64(16) & EVEN_FIELDS)
+    total = (pairs & np.uint64(0xFFFFFFFF)) + (pairs >> np.uint64(32))
+    return ((total.astype(np.float64) - FIELDS_MEAN) / FIELDS_STD).astype(np.float32)
