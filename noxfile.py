@@ -75,3 +75,17 @@ def gate(session: nox.Session) -> None:
     # A new folder each time: the gate would not sample again what an old one holds.
     with tempfile.TemporaryDirectory() as out:
         session.run(*GATE.split(), "--out", out)
+
+
+@nox.session
+def verify(session: nox.Session) -> None:
+    """Every network, loop, distance and converter against its reference, on this machine."""
+    install(session, "-e", ".")
+    session.run("latte-eval", "doctor", "--verify", *session.posargs)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """The tests that need an accelerator; without one they are skipped with the reason."""
+    install(session, "-e", ".[test]")
+    session.run("pytest", "-q", "-m", "gpu", *session.posargs)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import platform
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from latte_eval import __version__
 from latte_eval.core.errors import first_line
+from latte_eval.evaluation.claims import CLAIMS, claim_text
 from latte_eval.files.download import is_offline
 from latte_eval.files.weights import all_weights, cache_folder, user_folder, weights_paths, weights_state
 from latte_eval.files.whole_files import make_writable
+
+if TYPE_CHECKING:
+    from latte_eval.metrics.detectors.verify import Check
 
 Status = Literal["ok", "missing", "broken", "note"]
 
@@ -24,27 +29,16 @@ PACKAGES = ("torch", "torchvision", "numpy", "scipy", "av", "pillow", "diffusers
             "safetensors", "matplotlib")  # fmt: skip
 MODULES = {"pillow": "PIL"}
 
-# What has run with the real files, and what only with seeded weights of the same shapes.
-CHECKED = (
-    ("Latte, DDPM, DDIM", "Vchitect/Latte@b27c24a under seeded weights; no published checkpoint yet"),
-    ("I3D", "hassony2/kinetics_i3d_pytorch@786fbae under seeded weights; the published file not yet"),
-    ("Inception", "toshas/torch-fidelity@5e211a9 under seeded weights; the published files not yet"),
-    ("C3D", "pfnet-research/tgan2@f892bc4 under seeded weights; the published files not yet"),
-    ("Stable Diffusion VAE", "AutoencoderKL of diffusers with seeded weights; the published VAE not yet"),
-    ("downloads", "a hub and a file server on the loopback; the public locations not yet"),
-    ("datasets", "their layouts in miniature, with real file types; the datasets themselves not yet"),
-    ("GPU", "not yet"),
-)
-
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's report."""
+    """One line of the doctor's report; `details` are its numbers, in JSON types."""
 
     section: str
     name: str
     status: Status
     text: str
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 def examine() -> Iterator[Finding]:
@@ -54,8 +48,8 @@ def examine() -> Iterator[Finding]:
     yield from hardware()
     yield from folders()
     yield from weights()
-    for name, text in CHECKED:
-        yield Finding("checked with", name, "note", text)
+    for claim in CLAIMS:
+        yield Finding("shown by", claim.name, "note", claim_text(claim), asdict(claim))
 
 
 def packages() -> Iterator[Finding]:
@@ -121,11 +115,38 @@ def weights() -> Iterator[Finding]:
         yield Finding("weights", record.name, STATUS[state], text[state])
 
 
-def verify_findings() -> Iterator[Finding]:
-    """The published golden numbers, with whatever real weights are installed."""
-    from latte_eval.metrics.detectors.verify import verify
+def verify_findings(device: str) -> Iterator[Finding]:
+    """Every network, loop, distance and converter against its reference on this device, then the published numbers of
+    whatever real weights are installed."""
+    from latte_eval.evaluation.golden.verify import verify_all
 
-    for check in verify():
+    yield Finding("verified on", device, "note", device_text(device), {"device": device_text(device)})
+    for each in verify_all(device):
+        check = each.check
         status: Status = "note" if check.got is None else "ok" if check.ok else "broken"
-        text = check.note if check.got is None else f"{check.got:.9g}, published {check.expected:.9g}"
-        yield Finding("golden numbers", check.name, status, text)
+        details = {"got": finite(check.got), "expected": check.expected, "tolerance": check.tolerance,
+                   "source": check.note, "seconds": each.seconds}  # fmt: skip
+        yield Finding(each.section, check.name, status, check_text(check), details)
+
+
+def finite(value: float | None) -> float | None:
+    """JSON has no NaN."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def check_text(check: Check) -> str:
+    """What came out, and what was to come out."""
+    if check.got is None or math.isnan(check.got):
+        return check.note
+    if check.expected:
+        return f"{check.got:.9g}, published {check.expected:.9g}"
+    return f"{check.got:.1e} off, {check.tolerance:g} allowed; {check.note}"
+
+
+def device_text(device: str) -> str:
+    """Which machine a check ran on."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
+    return f"{platform.processor() or platform.machine()}, {platform.system()}, torch {torch.__version__}"

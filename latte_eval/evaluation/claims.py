@@ -1,0 +1,59 @@
+"""What has been shown of this toolkit, by what, where and when last; and what nobody has run yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NEVER = "never"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One thing that a user relies on.
+
+    Attributes:
+        name: what it is about.
+        proof: what shows it, or what comes closest.
+        where: machines and versions on which that ran.
+        last: the month of the last such run; `never` where it has not run on the real thing.
+    """
+
+    name: str
+    proof: str
+    where: str
+    last: str
+
+
+CPU = "Linux, x86-64 CPU"
+
+CLAIMS = (
+    Claim("Latte, DDPM, DDIM", "outputs of Vchitect/Latte@b27c24a under seeded weights", CPU, "2026-11"),
+    Claim("DPM-Solver++, UniPC", "the closed form for normal data", CPU, "2026-11"),
+    Claim("I3D, Inception, C3D", "outputs of the reference networks under seeded weights", CPU, "2026-11"),
+    Claim(
+        "FVD, FID, KVD, IS", "values of StyleGAN-V, TATS, torch-fidelity, TGAN2 on the same features", CPU, "2026-11"
+    ),
+    Claim("windows, crops, JPEG, H.264", "the loaders and converters of StyleGAN-V and Latte", CPU, "2026-11"),
+    Claim("readers", "files of every codec made by the tests, nine real videos", CPU, "2026-11"),
+    Claim("report pages", "a real browser (Chromium), axe", CPU, "2026-11"),
+    Claim("downloads", "a hub and a file server on the loopback", CPU, NEVER),
+    Claim("GPU", "fake tensors at full size: every operation, device and type, no number", "no hardware", NEVER),
+    Claim("Apple silicon", "nothing yet", "no hardware", NEVER),
+    Claim("published Latte checkpoints", "checkpoints of the same keys and shapes, seeded", CPU, NEVER),
+    Claim("published I3D, Inception, C3D, VAE", "seeded files of the same layout", CPU, NEVER),
+    Claim("the four datasets", "their layouts in miniature, with real file types", CPU, NEVER),
+    Claim("workflows on GitHub and GitLab", "published schemas; their shell lines run", CPU, NEVER),
+)
+
+
+def claim_text(claim: Claim) -> str:
+    """A claim in one line, without its name."""
+    if claim.last == NEVER:
+        return f"never run on the real thing; instead: {claim.proof}"
+    return f"{claim.proof}; {claim.where}, {claim.last}"
+
+
+def claims_table() -> list[str]:
+    """The claims as lines of a Markdown table: the one in the README."""
+    rows = [f"| {claim.name} | {claim.proof} | {claim.where} | {claim.last} |" for claim in CLAIMS]
+    return ["| what | shown by | where | last on the real thing |", "| --- | --- | --- | --- |", *rows]
