@@ -59,13 +59,13 @@ class PacketCount:
 def count_packets(container: InputContainer, stream: VideoStream) -> PacketCount:
     """Count the packets of an opened video."""
     count, pictures, times = PacketCount(), Pictures(stream), list[int]()
-    keyframes = 0
+    keyframes = last = 0
     for packet in container.demux(stream):
         if not packet.size or packet.is_corrupt:
             continue
         count.stored += 1
         keyframes += packet.is_keyframe
-        count.end = max(count.end, float(((packet.pts or 0) + (packet.duration or 0)) * packet.time_base))
+        last = max(last, (packet.pts or 0) + (packet.duration or 0))
         if keyframes == 1 and packet.is_keyframe:
             count.start = packet.pts
         if packet.is_discard or not pictures.show(packet):
@@ -73,6 +73,7 @@ def count_packets(container: InputContainer, stream: VideoStream) -> PacketCount
         count.shown += 1
         count.early += keyframes == 0 or (keyframes == 1 and is_earlier(packet.pts, count.start))
         times += [packet.pts] if packet.pts is not None else []
+    count.end = float(last * (stream.time_base or 0))
     if container.format.name in WITHOUT_LENGTH and len(times) == count.shown:
         count.shown -= frames_behind_gap(times)
     return count

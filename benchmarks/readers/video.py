@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -159,10 +160,10 @@ def whole_packets(container: InputContainer, stream: VideoStream) -> Iterator[av
 
 def display_matrix(frame: av.VideoFrame) -> Matrix | None:
     """How a frame is to be turned and mirrored (ISO/IEC 14496-12, 6.2.2); None where it does not say."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return None
-    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
     return a, b, c, d
 
 
