@@ -41,6 +41,10 @@ Matrix = tuple[int, int, int, int]  # a, b, c, d: a stored point (x, y) is shown
 AS_STORED: Matrix = (1, 0, 0, 1)
 
 
+# Increase this when a change here or in packets.py changes a pixel or a number of frames of video files.
+STEP_VERSION = 2
+
+
 def decoder_record() -> str:
     """What decodes video files here, with versions."""
     versions = {name: ".".join(map(str, av.library_versions[name])) for name in ("libavcodec", "libswscale")}
@@ -48,9 +52,10 @@ def decoder_record() -> str:
 
 
 def decoder_identity() -> list[str | int]:
-    """The versions between which pixels have been seen to differ: in videos of ten bits, by 1.7 of 255 on average."""
+    """The version of this step, and those of decoders between which pixels have been seen to differ: in videos of ten
+    bits, by 1.7 of 255 on average."""
     majors = [av.library_versions[name][0] for name in ("libavcodec", "libswscale")]
-    return ["PyAV", int(av.__version__.partition(".")[0]), *majors]
+    return ["PyAV", int(av.__version__.partition(".")[0]), *majors, STEP_VERSION]
 
 
 def count_frames(path: Path) -> int:

@@ -106,3 +106,13 @@ def test_the_decoder_belongs_to_the_identity_of_video_files_only(
     assert av.__version__ in sources["videos"].about["decoder"] and "decoder" not in sources["frames"].about
     monkeypatch.setattr(av, "__version__", "99.0.0")
     assert sources["videos"].fingerprint != before["videos"] and sources["frames"].fingerprint == before["frames"]
+
+
+def test_a_change_in_reading_videos_is_a_change_of_videos_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_video(tmp_path / "videos" / "a.mp4", moving_frames(4))
+    write_frames(tmp_path / "frames" / "a", moving_frames(4))
+    protocol = Protocol(frames=4, size=None)
+    sources = [FolderSource.open(tmp_path / name, protocol, 0, "real") for name in ("videos", "frames")]
+    before = [source.fingerprint for source in sources]
+    monkeypatch.setattr("latte_eval.benchmarks.readers.video.STEP_VERSION", 99)
+    assert [source.fingerprint == mark for source, mark in zip(sources, before, strict=True)] == [False, True]
