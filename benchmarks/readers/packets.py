@@ -6,7 +6,8 @@ As a rule a packet shows one frame. These show none, and were they counted, a wi
 - references of VP8 that are never shown (RFC 6386, 9.1)
 - "not coded" pictures of MPEG-4 part 2 (ISO/IEC 14496-2, 6.2.5), unless one stands in the place of a picture that was
   packed into an earlier packet, as DivX and Xvid do in AVI
-- pictures at the start of a file that was cut, which need frames from before the cut: only the decoder can tell them
+- pictures at the start of a file that was cut: those before the first keyframe in the file, and of those before it in
+  time the ones that need frames from before the cut, which only the decoder can tell
 
 And where a file was cut at its end, the frames behind a gap are left out: those that belong between came later in it.
 """
@@ -14,6 +15,7 @@ And where a file was cut at its end, the frames behind a gap are left out: those
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -45,7 +47,7 @@ class PacketCount:
         stored: packets that are whole.
         shown: frames that they show, if each picture at the start can be decoded.
         start: time of the first keyframe; None where no keyframe has a time.
-        early: shown packets that lie before that keyframe, in the file or in time.
+        early: shown packets that lie behind that keyframe in the file and before it in time.
         end: where the last frame ends, in seconds.
     """
 
@@ -67,16 +69,28 @@ def count_packets(container: InputContainer, stream: VideoStream) -> PacketCount
         keyframes += packet.is_keyframe
         last = max(last, (packet.pts or 0) + (packet.duration or 0))
         if keyframes == 1 and packet.is_keyframe:
-            count.start = packet.pts
+            count.start, count.shown = packet.pts, 0
+            times.clear()
         if packet.is_discard or not pictures.show(packet):
             continue
         count.shown += 1
-        count.early += keyframes == 0 or (keyframes == 1 and is_earlier(packet.pts, count.start))
+        count.early += keyframes == 1 and is_earlier(packet.pts, count.start)
         times += [packet.pts] if packet.pts is not None else []
     count.end = float(last * (stream.time_base or 0))
     if container.format.name in WITHOUT_LENGTH and len(times) == count.shown:
         count.shown -= frames_behind_gap(times)
     return count
+
+
+def from_keyframe(packets: Iterator[Packet]) -> Iterator[Packet]:
+    """Packets from the first keyframe on, or all where there is none: some decoders show grey for those before it."""
+    before: list[Packet] = []
+    for packet in packets:
+        before.append(packet)
+        if packet.is_keyframe or not packet.size:
+            yield from [packet] if packet.is_keyframe else before
+            break
+    yield from packets
 
 
 def is_earlier(time: int | None, start: int | None) -> bool:

@@ -26,7 +26,7 @@ from av.video.stream import VideoStream
 
 from latte_eval.benchmarks.readers.animations import Damaged, count_images, image_size, is_image, read_animation
 from latte_eval.benchmarks.readers.containers import container_kind, missing_bytes
-from latte_eval.benchmarks.readers.packets import PacketCount, count_packets
+from latte_eval.benchmarks.readers.packets import PacketCount, count_packets, from_keyframe
 from latte_eval.core.errors import ClipError
 
 # AVI headers may count a frame that was never written; where more than this share is missing, frames were lost.
@@ -155,7 +155,7 @@ def clean_frames(container: InputContainer, stream: VideoStream) -> Iterator[av.
 def whole_packets(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet | None]:
     """The packets of a stream, and None for those that lost bytes. The last one may: then the file was cut there."""
     lost = 0
-    for packet in container.demux(stream):
+    for packet in from_keyframe(container.demux(stream)):
         if packet.size and lost:
             yield None
         lost += packet.is_corrupt
@@ -223,10 +223,11 @@ def frames_before(path: Path, start: int) -> int:
     count = 0
     with open_video(path) as (container, stream), suppress(FFmpegError):  # reading it will say what is wrong
         stream.codec_context.thread_count = 1
-        for frame in container.decode(stream):
-            if frame.pts is None or frame.pts >= start:
-                break
-            count += 1
+        for packet in from_keyframe(container.demux(stream)):
+            for frame in packet.decode():
+                if frame.pts is None or frame.pts >= start:
+                    return count
+                count += 1
     return count
 
 
