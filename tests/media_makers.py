@@ -75,10 +75,10 @@ def decode_all(path: Path) -> np.ndarray:  # -> [T, H, W, 3] uint8
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
-def turn(path: Path, degrees: int) -> Path:
-    """Make an mp4 file ask for a clockwise turn, as a phone does."""
+def turn(path: Path, matrix: tuple[int, int, int, int]) -> Path:
+    """Make an mp4 or mov file ask for a turn, as a phone does, or for a mirror image."""
     data = bytearray(path.read_bytes())
-    a, b, c, d = (65536 * value for value in TURNS[degrees])
+    a, b, c, d = (65536 * value for value in matrix)
     at = data.find(b"tkhd") + 44
     data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(data)

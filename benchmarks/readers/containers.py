@@ -105,6 +105,24 @@ def vint_length(first: int) -> int:
 
 
 def gif_end(file: BinaryIO, size: int) -> int:
-    """One byte past the end unless the file closes with the trailer byte 0x3B; padding may follow it."""
-    file.seek(max(0, size - 64))
-    return size if file.read().rstrip(b"\0").endswith(b";") else size + 1
+    """One byte past the end unless block follows block up to the trailer (GIF89a, appendix A)."""
+    file.seek(0)
+    data = file.read()
+    position = 13 + gif_colours(data, 10)
+    while (block := data[position : position + 1]) in (b"!", b","):  # an extension, an image
+        head = 2 if block == b"!" else 11 + gif_colours(data, position + 9)
+        position = gif_pieces_end(data, position + head)
+    return size if data[position : position + 1] == b";" else size + 1
+
+
+def gif_colours(data: bytes, position: int) -> int:
+    """Bytes of the colour table that the flags at this position announce."""
+    flags = int.from_bytes(data[position : position + 1])
+    return 3 * (2 << (flags & 7)) if flags & 0x80 else 0
+
+
+def gif_pieces_end(data: bytes, position: int) -> int:
+    """The end of a chain of pieces, each with its length before it, closed by one without length."""
+    while length := int.from_bytes(data[position : position + 1]):
+        position += 1 + length
+    return position + 1

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -25,6 +26,7 @@ from av.video.stream import VideoStream
 
 from latte_eval.benchmarks.readers.animations import Damaged, count_images, image_size, is_image, read_animation
 from latte_eval.benchmarks.readers.containers import container_kind, missing_bytes
+from latte_eval.benchmarks.readers.packets import PacketCount, count_packets, from_keyframe
 from latte_eval.core.errors import ClipError
 
 # AVI headers may count a frame that was never written; where more than this share is missing, frames were lost.
@@ -35,6 +37,13 @@ BT709, BT601 = 1, 5
 MATRICES = {1: BT709, 4: 4, 5: BT601, 6: BT601, 7: 7, 9: 9, 10: 9}
 LIMITED, FULL = 1, 2
 
+Matrix = tuple[int, int, int, int]  # a, b, c, d: a stored point (x, y) is shown at (a x + c y, b x + d y)
+AS_STORED: Matrix = (1, 0, 0, 1)
+
+
+# Increase this when a change here or in packets.py changes a pixel or a number of frames of video files.
+STEP_VERSION = 2
+
 
 def decoder_record() -> str:
     """What decodes video files here, with versions."""
@@ -43,23 +52,27 @@ def decoder_record() -> str:
 
 
 def decoder_identity() -> list[str | int]:
-    """The versions between which pixels have been seen to differ: in videos of ten bits, by 1.7 of 255 on average."""
+    """The version of this step, and those of decoders between which pixels have been seen to differ: in videos of ten
+    bits, by 1.7 of 255 on average."""
     majors = [av.library_versions[name][0] for name in ("libavcodec", "libswscale")]
-    return ["PyAV", int(av.__version__.partition(".")[0]), *majors]
+    return ["PyAV", int(av.__version__.partition(".")[0]), *majors, STEP_VERSION]
 
 
 def count_frames(path: Path) -> int:
-    """Frames that a video file shows, without decoding it.
+    """Frames that a video file shows, without decoding it; of a file that was cut at its start, only the start.
 
     Raises `ClipError` with the reason for a file that is empty, no video, or shorter than its container says.
     """
     if is_image(path):
         return count_images(path)
     with open_video(path) as (container, stream):
-        stored, shown = count_packets(container, stream)
-        declared = declared_frames(container, stream)
-    check_whole(path, stored, declared)
-    return shown
+        packets = count_packets(container, stream)
+        declared, seconds = declared_frames(container, stream), declared_seconds(container, stream)
+    check_whole(path, packets.stored, declared)
+    check_end(path, packets, seconds)
+    if not packets.early or packets.start is None:
+        return packets.shown
+    return packets.shown - packets.early + frames_before(path, packets.start)
 
 
 def frame_size(path: Path) -> tuple[int, int]:
@@ -84,6 +97,14 @@ def check_whole(path: Path, stored: int, declared: int) -> None:
         raise ClipError(f"truncated: {stored:,}{of} frames{lost_bytes(missing)}")
 
 
+def check_end(path: Path, packets: PacketCount, declared: float) -> None:
+    """Raise `ClipError` for a Matroska file that cannot be read up to the time, in seconds, where it says it ends."""
+    if container_kind(path) == "matroska" and packets.end < declared * (1 - LOST_SHARE):
+        raise ClipError(
+            f"damaged: {packets.shown:,} frames can be read, up to {packets.end:.2f} of {declared:.2f} seconds"
+        )
+
+
 def lost_bytes(missing: int) -> str:
     return f", {missing:,} bytes are missing" if missing > 1 else ", the end is missing" if missing else ""
 
@@ -101,12 +122,13 @@ def read_video(path: Path, indices: Sequence[int], check: int = 0) -> Iterator[n
         yield from read_animation(path, indices, check)
         return
     waiting = iter(indices)
-    following = next(waiting, None)
+    following, matrix = next(waiting, None), AS_STORED
     with open_video(path) as (container, stream):
         stream.codec_context.thread_count = 1  # videos are read side by side
-        for index, frame in enumerate(clean_frames(container.decode(stream))):
+        for index, frame in enumerate(clean_frames(container, stream)):
+            matrix = display_matrix(frame) or matrix  # a stream may say it with its keyframes only
             if index == following:
-                yield upright(frame)
+                yield upright(to_rgb(frame).to_ndarray(), matrix)
                 following = next(waiting, None)
             if following is None and index + 1 >= check:
                 return
@@ -114,21 +136,48 @@ def read_video(path: Path, indices: Sequence[int], check: int = 0) -> Iterator[n
         raise Damaged(following, f"it ends before frame {following}")
 
 
-def clean_frames(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+def clean_frames(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
     """Decoded frames as they are. Raises `Damaged` at one that is missing, or was patched up by the decoder."""
     index = -1
     try:
-        for index, frame in enumerate(frames):
-            if frame.is_corrupt:
-                raise Damaged(index, f"frame {index} does not decode cleanly")
-            yield frame
+        for packet in whole_packets(container, stream):
+            if packet is None:
+                raise Damaged(index + 1, f"bytes are missing, at frame {index + 1} or soon after it")
+            for frame in packet.decode():
+                index += 1
+                if frame.is_corrupt:
+                    raise Damaged(index, f"frame {index} does not decode cleanly")
+                yield frame
     except FFmpegError as error:
         raise Damaged(index + 1, f"frame {index + 1} does not decode ({error.strerror})") from error
 
 
-def upright(frame: av.VideoFrame) -> np.ndarray:  # -> [H, W, 3] uint8
-    """Pixels of a frame, turned as a player would turn them."""
-    return np.rot90(to_rgb(frame).to_ndarray(), round(frame.rotation / 90))
+def whole_packets(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet | None]:
+    """The packets of a stream, and None for those that lost bytes. The last one may: then the file was cut there."""
+    lost = 0
+    for packet in from_keyframe(container.demux(stream)):
+        if packet.size and lost:
+            yield None
+        lost += packet.is_corrupt
+        if not packet.is_corrupt:
+            yield packet
+
+
+def display_matrix(frame: av.VideoFrame) -> Matrix | None:
+    """How a frame is to be turned and mirrored (ISO/IEC 14496-12, 6.2.2); None where it does not say."""
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return None
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    return a, b, c, d
+
+
+def upright(pixels: np.ndarray, matrix: Matrix) -> np.ndarray:  # [H, W, 3] uint8 -> [H, W, 3] or [W, H, 3] uint8
+    """Pixels turned and mirrored as a player would show them."""
+    a, b, c, d = matrix
+    if abs(b) > abs(a):
+        pixels, a, d = pixels.transpose(1, 0, 2), c, b
+    return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
 
 
 def to_rgb(frame: av.VideoFrame) -> av.VideoFrame:
@@ -169,22 +218,27 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         raise ClipError(f"damaged: {error.strerror}") from error
 
 
-def count_packets(container: InputContainer, stream: VideoStream) -> tuple[int, int]:
-    """Frames that are stored whole, and those of them that are shown."""
-    stored = hidden = 0
-    for packet in container.demux(stream):
-        if packet.size and not packet.is_corrupt:
-            stored += 1
-            hidden += packet.is_discard
-    return stored, stored - hidden
+def frames_before(path: Path, start: int) -> int:
+    """Frames that the decoder shows before this time, that of the first keyframe: those that need nothing earlier."""
+    count = 0
+    with open_video(path) as (container, stream), suppress(FFmpegError):  # reading it will say what is wrong
+        stream.codec_context.thread_count = 1
+        for packet in from_keyframe(container.demux(stream)):
+            for frame in packet.decode():
+                if frame.pts is None or frame.pts >= start:
+                    return count
+                count += 1
+    return count
 
 
 def declared_frames(container: InputContainer, stream: VideoStream) -> int:
     """The container's own frame count, or what follows from its duration; 0 where it gives neither."""
-    if stream.frames:
-        return stream.frames
-    clock = re.match(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))
-    seconds = (container.duration or 0) / av.time_base
-    if clock:
-        seconds = int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3])
-    return round(seconds * float(stream.average_rate or 0))
+    seconds = declared_seconds(container, stream) or (container.duration or 0) / av.time_base
+    return stream.frames or round(seconds * float(stream.average_rate or 0))
+
+
+def declared_seconds(container: InputContainer, stream: VideoStream) -> float:
+    """How long the stream is by the account of its container; 0 where it gives none for this stream alone."""
+    if clock := re.match(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", "")):
+        return int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3])
+    return (container.duration or 0) / av.time_base if len(container.streams) == 1 else 0.0

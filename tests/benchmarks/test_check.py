@@ -1,5 +1,6 @@
 """`data check` on each dataset in miniature, and on what people give it by mistake."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from dataset_makers import (
     make_video,
     zip_folder,
 )
+from footage import ENCODINGS
 from media_makers import cut
+from remuxers import damage_packet, pack_pictures
 
 from latte_eval.benchmarks.check import Inspection, Report
 from latte_eval.benchmarks.dataset import find_dataset
@@ -185,11 +188,14 @@ def test_list_names_origin_licence_and_layouts() -> None:
     assert run("check", "-h").output.rstrip().endswith("latte-eval data check ucf101 /data/UCF-101")
 
 
-def test_a_real_file_of_ucf101(tmp_path: Path, clips_folder: Path) -> None:
-    for name in ("ApplyEyeMakeup", "Archery"):
-        source = clips_folder / "ucf101_apply_eye_makeup_320x240.avi"
-        copy_video(source, tmp_path / "UCF-101" / name / f"v_{name}_g01_c01.avi")
-    copy_video(clips_folder / "bad_corrupted.mp4", tmp_path / "UCF-101" / "YoYo" / "v_YoYo_g01_c01.mp4")
-    found = report("ucf101", tmp_path, decode=True)
-    assert [video.frames for video in found.videos] == [164, 164] and found.sizes == {(320, 240): 2}
-    assert [each.path for each in found.unreadable] == ["YoYo/v_YoYo_g01_c01.mp4"]
+def test_files_as_ucf101_has_them(tmp_path: Path) -> None:
+    """MPEG-4 part 2 whose B-frames are packed, and one file that is damaged inside."""
+    encoding = ENCODINGS["MPEG-4 in AVI, B-frames"]
+    plain = dataclasses.replace(encoding, options={**encoding.options, "bf": "1"}).write(tmp_path / "plain.avi", 60)
+    packed = pack_pictures(plain, tmp_path / "packed.avi")
+    for name in ("ApplyEyeMakeup", "Archery", "YoYo"):
+        copy_video(packed, tmp_path / "UCF-101" / name / f"v_{name}_g01_c01.avi")
+    damage_packet(tmp_path / "UCF-101" / "YoYo" / "v_YoYo_g01_c01.avi", 31)
+    found = report("ucf101", tmp_path / "UCF-101", decode=True)
+    assert [video.frames for video in found.videos] == [60, 60] and found.sizes == {(96, 64): 2}
+    assert [each.path for each in found.unreadable] == ["YoYo/v_YoYo_g01_c01.avi"]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from footage import ENCODINGS, FRAMES
 from media_makers import cut, moving_frames, write_frames, write_lossless, write_video
 from PIL import Image
+from remuxers import damage_packet
 
 from latte_eval.benchmarks.readers import FolderSource
+from latte_eval.benchmarks.readers.video import count_frames
 from latte_eval.core.errors import ClipError, NotEnoughClips, UsageError
 from latte_eval.core.protocol import Protocol
 
@@ -105,16 +109,6 @@ def test_half_a_file_says_how_much_is_left(tmp_path: Path) -> None:
     assert why == f"truncated: {left} of 60 frames, {size - size // 2:,} bytes are missing"
 
 
-def test_real_files_cut_in_half(clips_folder: Path, tmp_path: Path) -> None:
-    names = [path.name for path in clips_folder.iterdir() if path.suffix != ".md" and not path.name.startswith("bad")]
-    for name in names:
-        cut(clips_folder / name, 0.5, tmp_path / name)
-    write_lossless(tmp_path / "good.mkv", moving_frames(60))
-    source = FolderSource.open(tmp_path, PROTOCOL, 0, "real")
-    assert len(source) == 1
-    assert {each.path for each in source.rejected if each.reason.startswith("truncated")} == set(names)
-
-
 def test_a_file_that_lost_nothing_but_its_tail_is_used(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.avi", noisy_frames(), "mjpeg", "yuvj420p")
     size = path.stat().st_size
@@ -173,18 +167,33 @@ def test_late_damage_spares_the_windows_before_it(tmp_path: Path, monkeypatch: p
     assert [each.path for each in source.rejected] == ["a.mp4"]
 
 
-def test_a_damaged_file_is_named_once(tmp_path: Path, clips_folder: Path) -> None:
-    (tmp_path / "bad.mp4").write_bytes((clips_folder / "bad_corrupted.mp4").read_bytes())
-    source = FolderSource.open(tmp_path, Protocol(size=64, windows="all"), 0, "real")
+def test_a_damaged_file_is_named_once(tmp_path: Path) -> None:
+    damage_packet(ENCODINGS["H.264"].write(tmp_path / "bad.mp4"), 20)
+    source = FolderSource.open(tmp_path, Protocol(size=32, frames=12, windows="all"), 0, "real")
     assert len(source) == 3
     for index in (0, 1, 2, 0):
         assert len(source.clips([index])) == 0
     assert len(source.rejected) == 1
 
 
-def test_damaged_real_file(clips_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "bad.mp4").write_bytes((clips_folder / "bad_corrupted.mp4").read_bytes())
-    assert reason(tmp_path, "bad.mp4").startswith("damaged: frame 28 does not decode")
+DECODERS_SEE = ("H.264", "H.264, open groups", "H.264, ten bits", "MPEG-4 in AVI", "MPEG-2 without a container",
+                "motion JPEG", "AV1 in mp4", "ProRes")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DECODERS_SEE)
+def test_damage_within_a_packet(name: str, tmp_path: Path) -> None:
+    """Nothing in the container shows it; the decoder patches it up, and says so."""
+    path = damage_packet(ENCODINGS[name].write(tmp_path / f"bad.{ENCODINGS[name].suffix}"), 20)
+    assert count_frames(path) == FRAMES
+    found = re.match(r"damaged: frame (\d+) does not decode", reason(tmp_path, path.name))
+    assert found and 15 <= int(found[1]) <= 24
+
+
+@pytest.mark.parametrize("number", [12, 20, 21, 30])
+def test_damage_within_a_gif(number: int, tmp_path: Path) -> None:
+    """The reader of GIF in FFmpeg takes the rest of the file for one frame then."""
+    path = damage_packet(ENCODINGS["GIF"].write(tmp_path / "bad.gif"), number)
+    assert re.fullmatch(r"truncated: \d+ (of about \d+ )?frames, the end is missing", reason(tmp_path, path.name))
 
 
 def test_too_short(tmp_path: Path) -> None:

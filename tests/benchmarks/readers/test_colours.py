@@ -7,10 +7,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from footage import require
 from media_makers import moving_frames, write_frames, write_video
 
 from latte_eval.benchmarks.readers import FolderSource
-from latte_eval.benchmarks.readers.video import to_rgb
+from latte_eval.benchmarks.readers.video import read_video, to_rgb
 from latte_eval.core.protocol import Protocol
 
 # Matrix -> weights of red and blue (ITU-R BT.601, BT.709, BT.2020), by its code in a file.
@@ -43,6 +44,29 @@ def test_colours_come_back(matrix: int, code: int, bits: int) -> None:
     for colour in COLOURS:
         pixels = to_rgb(tagged_frame(colour, matrix, code, bits)).to_ndarray().astype(int)
         assert np.abs(pixels - colour).max() <= 3
+
+
+FILES = [("libx264", "mp4"), ("libx264", "mkv"), ("libx264", "ts"), ("libx265", "mp4"), ("libvpx-vp9", "webm"),
+         ("ffv1", "mkv"), ("libx264", "mov")]  # fmt: skip
+
+
+@pytest.mark.parametrize("code", [LIMITED, FULL])
+@pytest.mark.parametrize("matrix", [1, 6, 9])
+@pytest.mark.parametrize(("codec", "suffix"), FILES)
+def test_colours_of_files_that_name_matrix_and_range(
+    codec: str, suffix: str, matrix: int, code: int, tmp_path: Path
+) -> None:
+    require(codec)
+    path = tmp_path / f"a.{suffix}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options={"x265-params": "log-level=none", "b": "2M"})
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv444p"
+        stream.codec_context.colorspace, stream.codec_context.color_range = matrix, code
+        for colour in COLOURS:
+            container.mux(stream.encode(tagged_frame(colour, matrix, code)))
+        container.mux(stream.encode(None))
+    frames = np.stack(list(read_video(path, range(4)))).astype(int)
+    assert np.abs(frames - np.array(COLOURS)[:, None, None]).mean(axis=(1, 2, 3)).max() <= 3
 
 
 @pytest.mark.parametrize("name", ["yuv420p", "yuv444p", "nv12", "yuv422p10le"])
@@ -82,3 +106,13 @@ def test_the_decoder_belongs_to_the_identity_of_video_files_only(
     assert av.__version__ in sources["videos"].about["decoder"] and "decoder" not in sources["frames"].about
     monkeypatch.setattr(av, "__version__", "99.0.0")
     assert sources["videos"].fingerprint != before["videos"] and sources["frames"].fingerprint == before["frames"]
+
+
+def test_a_change_in_reading_videos_is_a_change_of_videos_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_video(tmp_path / "videos" / "a.mp4", moving_frames(4))
+    write_frames(tmp_path / "frames" / "a", moving_frames(4))
+    protocol = Protocol(frames=4, size=None)
+    sources = [FolderSource.open(tmp_path / name, protocol, 0, "real") for name in ("videos", "frames")]
+    before = [source.fingerprint for source in sources]
+    monkeypatch.setattr("latte_eval.benchmarks.readers.video.STEP_VERSION", 99)
+    assert [source.fingerprint == mark for source, mark in zip(sources, before, strict=True)] == [False, True]
