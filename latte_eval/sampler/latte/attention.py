@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from latte_eval.sampler.latte.config import LatteConfig
 
 # Fused attention on CUDA launches one row of blocks per sequence, and a grid has at most so many rows along y and z:
-# "invalid configuration argument" (pytorch/pytorch#146704). Over time, 128 clips of 256 tokens under guidance are 65,536.
+# "invalid configuration argument" (pytorch/pytorch#146704). Over time, 128 guided clips of 256 tokens are 65,536.
 MOST_SEQUENCES = 65_535
 
 
