@@ -28,7 +28,7 @@ from latte_eval.sampler.diffusion import make_schedule, sample_steps
 from latte_eval.sampler.guidance import guided_denoiser
 from latte_eval.sampler.latte.network import Latte
 from latte_eval.sampler.settings import SamplerSettings
-from latte_eval.sampler.vae import Codec, FramesNotFinite, codec_record
+from latte_eval.sampler.vae import Codec, FramesNotFinite, codec_record, to_host
 
 # Counts up when a change here changes the clips.
 CODE_VERSION = 1
@@ -142,7 +142,7 @@ class SampledSource:
                 self.on_step(part * steps + done, parts * steps)
         self.check_finite(latents, indices)
         try:
-            return self.codec.decode(latents)
+            return to_host(self.codec.decode(latents))
         except FramesNotFinite as error:
             raise ClipError(
                 f"clip {indices[error.position]} came out of the codec {self.codec.name} as NaN or infinite, "
@@ -153,7 +153,7 @@ class SampledSource:
         """The latents of these clips after every step; the last are the sampled ones."""
         generators = [self.generator(index)[0] for index in indices]
         labels, s = self.labels(indices), self.settings
-        on_device = None if labels is None else torch.tensor(labels, device=self.device)
+        on_device = None if labels is None else torch.tensor(labels).to(self.device, non_blocking=True)
         denoiser = guided_denoiser(self.model, on_device, s.guidance)
         states = sample_steps(
             lambda x, timesteps: denoiser(x.to(DTYPES[s.dtype]), timesteps),
@@ -193,7 +193,7 @@ class SampledSource:
         return choose(self.generator(index)[1], s.label_frequencies or (1.0,) * classes)
 
     def check_finite(self, latents: Tensor, indices: Sequence[int]) -> None:
-        finite = torch.isfinite(latents).flatten(1).all(1).tolist()
+        finite = to_host(torch.isfinite(latents).flatten(1).all(1)).tolist()
         if not all(finite):
             index, dtype = indices[finite.index(False)], self.settings.dtype
             raise ClipError(f"clip {index} came out as NaN or infinite, sampled in {dtype}{self.dtype_hint}")

@@ -41,7 +41,7 @@ class Codec(Protocol):
     factor: int
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Frames of a batch of clips. # [N, T, C, H, W] float -> [N, T, 3, H*factor, W*factor] uint8
+        """Frames of a batch of clips, on its device. # [N, T, C, H, W] float -> [N, T, 3, H*factor, W*factor] uint8
 
         Raises `FramesNotFinite` where there is a NaN or infinite pixel.
         """
@@ -62,9 +62,18 @@ class FramesNotFinite(ClipError):
 
 def check_frames(finite: Tensor, dtype: torch.dtype) -> None:  # finite [N, T] bool
     """Raise `FramesNotFinite` unless every frame is finite."""
-    clips = finite.all(1).tolist()
+    clips = to_host(finite.all(1)).tolist()
     if not all(clips):
         raise FramesNotFinite(clips.index(False), dtype)
+
+
+def to_host(x: Tensor) -> Tensor:
+    """On the CPU, where its values can be read: the host waits for the device.
+
+    The sampler waits here alone, for a batch whose last step is taken: whether its latents and its frames are finite,
+    and its pixels.
+    """
+    return x.cpu()
 
 
 def finite_frames(x: Tensor) -> Tensor:  # [F, 3, H, W] -> [F] bool
@@ -151,11 +160,15 @@ class VaeCodec:
         """Frames that are decoded together. # frames [F, C, H, W]"""
         if frames.device.type != "cuda":
             return 1
-        free, _ = torch.cuda.mem_get_info(frames.device)
+        free = free_bytes(frames.device)
         # The last stage is the largest: about four tensors of its input channels at full size live at once.
         pixels = frames.shape[2] * frames.shape[3] * self.factor**2
         frame_bytes = 4 * self.vae.config.block_out_channels[1] * pixels * frames.element_size()
         return max(1, min(len(frames), free // 2 // frame_bytes))
+
+
+def free_bytes(device: torch.device) -> int:
+    return torch.cuda.mem_get_info(device)[0]
 
 
 def seeded_weight(key: str, like: Tensor) -> Tensor:
@@ -183,6 +196,16 @@ def quiet_autoencoder() -> Any:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     return AutoencoderKL
+
+
+def published_vae() -> Any:
+    """The architecture of the Stable Diffusion VAE without its weights, on the meta device."""
+    sizes = {
+        "block_out_channels": (128, 256, 512, 512), "latent_channels": 4, "layers_per_block": 2, "norm_num_groups": 32,
+        "down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4,
+    }  # fmt: skip
+    with torch.device("meta"):
+        return quiet_autoencoder()(**sizes)
 
 
 def codec_record(codec: Codec) -> dict[str, Any]:
