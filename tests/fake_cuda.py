@@ -101,6 +101,7 @@ def fake_gpu(monkeypatch: Any, free: int = 2**34) -> Iterator[list[str]]:
     monkeypatch.setattr(guidance, "step_of", step_of)
     monkeypatch.setattr(Tensor, "pin_memory", pin_memory)
     monkeypatch.setattr(vae, "free_bytes", lambda device: free)
+    monkeypatch.setattr(vae, "frame_bytes", outside(vae.frame_bytes))
     monkeypatch.setattr(SampledSource, "generator", outside(SampledSource.generator))
     with MODE, NoWaiting():
         yield waits

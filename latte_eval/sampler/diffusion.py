@@ -19,6 +19,9 @@ from latte_eval.sampler.samplers import SAMPLERS
 
 TRAINING_STEPS = 1000
 
+# Of weights and activations; the state of the diffusion is float32.
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
 # x [N, ...], timesteps [N] -> noise and variance logits. Timesteps are on the CPU: a denoiser may read them without
 # waiting for a GPU, and moves them to its model.
 Denoiser = Callable[[Tensor, Tensor], Tensor]

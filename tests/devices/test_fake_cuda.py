@@ -26,7 +26,7 @@ from latte_eval.metrics.detectors.i3d import as_features
 from latte_eval.metrics.detectors.inception import on_frames
 from latte_eval.sampler import Checkpoint, SampledSource, SamplerSettings, VaeCodec
 from latte_eval.sampler.latte.config import latte_config
-from latte_eval.sampler.vae import published_vae
+from latte_eval.sampler.vae import SD_VAE_CONFIG, quiet_autoencoder
 
 XL, TWO_BLOCKS = latte_config("Latte-XL/2", classes=101), latte_config("Latte-XL/2", classes=101, depth=2)
 SAMPLERS = ("ddpm", "ddim", "dpmsolver++", "unipc")
@@ -38,8 +38,8 @@ HANDED_OVER = ["bool of cuda", "bool of cuda", "uint8 of cuda"]
 def fake_source(settings: SamplerSettings, config: Any = TWO_BLOCKS) -> SampledSource:
     """A checkpoint of published width with the published VAE; inside `fake_gpu`."""
     precision = torch.float16 if settings.dtype == "fp16" else torch.float32
-    with unset_fake_temporarily():
-        vae = published_vae()
+    with unset_fake_temporarily(), torch.device("meta"):
+        vae = quiet_autoencoder()(**SD_VAE_CONFIG)
     codec = VaeCodec(with_fake_weights(vae, precision), "vae", None, CUDA, precision)
     model, checkpoint = fake_latte(config, settings.dtype), Checkpoint("x.pt", Path("x.pt"), "0" * 64, 1, {}, "ema")
     return SampledSource(checkpoint, model, codec, settings, 8, CUDA)
