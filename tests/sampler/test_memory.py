@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
 import torch
+from allocated import allocated_peak
 from click.testing import CliRunner
 from small_latte import SMALL, small_latte
 
@@ -21,28 +21,13 @@ from latte_eval.sampler import Checkpoint, IdentityCodec, SampledSource, Sampler
 from latte_eval.sampler.cost import on_meta
 from latte_eval.sampler.diffusion import make_schedule, sample_steps
 from latte_eval.sampler.latte.config import LatteConfig, latte_config
-from latte_eval.sampler.memory import LiveBytes, StepMemory, gib, loop_bytes, peak_bytes, step_memory
+from latte_eval.sampler.memory import LiveBytes, StepMemory, free_bytes, gib, loop_bytes, peak_bytes, step_memory
 from latte_eval.sampler.samplers import SAMPLERS
 from latte_eval.sampler.vae import frame_bytes, vae_to_config
 
 MIB = 2**20
 # Between the count and what the allocator of the CPU did; what a library allocates inside an operation is not counted.
 TOLERANCE = 0.02
-
-
-def allocated_peak(function: Callable[[], object]) -> int:
-    """The most bytes that the allocator of the CPU had given at once while `function` ran."""
-    with (
-        torch.no_grad(),
-        torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile,
-    ):
-        function()
-    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
-    now = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        now += event.nbytes()
-        peak = max(peak, now)
-    return peak
 
 
 def test_storages_count_once_and_until_they_are_freed() -> None:
@@ -127,6 +112,13 @@ def test_what_fits() -> None:
     # 80 % of 130 MiB are 104, less 4.
     assert [memory.clips_in(free * MIB) for free in (130, 129, 3, 0)] == [10, 9, 1, 1]
     assert [gib(count) for count in (96 * MIB, 205 * MIB, 27_400 * MIB)] == ["96.0 MiB", "0.20 GiB", "26.8 GiB"]
+
+
+def test_free_memory_is_that_of_the_driver_and_what_torch_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10 * MIB, 100 * MIB))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 50 * MIB)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 30 * MIB)
+    assert free_bytes(torch.device("cuda:0")) == 30 * MIB
 
 
 def on_gpu(monkeypatch: pytest.MonkeyPatch, free: int) -> SampledSource:
