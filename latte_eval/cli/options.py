@@ -64,7 +64,12 @@ sampler_options = stack(
 
 run_options = stack(
     click.option("--seed", type=int, default=0, show_default=True, help="Chooses subset, offsets, labels and noise."),
-    click.option("--batch-size", type=click.IntRange(min=1), help="Clips at once; changes speed, not the value."),
+    click.option(
+        "--batch-size",
+        type=click.IntRange(min=1),
+        help="Clips at once; changes speed, not the value.  "
+        "[default: 8; on a GPU what fits into its memory, at most 32]",
+    ),
     click.option("--device", default=None, help="cpu, cuda, cuda:1, mps  [default: cuda where there is one]"),
 )
 

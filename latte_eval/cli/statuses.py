@@ -30,7 +30,8 @@ def report_error(error: Exception) -> Status:
     if isinstance(error, OSError):
         return say(f"{error}; what was finished before is kept")
     if is_out_of_memory(error):
-        return say("out of memory; use a smaller --batch-size and run the same command again to continue")
+        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+        return say(f"out of memory{notes}; use a smaller --batch-size and run the same command again to continue")
     traceback.print_exception(error)
     return say(f"latte-eval broke on {type(error).__name__}: this is a fault of it, please report it", Status.FAULT)
 

@@ -206,7 +206,7 @@ def side_features(evaluation: Evaluation, side: Side, reporter: Reporter) -> dic
     detectors = unique_detectors(evaluation.detectors[metric] for metric in metrics)
     if isinstance(side.source, StatsSource):
         return {detector.name: stored_features(side.source, detector, evaluation.run) for detector in detectors}
-    return read_side(side, detectors, evaluation.run, evaluation.request.clips_at_once, reporter)
+    return read_side(side, detectors, evaluation.run, evaluation.request, reporter)
 
 
 def stored_features(source: StatsSource, detector: Detector, run: RunFolder) -> Features:
@@ -218,9 +218,10 @@ def stored_features(source: StatsSource, detector: Detector, run: RunFolder) -> 
 
 
 def read_side(
-    side: Side, detectors: Sequence[Detector], run: RunFolder, batch_size: int, reporter: Reporter
+    side: Side, detectors: Sequence[Detector], run: RunFolder, request: Request, reporter: Reporter
 ) -> dict[str, Features]:
     """Put the clips of a side through the detectors, with a bar; say which were left out."""
+    batch_size = request.clips_at_once(side.source)
     with reporter.bar(side.source.name, side.expected) as advance:
         features = extract(
             side.source, detectors, run,
@@ -295,7 +296,7 @@ def compute_stats(request: Request, path: Path, reporter: Reporter) -> int:
         for note in side_notes("real", side):
             reporter.say(note)
         detectors = unique_detectors(open_detectors(request, names).values())
-        features = read_side(side, detectors, run, request.clips_at_once, reporter)
+        features = read_side(side, detectors, run, request, reporter)
     first = next(iter(features.values()))
     if rank() == 0:
         write_stats(path, features, detectors, protocol, side.record(first, request.seed))

@@ -105,7 +105,7 @@ class Bench:
         return self.features(Side(stored, at_most=protocol.fake_clips).checked())
 
     def features(self, side: Side) -> Features:
-        found = read_side(side, [self.detector], self.run, self.request.clips_at_once, self.reporter)
+        found = read_side(side, [self.detector], self.run, self.request, self.reporter)
         return found[self.detector.name]
 
 

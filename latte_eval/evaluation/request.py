@@ -10,7 +10,7 @@ from latte_eval.core.choices import check_name
 from latte_eval.core.errors import UsageError
 from latte_eval.core.protocol import Protocol, parse_assignment
 from latte_eval.core.protocols import named_protocol
-from latte_eval.files.run_folder import RunFolder
+from latte_eval.files.run_folder import SHARD_CLIPS, RunFolder
 from latte_eval.files.weights import cache_folder
 from latte_eval.metrics.detectors.base import DETECTORS, detector_of_family
 from latte_eval.metrics.rows import METRICS
@@ -139,9 +139,10 @@ class Request:
         """Whether every detector is a seeded one: then no number of this request means anything elsewhere."""
         return all(DETECTORS[name].seeded for name in self.detector_names())
 
-    @property
-    def clips_at_once(self) -> int:
-        return self.batch_size or (32 if self.device.startswith("cuda") else 8)
+    def clips_at_once(self, source: object) -> int:
+        """Clips of a batch: as asked, else 32 on a GPU and 8 elsewhere, and no more than the source says will fit."""
+        usual = SHARD_CLIPS if self.device.startswith("cuda") else 8
+        return self.batch_size or min(usual, getattr(source, "clips_that_fit", None) or usual)
 
     @property
     def run_folder(self) -> RunFolder:

@@ -61,6 +61,11 @@ class StoredSource:
         """What to do where the source has too few clips, or nothing."""
         return str(getattr(self.source, "advice", ""))
 
+    @property
+    def clips_that_fit(self) -> int | None:
+        """Clips that the source can make at once; None where it does not say."""
+        return getattr(self.source, "clips_that_fit", None)
+
     def __len__(self) -> int:
         return len(self.source)
 

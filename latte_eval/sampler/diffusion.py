@@ -19,7 +19,12 @@ from latte_eval.sampler.samplers import SAMPLERS
 
 TRAINING_STEPS = 1000
 
-Denoiser = Callable[[Tensor, Tensor], Tensor]  # x [N, ...], timesteps [N] -> noise and variance logits
+# Of weights and activations; the state of the diffusion is float32.
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+# x [N, ...], timesteps [N] -> noise and variance logits. Timesteps are on the CPU: a denoiser may read them without
+# waiting for a GPU, and moves them to its model.
+Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ class Prediction:
 
 def predict(denoiser: Denoiser, schedule: Schedule, x: Tensor, i: int, clip_x0: bool = False) -> Prediction:
     """Clean x, posterior mean and learned-range log variance at step index i. # x [N, T, C, H, W]"""
-    timesteps = torch.full((x.shape[0],), int(schedule.timesteps[i]), device=x.device)
+    timesteps = torch.full((x.shape[0],), int(schedule.timesteps[i]))
     out = denoiser(x, timesteps).float()
     noise, logits = out[:, :, : x.shape[2]], out[:, :, x.shape[2] :]
     abar = schedule.alphas_cumprod[i]
@@ -163,7 +168,7 @@ def sample_steps(
     """Run the reverse process from noise x, yielding (x, predicted clean x) after every step.
 
     Args:
-        denoiser: `(x, timesteps) -> [N, T, 2C, H, W]`.
+        denoiser: `(x, timesteps) -> [N, T, 2C, H, W]`, timesteps [N] on the CPU.
         x: starting noise, [N, T, C, H, W] float32.
         step_noise: k -> noise shaped like x; k = 0 is the first step taken, at the largest timestep. It is called
             only for steps that use it: never the last one, and none of DDIM with eta 0.

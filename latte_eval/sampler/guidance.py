@@ -51,19 +51,31 @@ def guided_denoiser(model: Latte, labels: Tensor | None, guidance: Guidance) -> 
     """The denoiser that the samplers take, from a model, labels [N] and guidance.
 
     Raises:
-        SamplerError: guidance without classes, or labels outside them.
+        SamplerError: guidance without classes, or labels on the CPU outside them.
     """
     if model.y_embedder is None:
         if guidance.scale != 1:
             raise SamplerError("guidance needs a class-conditional checkpoint, this one is unconditional")
-        return lambda x, timesteps: model(x, timesteps)
+        return lambda x, timesteps: model(x, on_device(timesteps, x))
     if labels is None:
         raise SamplerError(f"this checkpoint has {model.null_class} classes: its clips need labels")
-    model.check_labels(labels.cpu())
-    if guidance.interval is None:
-        return lambda x, timesteps: model.guided_forward(x, timesteps, labels, guidance.scale)
-    # Timesteps are those of one step of a sampler: all equal. Reading them makes a GPU wait, so only here.
-    return lambda x, timesteps: model.guided_forward(x, timesteps, labels, guidance.scale_at(int(timesteps[0])))
+    model.check_labels(labels)
+
+    def denoiser(x: Tensor, timesteps: Tensor) -> Tensor:
+        scale = guidance.scale if guidance.interval is None else guidance.scale_at(step_of(timesteps))
+        return model.guided_forward(x, on_device(timesteps, x), labels, scale)
+
+    return denoiser
+
+
+def step_of(timesteps: Tensor) -> int:  # [N], on the CPU
+    """The timestep that all clips of a step share."""
+    return int(timesteps[0])
+
+
+def on_device(timesteps: Tensor, x: Tensor) -> Tensor:
+    """Timesteps where x is; the host does not wait for the copy."""
+    return timesteps.to(x.device, non_blocking=True)
 
 
 def parse_interval(text: str) -> tuple[float, float]:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from latte_eval.sampler.checkpoint import Checkpoint
 from latte_eval.sampler.complete import FACTORS
 from latte_eval.sampler.cost import measure_cost, on_meta
 from latte_eval.sampler.latte.config import PUBLISHED_HEADS, VARIANTS, LatteConfig, possible_heads, published_name
 from latte_eval.sampler.latte.recognise import state_dict_to_config
+from latte_eval.sampler.memory import SHARE, StepMemory, gib, step_memory
+from latte_eval.sampler.vae import SD_VAE_CHANNELS, SD_VAE_CONFIG, frame_bytes, vae_to_config
+
+# Sizes of cards in GiB, and types for which memory is counted.
+CARDS, MEMORY_DTYPES = (24, 40, 80), ("fp32", "bf16")
 
 CONDITIONING = {"s-adaln": "S-AdaLN", "all-tokens": "all tokens"}
 
@@ -38,7 +45,41 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "parameters": cost.parameters,
         "flops": cost.own_flops,
         "paper_operations": cost.paper_operations,
+        "memory": memory_record(config),
     }
+
+
+def memory_record(config: LatteConfig) -> dict[str, Any]:
+    """Bytes that sampling takes by dtype, `fp16` taking those of `bf16`.
+
+    `weights` of the model; `clip` and `guided_clip` (None where there is no guidance) for every clip of a batch at the
+    peak of a step; `frame` for every frame that the Stable Diffusion VAE decodes at once in float32 (None for latents
+    that are not its own).
+    """
+    return {dtype: memory_of(config, dtype) for dtype in MEMORY_DTYPES}
+
+
+def memory_of(config: LatteConfig, dtype: str) -> dict[str, Any]:
+    plain, guided = (step_memory(config, dtype, guided) for guided in (False, True))
+    sd_vae = vae_to_config(SD_VAE_CONFIG)
+    frame = frame_bytes(sd_vae, config.input_size, torch.float32) if config.channels == SD_VAE_CHANNELS else None
+    can_guide = config.classes is not None and config.null_row
+    return {"weights": plain.weights, "clip": plain.clip, "guided_clip": guided.clip if can_guide else None,
+            "frame": frame}  # fmt: skip
+
+
+def memory_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Memory of a step in bf16, and how many clips fit cards of usual sizes."""
+    record = found["memory"]["bf16"]
+    guided = f" ({gib(record['guided_clip'])} guided)" if record["guided_clip"] else ""
+    frame = f", and {gib(record['frame'])} a frame to decode" if record["frame"] else ""
+    most = StepMemory(record["weights"], 0, record["guided_clip"] or record["clip"])
+    fitting = ", ".join(f"{most.clips_in(size * 2**30 - most.weights):,}" for size in CARDS)
+    how = "guided clips" if guided else "clips"
+    return [
+        ("memory", f"bf16: weights {gib(record['weights'])}, a step {gib(record['clip'])} a clip{guided}{frame}"),
+        ("", f"{fitting} {how} fit in {', '.join(map(str, CARDS[:-1]))} and {CARDS[-1]} GiB, {SHARE:.0%} of them used"),
+    ]
 
 
 def frame_size(config: LatteConfig) -> int | None:
@@ -76,7 +117,7 @@ def description_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("FLOPs", f"{found['flops'] / 1e9:,.3f} G for one clip and step, {found['paper_operations'] / 1e9:,.3f} G "
                   "by the paper's count (batch of 3, without attention)"),
     ]  # fmt: skip
-    return rows + unsaid_rows(found)
+    return rows + memory_rows(found) + unsaid_rows(found)
 
 
 def unsaid_rows(found: dict[str, Any]) -> list[tuple[str, str]]:

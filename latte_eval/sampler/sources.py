@@ -24,16 +24,15 @@ from latte_eval.core.clips import Clips, Rejected
 from latte_eval.core.errors import ClipError, SamplerError
 from latte_eval.core.seeding import clip_generator, numpy_generator
 from latte_eval.sampler.checkpoint import Checkpoint
-from latte_eval.sampler.diffusion import make_schedule, sample_steps
+from latte_eval.sampler.diffusion import DTYPES, make_schedule, sample_steps
 from latte_eval.sampler.guidance import guided_denoiser
 from latte_eval.sampler.latte.network import Latte
+from latte_eval.sampler.memory import StepMemory, free_bytes, gib, step_memory
 from latte_eval.sampler.settings import SamplerSettings
-from latte_eval.sampler.vae import Codec, FramesNotFinite, codec_record
+from latte_eval.sampler.vae import Codec, FramesNotFinite, codec_record, to_host
 
 # Counts up when a change here changes the clips.
 CODE_VERSION = 1
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 # On the CPU the model runs on as many clips as hold this many tokens, at most 4. Larger batches gain nothing.
 CPU_TOKENS, CPU_CLIPS = 1024, 4
@@ -119,7 +118,11 @@ class SampledSource:
             side = self.model.config.input_size * self.codec.factor
             return Clips(torch.zeros(0, self.model.config.frames, 3, side, side, dtype=torch.uint8), ())
         parts = self.parts(indices)
-        pixels = [self.part_pixels(part, i, len(parts)) for i, part in enumerate(parts)]
+        try:
+            pixels = [self.part_pixels(part, i, len(parts)) for i, part in enumerate(parts)]
+        except torch.OutOfMemoryError as error:
+            error.add_note(self.memory_note(len(parts[0])))
+            raise
         return Clips(torch.cat(pixels)[: len(indices)], tuple(indices), self.labels(indices))
 
     def parts(self, indices: Sequence[int]) -> list[list[int]]:
@@ -135,6 +138,22 @@ class SampledSource:
         config = self.model.config
         return max(1, min(CPU_CLIPS, CPU_TOKENS // (config.tokens * config.tubes)))
 
+    @property
+    def clips_that_fit(self) -> int | None:
+        """Clips whose steps fit into the free memory of the GPU; None on another device."""
+        return self.memory.clips_in(free_bytes(self.device)) if self.device.type == "cuda" else None
+
+    @property
+    def memory(self) -> StepMemory:
+        """What a step needs, by the count of `sampler/memory.py`."""
+        s = self.settings
+        return step_memory(self.model.config, s.dtype, s.guidance_scale != 1, s.method)
+
+    def memory_note(self, clips: int) -> str:
+        """How much a batch needs beside the weights, and how much is free."""
+        needed, there = gib(self.memory.beside_weights(clips)), free_bytes(self.device)
+        return f"a step of {clips} clips needs {needed}, {gib(there)} are free: {self.memory.clips_in(there)} fit"
+
     def part_pixels(self, indices: Sequence[int], part: int, parts: int) -> Tensor:  # -> [N, T, 3, H, W] uint8
         steps, latents = self.settings.steps, torch.empty(0)
         for done, latents in enumerate(self.states(indices), start=1):  # noqa: B007
@@ -142,7 +161,7 @@ class SampledSource:
                 self.on_step(part * steps + done, parts * steps)
         self.check_finite(latents, indices)
         try:
-            return self.codec.decode(latents)
+            return to_host(self.codec.decode(latents))
         except FramesNotFinite as error:
             raise ClipError(
                 f"clip {indices[error.position]} came out of the codec {self.codec.name} as NaN or infinite, "
@@ -153,7 +172,7 @@ class SampledSource:
         """The latents of these clips after every step; the last are the sampled ones."""
         generators = [self.generator(index)[0] for index in indices]
         labels, s = self.labels(indices), self.settings
-        on_device = None if labels is None else torch.tensor(labels, device=self.device)
+        on_device = None if labels is None else torch.tensor(labels).to(self.device, non_blocking=True)
         denoiser = guided_denoiser(self.model, on_device, s.guidance)
         states = sample_steps(
             lambda x, timesteps: denoiser(x.to(DTYPES[s.dtype]), timesteps),
@@ -193,7 +212,7 @@ class SampledSource:
         return choose(self.generator(index)[1], s.label_frequencies or (1.0,) * classes)
 
     def check_finite(self, latents: Tensor, indices: Sequence[int]) -> None:
-        finite = torch.isfinite(latents).flatten(1).all(1).tolist()
+        finite = to_host(torch.isfinite(latents).flatten(1).all(1)).tolist()
         if not all(finite):
             index, dtype = indices[finite.index(False)], self.settings.dtype
             raise ClipError(f"clip {index} came out as NaN or infinite, sampled in {dtype}{self.dtype_hint}")

@@ -7,6 +7,8 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,12 +19,20 @@ from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.errors import ClipError, UsageError, WeightsError, first_line
 from latte_eval.core.seeding import numpy_generator
 from latte_eval.files.weights import cache_folder, file_sha256, user_folder
+from latte_eval.sampler.memory import free_bytes, peak_bytes
 
 SD_VAE = "stabilityai/sd-vae-ft-ema"
 SD_VAE_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
 # Latents are trained at this scale: Rombach et al. 2022.
 SCALE = 0.18215
 NAMES = ("auto", "identity", "vae-seeded")
+# The architecture of the Stable Diffusion VAE, as diffusers names it.
+SD_VAE_CHANNELS = 4
+SD_VAE_CONFIG = {
+    "block_out_channels": (128, 256, 512, 512), "latent_channels": SD_VAE_CHANNELS, "layers_per_block": 2,
+    "norm_num_groups": 32,
+    "down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4,
+}  # fmt: skip
 
 
 class Codec(Protocol):
@@ -41,7 +51,7 @@ class Codec(Protocol):
     factor: int
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Frames of a batch of clips. # [N, T, C, H, W] float -> [N, T, 3, H*factor, W*factor] uint8
+        """Frames of a batch of clips, on its device. # [N, T, C, H, W] float -> [N, T, 3, H*factor, W*factor] uint8
 
         Raises `FramesNotFinite` where there is a NaN or infinite pixel.
         """
@@ -62,9 +72,18 @@ class FramesNotFinite(ClipError):
 
 def check_frames(finite: Tensor, dtype: torch.dtype) -> None:  # finite [N, T] bool
     """Raise `FramesNotFinite` unless every frame is finite."""
-    clips = finite.all(1).tolist()
+    clips = to_host(finite.all(1)).tolist()
     if not all(clips):
         raise FramesNotFinite(clips.index(False), dtype)
+
+
+def to_host(x: Tensor) -> Tensor:
+    """On the CPU, where its values can be read: the host waits for the device.
+
+    The sampler waits here alone, for a batch whose last step is taken: whether its latents and its frames are finite,
+    and its pixels.
+    """
+    return x.cpu()
 
 
 def finite_frames(x: Tensor) -> Tensor:  # [F, 3, H, W] -> [F] bool
@@ -151,11 +170,27 @@ class VaeCodec:
         """Frames that are decoded together. # frames [F, C, H, W]"""
         if frames.device.type != "cuda":
             return 1
-        free, _ = torch.cuda.mem_get_info(frames.device)
-        # The last stage is the largest: about four tensors of its input channels at full size live at once.
-        pixels = frames.shape[2] * frames.shape[3] * self.factor**2
-        frame_bytes = 4 * self.vae.config.block_out_channels[1] * pixels * frames.element_size()
-        return max(1, min(len(frames), free // 2 // frame_bytes))
+        each = frame_bytes(vae_to_config(self.vae.config), frames.shape[2], self.dtype)
+        return max(1, min(len(frames), free_bytes(frames.device) // 2 // each))
+
+
+@cache
+def frame_bytes(vae_config: str, side: int, dtype: torch.dtype) -> int:
+    """What decoding one frame of latents [channels, side, side] allocates beside the weights, counted without memory.
+
+    Args:
+        vae_config: of diffusers' `AutoencoderKL`, as `vae_to_config` gives it.
+    """
+    config = json.loads(vae_config)
+    with torch.device("meta"):
+        vae = quiet_autoencoder()(**config).to(dtype).requires_grad_(False).eval()
+    latents = torch.empty(1, config["latent_channels"], side, side, device="meta", dtype=dtype)
+    return peak_bytes(lambda: vae.decode(latents, return_dict=False)[0])
+
+
+def vae_to_config(config: Mapping[str, Any]) -> str:
+    """The arguments that a VAE of diffusers was made with, as JSON."""
+    return json.dumps({name: value for name, value in config.items() if not name.startswith("_")}, default=list)
 
 
 def seeded_weight(key: str, like: Tensor) -> Tensor:

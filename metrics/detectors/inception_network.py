@@ -27,7 +27,7 @@ def resize_tf1(images: Tensor, size: int = SIZE) -> Tensor:  # [N, C, H, W] -> [
 
     No half-pixel centres and no antialiasing. Values keep their scale.
     """
-    rows, columns = (tf1_weights(length, size).to(images.device) for length in images.shape[-2:])
+    rows, columns = (tf1_weights(length, size).to(images.device, non_blocking=True) for length in images.shape[-2:])
     return rows @ (images.float() @ columns.T)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
+import diffusers
 import numpy as np
 import pytest
 import torch
 
 from latte_eval.core.errors import SamplerError, UsageError
-from latte_eval.sampler.diffusion import make_schedule, sample_steps
+from latte_eval.sampler.diffusion import make_schedule, predict, sample_steps, schedule_at
 from latte_eval.sampler.guidance import Guidance, guided_denoiser, noise_level, parse_interval
 from latte_eval.sampler.latte import Latte, LatteConfig
 from latte_eval.sampler.samplers import SAMPLERS
@@ -86,6 +87,28 @@ def curved_denoiser(x, timesteps):
 def test_dpmsolver_is_the_papers_algorithm():
     ours, expected = sample("dpmsolver++", 10, curved_denoiser), dpm_2m(curved_denoiser, start_noise(), 10)
     assert (ours - expected).abs().max() < 2e-5 * expected.abs().mean()
+
+
+def by_diffusers(sampler: str, steps: int) -> list[torch.Tensor]:
+    """x after every step by the scheduler of diffusers, which computes its coefficients in float32."""
+    name = SAMPLERS[sampler].scheduler
+    scheduler = getattr(diffusers, name)(
+        beta_schedule="linear", beta_start=1e-4, beta_end=0.02, prediction_type="sample", timestep_spacing="linspace"
+    )
+    scheduler.set_timesteps(steps)
+    schedule, x, states = schedule_at(np.sort(scheduler.timesteps.numpy())), start_noise(), []
+    for i, timestep in zip(reversed(range(steps)), scheduler.timesteps, strict=True):
+        x = scheduler.step(predict(curved_denoiser, schedule, x, i).x0, timestep, x).prev_sample
+        states.append(x)
+    return states
+
+
+@pytest.mark.parametrize("steps", [2, 3, 4, 20])
+@pytest.mark.parametrize("sampler", SOLVERS)
+def test_every_step_is_that_of_diffusers(sampler, steps):
+    states = sample_steps(curved_denoiser, start_noise(), make_schedule(steps), no_noise, sampler=sampler)
+    for (ours, _), theirs in zip(states, by_diffusers(sampler, steps), strict=True):
+        assert (ours - theirs).abs().max() < 2e-5 * theirs.abs().mean()
 
 
 @pytest.mark.parametrize("sampler", SOLVERS)

@@ -8,6 +8,10 @@ from torch import Tensor, nn
 
 from latte_eval.sampler.latte.config import LatteConfig
 
+# Fused attention on CUDA launches one row of blocks per sequence, and a grid has at most so many rows along y and z:
+# "invalid configuration argument" (pytorch/pytorch#146704). Over time, 128 guided clips of 256 tokens are 65,536.
+MOST_SEQUENCES = 65_535
+
 
 def rotate(x: Tensor) -> Tensor:  # [..., L, head_width] -> the same, turned
     """Rotary positions 0..L-1 (Su et al. 2021): channel k and k + half are a pair, turned by position / 10000^(k/half).
@@ -20,6 +24,14 @@ def rotate(x: Tensor) -> Tensor:  # [..., L, head_width] -> the same, turned
     cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
     a, b = x.chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:  # each [sequences, heads, L, head_width] -> the same
+    """Attention inside every sequence, in as many calls as a GPU needs: sequences do not see each other."""
+    if len(query) <= MOST_SEQUENCES:
+        return F.scaled_dot_product_attention(query, key, value)
+    parts = zip(*(x.split(MOST_SEQUENCES) for x in (query, key, value)), strict=True)
+    return torch.cat([F.scaled_dot_product_attention(*part) for part in parts])
 
 
 class Attention(nn.Module):
@@ -44,7 +56,7 @@ class Attention(nn.Module):
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         if self.rotary:
             query, key = rotate(query), rotate(key)
-        attended = F.scaled_dot_product_attention(query, key, value)
+        attended = attend(query, key, value)
         return self.proj(attended.transpose(1, 2).reshape(*lead, length, -1))
 
 

@@ -8,8 +8,8 @@ import torch
 from small_latte import SMALL, golden_latte, golden_state, relative, seeded_input, small_latte
 
 from latte_eval.core.errors import CheckpointError, SamplerError
-from latte_eval.sampler import Latte
-from latte_eval.sampler.latte.attention import Attention
+from latte_eval.sampler import Latte, LatteConfig
+from latte_eval.sampler.latte.attention import MOST_SEQUENCES, Attention
 from latte_eval.sampler.latte.embedding import spatial_table, temporal_table
 
 CASES = ["latte_cond", "latte_uncond", "latte_img_cond", "latte_img_uncond"]
@@ -93,6 +93,26 @@ def test_clips_do_not_depend_on_their_batch():
     for n in range(3):
         alone = model(x[n : n + 1], t[n : n + 1], labels[n : n + 1])
         assert relative(alone[0], together[n]) < 1e-5
+
+
+@pytest.mark.parametrize("rotary", [False, True])
+def test_attention_in_parts_has_the_same_bits(monkeypatch, rotary):
+    """A GPU takes 65,535 sequences in one call; below that nothing is cut."""
+    config, calls = LatteConfig(8, 4, 3, 32, 2, 4, 4), []
+    layer, x = Attention(config, rotary=rotary), torch.randn(2, 7, 5, 32)
+    attention = torch.nn.functional.scaled_dot_product_attention
+
+    def counted(query, key, value):
+        calls.append(len(query))
+        return attention(query, key, value)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", counted)
+    whole = layer(x)
+    assert (calls, MOST_SEQUENCES) == ([14], 65_535)
+    for most, sizes in ((14, [14]), (13, [13, 1]), (4, [4, 4, 4, 2])):
+        calls.clear()
+        monkeypatch.setattr("latte_eval.sampler.latte.attention.MOST_SEQUENCES", most)
+        assert torch.equal(layer(x), whole) and calls == sizes
 
 
 def test_no_labels_is_the_null_class():
