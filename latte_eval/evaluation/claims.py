@@ -28,7 +28,7 @@ CPU = "Linux, x86-64 CPU"
 
 CLAIMS = (
     Claim("Latte, DDPM, DDIM", "outputs of Vchitect/Latte@b27c24a under seeded weights", CPU, "2026-11"),
-    Claim("DPM-Solver++, UniPC", "the closed form for normal data", CPU, "2026-11"),
+    Claim("DPM-Solver++, UniPC", "diffusers step by step; the closed form for normal data", CPU, "2026-11"),
     Claim("I3D, Inception, C3D", "outputs of the reference networks under seeded weights", CPU, "2026-11"),
     Claim(
         "FVD, FID, KVD, IS", "values of StyleGAN-V, TATS, torch-fidelity, TGAN2 on the same features", CPU, "2026-11"

@@ -45,7 +45,8 @@ class Run:
         return torch.as_tensor(values).to(self.device)
 
     def denoise(self, x: Tensor, timesteps: Tensor) -> Tensor:  # [N, T, C, H, W], [N] -> [N, T, 2C, H, W]
-        """The network, guided where its reference was."""
+        """The network, guided where its reference was; the timesteps of a loop lie on the CPU."""
+        timesteps = timesteps.to(self.device)
         if self.guidance["y"] is None:
             return self.model(x.to(self.dtype), timesteps)
         labels = self.tensor(self.guidance["y"][: len(x)])
@@ -99,7 +100,7 @@ def flow_error(sampler: str, steps: int, device: str) -> float:
     table = torch.from_numpy(abar).float().to(device)
 
     def denoiser(x: Tensor, timesteps: Tensor) -> Tensor:
-        kept = table[timesteps].reshape(-1, 1, 1, 1, 1)
+        kept = table[timesteps.to(device)].reshape(-1, 1, 1, 1, 1)
         noise = x * torch.sqrt(1 - kept) / (kept * variance + 1 - kept)
         return torch.cat([noise, torch.zeros_like(noise)], dim=2)
 
