@@ -1,11 +1,13 @@
 """The checks of this repository: `nox` runs the usual ones, `nox --list` names all, `nox -s NAME` runs one.
 
+`nox -t release` runs those of a release: the tests on every Python and with the lowest versions, and the wheel.
 Each session makes an environment of its own. With `nox --no-venv` it uses the one that is active, and installs nothing.
 """
 
 from __future__ import annotations
 
 import configparser
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -32,7 +34,7 @@ def install(session: nox.Session, *packages: str) -> None:
         session.install(*packages)
 
 
-@nox.session(python=["3.11", "3.12", "3.13"])
+@nox.session(python=["3.11", "3.12", "3.13"], tags=["release"])
 def tests(session: nox.Session) -> None:
     """The test suite; what follows `--` goes to pytest: `nox -s tests-3.12 -- -x tests/gate`."""
     install(session, "-e", ".[test]")
@@ -60,12 +62,29 @@ def docs(session: nox.Session) -> None:
     session.run("python", "tests/check_links.py")
 
 
-@nox.session(python="3.11")
+@nox.session(python="3.11", tags=["release"])
 def lowest(session: nox.Session) -> None:
-    """The test suite with the lowest versions that setup.cfg allows."""
-    pins = [line.replace(">=", "==") for line in requirements("options", "install_requires")]
-    install(session, "-e", ".[test]", *pins)
+    """The test suite with the lowest versions that setup.cfg allows a user; the tools of the tests are the newest."""
+    tools = requirements("options.extras_require", "test")
+    used = requirements("options", "install_requires") + requirements("options.extras_require", "t2v")
+    # The newest of this tool needs a later click than it says.
+    used += [line for line in tools if line.startswith("check-jsonschema")]
+    install(session, "-e", ".[test]", *(line.replace(">=", "==") for line in used))
     session.run("pytest", "-q", *session.posargs)
+
+
+# Never the environment of last time: pip does not replace a wheel by one of the same version.
+@nox.session(python="3.13", tags=["release"], reuse_venv=False)
+def wheel(session: nox.Session) -> None:
+    """The demo from a wheel, outside the checkout, on the newest Python."""
+    with tempfile.TemporaryDirectory() as out:
+        # Built from a copy: a folder `build` of an earlier day would go into the wheel.
+        left_out = shutil.ignore_patterns(".git", ".venv", ".nox", "build", "*.egg-info", "__pycache__")
+        source = shutil.copytree(Path(__file__).parent, Path(out) / "source", symlinks=True, ignore=left_out)
+        session.run("pip", "wheel", "-q", "--no-deps", "-w", out, str(source))
+        install(session, *map(str, Path(out).glob("*.whl")))
+        session.chdir(out)
+        session.run("latte-eval", "fvd", "--ckpt", "demo", "--out", "run")
 
 
 @nox.session

@@ -38,11 +38,13 @@ def write_video(
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     times: Sequence[int] | None = None,
+    metadata: dict[str, str] | None = None,
     **kwargs: Any,
 ) -> Path:
     """Write frames with PyAV; `times` are milliseconds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options=container_options or {}, **kwargs) as container:
+        container.metadata.update(metadata or {})
         stream = container.add_stream(codec, rate=25, options=options or {})
         stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], pix_fmt
         if times is not None:

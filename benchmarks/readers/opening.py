@@ -86,7 +86,10 @@ def open_place(path: Path, within: str = "") -> Place:
 
 def shards_in(folder: Path) -> list[Path]:
     """The tar archives of a folder that holds them instead of videos, frames and folders, as WebDataset writes them."""
-    shown = [path for path in folder.iterdir() if not is_hidden(path.name)] if os.access(folder, os.R_OK) else []
+    try:
+        shown = [path for path in folder.iterdir() if not is_hidden(path.name)]
+    except OSError:
+        return []  # `Folder` says why
     tars = sorted(path for path in shown if path.suffix.lower() == ".tar")
     others = (path for path in shown if path.is_dir() or path.suffix.lower() in (*VIDEO_SUFFIXES, *FRAME_SUFFIXES))
     return tars if tars and next(others, None) is None else []

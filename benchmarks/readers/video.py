@@ -55,7 +55,16 @@ def decoder_identity() -> list[str | int]:
     """The version of this step, and those of decoders between which pixels have been seen to differ: in videos of ten
     bits, by 1.7 of 255 on average."""
     majors = [av.library_versions[name][0] for name in ("libavcodec", "libswscale")]
-    return ["PyAV", int(av.__version__.partition(".")[0]), *majors, STEP_VERSION]
+    return ["PyAV", pyav_major(), *majors, STEP_VERSION]
+
+
+def pyav_major() -> int:
+    return int(av.__version__.partition(".")[0])
+
+
+def any_metadata() -> dict[str, Any]:
+    """How to open a file whose title or comment is not UTF-8: from version 19 on PyAV needs no word about it."""
+    return {"metadata_errors": "ignore"} if pyav_major() < 19 else {}
 
 
 def count_frames(path: Path) -> int:
@@ -207,7 +216,7 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
         # Left to guess, FFmpeg would take a text file called x.mp4 for a playlist and open what it names.
         # `file:` keeps it from reading a colon in the name as a protocol.
-        with av.open(f"file:{path.absolute()}", format=kind, metadata_errors="ignore") as container:
+        with av.open(f"file:{path.absolute()}", format=kind, **any_metadata()) as container:
             stream = container.streams.best("video")
             if not isinstance(stream, VideoStream) or stream.codec_context is None:
                 raise ClipError("no video stream that can be decoded")

@@ -32,7 +32,8 @@ def held(value: float, time: np.ndarray) -> np.ndarray:  # -> [T] float64
 def disc_path(random: np.random.Generator, time: np.ndarray) -> Path:
     """Falls and rises between floor and ceiling, in a random column."""
     radius = 3.2
-    row = bounce(random.uniform(radius, SIZE - radius), random.choice([-1.0, 1.0]), radius, SIZE - radius, time)
+    start, speed = random.uniform(radius, SIZE - radius), float(random.choice([-1.0, 1.0]))
+    row = bounce(start, speed, radius, SIZE - radius, time)
     return held(random.uniform(radius, SIZE - radius), time), row, held(0, time), held(radius, time)
 
 

@@ -50,7 +50,8 @@ class Plan:
 
     def log(self, stage: str, command: list[str], stdout: str | None = None) -> int:
         """Run a command, its output into the folder; the exit status, or 124 where it took too long."""
-        with open(self.out / f"{stage}.log", "a") as log, open(self.out / (stdout or f"{stage}.log"), "a") as out:
+        logs = self.out / f"{stage}.log", self.out / (stdout or f"{stage}.log")
+        with logs[0].open("a") as log, logs[1].open("a") as out:
             try:
                 return subprocess.run(command, stdout=out, stderr=log, timeout=self.limit).returncode
             except subprocess.TimeoutExpired:
@@ -123,7 +124,7 @@ def write_videos(folder: Path, count: int) -> None:
 def kill_after_a_shard(plan: Plan, command: list[str], run: Path) -> float:
     """Start, wait until the run folder holds a shard of features, kill; seconds until then."""
     started = time.perf_counter()
-    with open(plan.out / "run.log", "a") as log:
+    with (plan.out / "run.log").open("a") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
         while process.poll() is None and time.perf_counter() - started < plan.limit:
             if any(run.rglob("features/*/*.safetensors")):

@@ -165,11 +165,11 @@ def table_row(measured: Measured) -> tuple[str, ...]:
 
 def draw_curve(measured: Sequence[Measured], paths: Sequence[Path]) -> None:
     """Value against iteration, one line per run, as PNG or SVG by the suffix. Raises `StoreError`."""
-    figure = plot_curve(measured)
     for path in paths:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+            # A new figure each time: matplotlib 3.10 writes another SVG after a PNG of the same one.
+            plot_curve(measured).savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
         except OSError as error:
             raise StoreError(f"cannot write {path}: {error.strerror}") from error
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from click.testing import Result as Invoked
+from command_line import latte_eval
 from dataset_makers import make_skytimelapse
 from result_makers import SEEDED, make_result, write_results
 from torch import Tensor
@@ -197,16 +198,16 @@ def test_it_runs_what_is_missing_once_and_prints(folders: tuple[Path, Path, Path
     checkpoints, data, runs = folders
     arguments = ["table2", "--ckpt-dir", checkpoints, "--data-dir", data, "--results", runs, "--only", "skytimelapse",
                  "--clips", "3", "--steps", "2", "--vae", "identity", "--no-interval", "--device", "cpu"]  # fmt: skip
-    done = run(*arguments)
-    assert done.exit_code == 0, done.output
+    done = latte_eval(*arguments)
+    assert done.returncode == 0, done.stderr
     assert "0 of 1 are measured, 1 to run" in done.stderr
     assert "skytimelapse.pt" in done.stdout and "fake_clips is 3, not 2048" in done.stdout
     file = runs / "skytimelapse-fvd" / "results.jsonl"
     (result,) = read_results(file)
     assert result.protocol_fields["real_split"] == "train" and (result.fake, result.real) == (3, 3)
-    assert "1 of 1 are measured, 0 to run" in run(*arguments).stderr
+    assert "1 of 1 are measured, 0 to run" in latte_eval(*arguments).stderr
     assert len(read_results(file)) == 1
-    assert "0 of 1 are measured" in run(*arguments, "--seed", "1").stderr
+    assert "0 of 1 are measured" in latte_eval(*arguments, "--seed", "1").stderr
 
 
 def test_what_is_not_there_is_named_before_anything_runs(folders: tuple[Path, Path, Path]) -> None:

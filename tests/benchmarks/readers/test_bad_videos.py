@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -61,6 +62,16 @@ def test_picture_called_video(tmp_path: Path) -> None:
     Image.new("RGB", (64, 48)).save(tmp_path / "a.png")
     (tmp_path / "a.png").rename(tmp_path / "a.mp4")
     assert reason(tmp_path, "a.mp4") == "not a video file"
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.avi"])
+def test_a_title_that_is_not_utf8(name: str, tmp_path: Path) -> None:
+    path = write_video(tmp_path / name, moving_frames(4), metadata={"title": "Bjork"})
+    data = path.read_bytes()
+    assert b"Bjork" in data
+    path.write_bytes(data.replace(b"Bjork", "Björk".encode("latin-1")))
+    source = FolderSource.open(tmp_path, PROTOCOL, 0, "real")
+    assert len(source.clips([0])) == 1 and not source.rejected
 
 
 def test_sound_without_pictures(tmp_path: Path) -> None:
@@ -256,15 +267,15 @@ def test_unreadable_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def refuse_to_list(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Close a folder, for root as well."""
-    listing = os.scandir
+    """Close a folder, for root as well: to `os.walk` and, by the version of Python, to `Path.iterdir`."""
+    for listing in (os.scandir, os.listdir):
 
-    def scandir(path: str | Path) -> object:
-        if Path(path) == folder:
-            raise PermissionError(13, "Permission denied", str(path))
-        return listing(path)
+        def refuse(path: str | Path, listing: Callable[..., object] = listing) -> object:
+            if Path(path) == folder:
+                raise PermissionError(13, "Permission denied", str(path))
+            return listing(path)
 
-    monkeypatch.setattr(os, "scandir", scandir)
+        monkeypatch.setattr(os, listing.__name__, refuse)
 
 
 def test_unreadable_file(tmp_path: Path) -> None:
