@@ -37,6 +37,12 @@ class Window:
     frames: range
     passed: tuple[str, ...]
 
+    @property
+    def identity(self) -> str:
+        """Path, first and last frame, stride, and a key of the content."""
+        frames = self.frames
+        return f"{self.entry.path} {frames[0]}-{frames[-1]}/{frames.step} {self.entry.stamp[:16]}"
+
 
 def video_length(place: Place, entry: Entry) -> int:
     """Frames of a video, without decoding them. Raises `ClipError`, also for a folder that is not one video."""

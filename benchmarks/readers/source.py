@@ -241,6 +241,14 @@ class FolderSource:
         """The relative path of the video that each clip belongs to."""
         return [self.windows[index].entry.path for index in indices]
 
+    def identities(self, indices: Sequence[int]) -> list[str]:
+        """The path, the frames and the stamp of each candidate's video; empty text where there is no such candidate.
+
+        The fingerprint covers every file, but not which of them could be read: that decides what number a clip has.
+        """
+        self.examine(max(indices, default=-1) + 1)
+        return [self.windows[index].identity if index < len(self.windows) else "" for index in indices]
+
     def clips(self, indices: Sequence[int]) -> Clips:  # -> [N, T, 3, H, W] uint8
         """The clips of these candidates, in order. Damaged ones are left out and added to `rejected`.
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from latte_eval.core.clips import identities_of
 from latte_eval.core.errors import ClipError, LatteEvalError, MetricFailed, NotEnoughClips
 from latte_eval.core.features import Features
 from latte_eval.core.processes import process_group, rank
@@ -213,7 +214,7 @@ def stored_features(source: StatsSource, detector: Detector, run: RunFolder) -> 
     """Features from a file of statistics, which the run keeps as if it had computed them: a report needs both sides."""
     features = source.features(detector)
     if rank() == 0:
-        run.keep_features(feature_key(source.fingerprint, detector.record()), features)
+        run.keep_features(feature_key(source.fingerprint, detector.record()), features, source.meta.get("candidates"))
     return features
 
 
@@ -298,5 +299,6 @@ def compute_stats(request: Request, path: Path, reporter: Reporter) -> int:
         features = read_side(side, detectors, run, request.clips_at_once, reporter)
     first = next(iter(features.values()))
     if rank() == 0:
-        write_stats(path, features, detectors, protocol, side.record(first, request.seed))
+        candidates = identities_of(side.source, range(first.indices[-1] + 1))
+        write_stats(path, features, detectors, protocol, side.record(first, request.seed), candidates)
     return len(first)

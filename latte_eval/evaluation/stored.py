@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from latte_eval.core.clips import Clips, ClipSource, Rejected
+from latte_eval.core.clips import Clips, ClipSource, Rejected, identities_of
 from latte_eval.files.lossy import apply_storage
 
 # Increase this when a step changes what it returns.
@@ -69,3 +69,7 @@ class StoredSource:
 
     def groups(self, indices: Sequence[int]) -> list[str]:
         return self.source.groups(indices)
+
+    def identities(self, indices: Sequence[int]) -> list[str] | None:
+        """As `identities_of` of the source."""
+        return identities_of(self.source, indices)

@@ -17,20 +17,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from latte_eval.compare.results import check_untouched, load_results, subject
 from latte_eval.core.choices import check_name
-from latte_eval.core.errors import StoreError, TornLine, UsageError
+from latte_eval.core.errors import DamagedFile, StoreError, TornLine, UsageError
 from latte_eval.core.features import Features
 from latte_eval.core.result import Result, json_line
 from latte_eval.files.environment import git
 from latte_eval.files.jsonl import append_lines, read_lines
 from latte_eval.files.run_folder import RunFolder, result_file
+from latte_eval.files.whole_arrays import bytes_to_content, content_to_bytes
 from latte_eval.files.whole_files import write_whole
 from latte_eval.metrics.rows import METRICS
 
 SCHEMA = 1
+
+# What a file of accepted features is, and the name of its note.
+KIND, NOTE = "accepted", "latte-eval"
 
 
 @dataclass(frozen=True)
@@ -202,28 +204,22 @@ def store_features(result: Result, run: Path, into: Path) -> dict[str, Any] | No
 
 
 def pack(sides: dict[str, Features], output: str) -> bytes:
-    """Features of sides as one safetensors file; equal features give equal bytes."""
-    from safetensors.numpy import save
-
-    arrays = {side: np.ascontiguousarray(each.outputs[output]) for side, each in sides.items()}
+    """Features of sides as one safetensors file with a digest; equal features give equal bytes."""
+    arrays = {side: each.outputs[output] for side, each in sides.items()}
     about = {side: {"indices": each.indices, "groups": each.groups} for side, each in sides.items()}
-    return bytes(save(arrays, {"latte-eval": json.dumps({"schema": SCHEMA, "output": output, "sides": about})}))
+    return content_to_bytes(KIND, arrays, {NOTE: {"schema": SCHEMA, "output": output, "sides": about}})
 
 
 def unpack(data: bytes, path: Path) -> dict[str, Features]:
     """The inverse of `pack`. Raises `StoreError` for a file of another kind or a newer version."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     try:
-        length = int.from_bytes(data[:8], "little")
-        about = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["latte-eval"])
-        arrays = load(data)
+        content = bytes_to_content(data, path, KIND, (NOTE,))
+        about, arrays = content.notes[NOTE], content.arrays
         if about["schema"] > SCHEMA:
             raise StoreError(f"{path} has schema {about['schema']}, newer than the {SCHEMA} this version understands")
         sides = about["sides"].items()
         return {side: Features({about["output"]: arrays[side]}, s["indices"], s["groups"], []) for side, s in sides}
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (DamagedFile, KeyError, TypeError) as error:
         raise StoreError(f"{path} holds no accepted features ({error}); accept the run again") from error
 
 

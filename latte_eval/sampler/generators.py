@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from latte_eval.core.choices import check_name
-from latte_eval.core.clips import Clips, ClipSource, Rejected
+from latte_eval.core.clips import Clips, ClipSource, Rejected, identities_of
 from latte_eval.core.errors import GeneratorError, LatteEvalError, NotEnoughClips, UsageError
 from latte_eval.core.processes import run_token
 from latte_eval.core.seeding import identity_to_seed
@@ -243,6 +243,10 @@ class GeneratorSource:
 
     def groups(self, indices: Sequence[int]) -> list[str]:
         return self.inner.groups(indices) if self.inner else [f"{self.name}/{index}" for index in indices]
+
+    def identities(self, indices: Sequence[int]) -> list[str] | None:
+        """As `identities_of` of a full `ClipSource`."""
+        return identities_of(self.inner, indices) if self.inner else None
 
     def clips(self, indices: Sequence[int]) -> Clips:
         """Clips of these indices.
