@@ -1,7 +1,8 @@
 """Accepted results: a JSONL file of what a team has agreed on, with the features beside it, named by hash.
 
-A line is `{"schema": 1, "accepted": {who, when, why, commit}, "features": {sha256, file, bytes}, "result": {...}}`;
-features are null where only the number is known.
+A line is `{"schema": 1, "accepted": {who, when, why, commit}, "features": {sha256, file, bytes}, "result": {...},
+"digest": sha256}`; features are null where only the number is known. The digest is over features and result: who, when
+and why may be edited. Lines of version 0.1 have none.
 The newest line of a metric counts; a bare result line is read as one without features.
 """
 
@@ -21,6 +22,7 @@ from latte_eval.compare.results import check_untouched, load_results, subject
 from latte_eval.core.choices import check_name
 from latte_eval.core.errors import DamagedFile, StoreError, TornLine, UsageError
 from latte_eval.core.features import Features
+from latte_eval.core.notices import notice
 from latte_eval.core.result import Result, json_line
 from latte_eval.files.environment import git
 from latte_eval.files.jsonl import append_lines, read_lines
@@ -45,6 +47,7 @@ class Accepted:
         features: sha256, file (relative to `folder`) and bytes; None where only the number is known.
         folder: where the accepted file lies.
         line: its number there.
+        verified: whether a digest says that result and features are what was accepted. A bare result line has none.
     """
 
     result: Result
@@ -52,6 +55,7 @@ class Accepted:
     features: dict[str, Any] | None
     folder: Path
     line: int
+    verified: bool = True
 
     def sides(self) -> dict[str, Features]:
         """Stored features by side: `fake`, and `real` where the metric has one; empty without features.
@@ -74,12 +78,17 @@ class Accepted:
 
 
 def read_accepted(path: Path) -> list[Accepted]:
-    """All lines, oldest first. Raises `StoreError` that names the line which cannot be read."""
+    """All lines, oldest first. Raises `StoreError` that names the line which cannot be read, or was edited.
+
+    One notice tells of lines without a digest.
+    """
     if not path.exists():
         raise StoreError(f"{path} does not exist; make it: latte-eval gate accept RUN --into {path}")
     found = [parse_line(text, path, n) for n, text in read_lines(path, "accepted results")]
     if not found:
         raise StoreError(f"{path} holds no accepted result; add one: latte-eval gate accept RUN --into {path}")
+    if old := sum(not each.verified and bool(each.about) for each in found):
+        notice(f"{path} has {old:,} lines of version 0.1, without a digest: damage to their numbers cannot be seen")
     return found
 
 
@@ -97,7 +106,7 @@ def parse_line(text: str, path: Path, number: int) -> Accepted:
     check_shape(record, where)
     result = Result.from_json(json.dumps(record["result"]), where)
     check_untouched(result, where)
-    return Accepted(result, record["accepted"], record["features"], path.parent, number)
+    return Accepted(result, record["accepted"], record["features"], path.parent, number, has_digest(record, where))
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -121,6 +130,22 @@ def check_shape(record: Any, where: str) -> None:
     features = record.get("features") if whole else None
     if not whole or not (features is None or {"sha256", "file"} <= set(features)):
         raise StoreError(f"{where} is not an accepted result: it needs schema, accepted, features and result")
+
+
+def has_digest(record: dict[str, Any], where: str) -> bool:
+    """Whether a line has a digest. Raises `StoreError` where it is not that of its result and features."""
+    if record.keys() <= {"schema", "accepted", "features", "result"}:
+        return False
+    if record.get("digest") != line_digest(record):
+        raise StoreError(
+            f"{where} is damaged or was edited: its digest is not that of its result; accept the run again"
+        )
+    return True
+
+
+def line_digest(record: dict[str, Any]) -> str:
+    """sha256 (hex) of what a gate takes from a line."""
+    return hashlib.sha256(json.dumps([record["features"], record["result"]], sort_keys=True).encode()).hexdigest()
 
 
 def newest(accepted: Sequence[Accepted], metric: str, path: Path) -> Accepted:
@@ -168,7 +193,7 @@ def to_line(accepted: Accepted) -> str:
     """One line of JSON."""
     record = {"schema": SCHEMA, "accepted": accepted.about, "features": accepted.features,
               "result": json.loads(accepted.result.to_json())}  # fmt: skip
-    return json_line(record)
+    return json_line({**record, "digest": line_digest(record)})
 
 
 def person() -> str:

@@ -8,23 +8,28 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from media_makers import moving_frames, write_frames
 from torch import Tensor
 
+from latte_eval.benchmarks.readers import FolderSource
 from latte_eval.benchmarks.shapes.sources import NoiseSource, ShapesSource
 from latte_eval.compare.results import read_results
 from latte_eval.core.clips import Clips, Rejected
-from latte_eval.core.errors import NotEnoughClips, StoreError
+from latte_eval.core.errors import ClipError, NotEnoughClips, StoreError
 from latte_eval.core.notices import Notice
+from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
 from latte_eval.evaluation.extract import extract
 from latte_eval.evaluation.pipeline import evaluate
 from latte_eval.evaluation.request import Request
+from latte_eval.evaluation.stored import StoredSource
 from latte_eval.files.run_folder import SHARD_CLIPS, RunFolder, shard_ranges
 from latte_eval.metrics.detectors import Detector
 
@@ -196,6 +201,31 @@ def test_features_that_do_not_say_which_clips_they_are_of_are_made_again(tmp_pat
     assert source.asked == list(range(8))
     extract(source, [POOLED], RunFolder(tmp_path))
     assert source.asked == list(range(8))
+
+
+def test_a_folder_of_which_files_were_away_gives_what_it_gives_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a run of an earlier version left it: it rejected files that could not be read for a moment."""
+    for i in range(6):
+        write_frames(tmp_path / "data" / str(i), moving_frames(4, 16, 16) // (i + 1))
+    protocol = Protocol(frames=4, size=16, real_selection="sorted")
+
+    def folder() -> FolderSource:
+        return FolderSource.open(tmp_path / "data", protocol, 0, "real")
+
+    (right,) = extract(folder(), [POOLED], RunFolder(tmp_path / "right"))
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderSource, "windows_of", lambda source, entry: (
+            ClipError("cannot be read") if entry.path in "14" else source.windows_in(entry)))  # fmt: skip
+        (fewer,) = extract(folder(), [POOLED], RunFolder(tmp_path / "run"))
+    assert len(fewer) == 4 and folder().fingerprint
+    with pytest.warns(Notice, match=r"holds other clips: 3 of 4, such as 2 0-3/1 \w{16} for 1 0-3/1 \w{16}"):
+        (found,) = extract(folder(), [POOLED], RunFolder(tmp_path / "run"))
+    assert np.array_equal(found.outputs["features"], right.outputs["features"]) and found.groups == right.groups
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        extract(StoredSource(folder(), ()), [POOLED], RunFolder(tmp_path / "run"))
 
 
 def test_features_do_not_depend_on_the_batch_size(tmp_path: Path) -> None:
