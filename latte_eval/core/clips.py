@@ -58,8 +58,9 @@ class ClipSource(Protocol):
     """Anything that yields clips by index: a dataset folder, a checkpoint, another generator.
 
     Clip i depends on the source alone, never on the batch in which it is asked for. Where it does not follow from the
-    fingerprint and i, as in a folder of which some files cannot be read, the source has a method `identities` besides:
-    see `identities_of`.
+    fingerprint and i, as in a folder of which some files cannot be used, the source has a method `identities(indices)`
+    besides: texts that tell which clip each candidate is. They are stored with features, and compared before these are
+    used again.
     """
 
     @property
@@ -82,12 +83,3 @@ class ClipSource(Protocol):
 
     def groups(self, indices: Sequence[int]) -> list[str]:
         """The source video that each clip belongs to: clips of one group are not independent."""
-
-
-def identities_of(source: ClipSource, indices: Sequence[int]) -> list[str] | None:
-    """Which clip each of these candidates is, in words that change with it; None where the index tells.
-
-    They are stored with its features, and compared before features are used again.
-    """
-    identities = getattr(source, "identities", None)
-    return identities(indices) if identities else None

@@ -7,15 +7,15 @@ from itertools import groupby
 
 import numpy as np
 
-from latte_eval.core.clips import Clips, ClipSource, Rejected, identities_of
+from latte_eval.core.clips import Clips, ClipSource, Rejected
 from latte_eval.core.errors import NotEnoughClips, StoreError
 from latte_eval.core.features import Features
 from latte_eval.core.processes import barrier, rank, world_size
+from latte_eval.evaluation.stored import identities_of
 from latte_eval.files.previews import clip_to_strip
 from latte_eval.files.run_folder import (
     FEATURES,
     PREVIEWS,
-    Identify,
     Range,
     RunFolder,
     feature_key,
@@ -72,14 +72,10 @@ def extract(
 def drop_unusable(source: ClipSource, detectors: Sequence[Detector], run: RunFolder, count: int) -> None:
     """Delete shards of candidates 0..count-1 that are damaged or of other clips; one process does it."""
     if rank() == 0:
+        candidates = identities_of(source, range(count))
         for detector in detectors:
-            run.drop_unusable(feature_key(source.fingerprint, detector.record()), count, identify(source))
+            run.drop_unusable(feature_key(source.fingerprint, detector.record()), count, candidates)
     barrier()
-
-
-def identify(source: ClipSource) -> Identify:
-    """Which clips the candidates of a range are."""
-    return lambda span: identities_of(source, range(*span))
 
 
 def extract_shard(
@@ -169,7 +165,7 @@ def read_back(source: ClipSource, detector: Detector, run: RunFolder, count: int
     if lost := run.lacking(FEATURES, key, (0, count)):
         raise StoreError(f"{run.path} lost the features of clips {lost[0][0]} to {lost[0][1] - 1} of {source.name} "
                          "during the run; run the same command again")  # fmt: skip
-    features = run.read_features(key, count, identify(source))
+    features = run.read_features(key, count, identities_of(source, range(count)))
     assert features is not None  # at least two clips were asked for
     return features
 

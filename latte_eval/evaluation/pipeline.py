@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from latte_eval.core.clips import identities_of
 from latte_eval.core.errors import ClipError, LatteEvalError, MetricFailed, NotEnoughClips
 from latte_eval.core.features import Features
 from latte_eval.core.processes import process_group, rank
@@ -22,6 +21,7 @@ from latte_eval.evaluation.outlook import check_whole, outlook, outlook_to_text
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.sides import Side, open_real, open_sides
 from latte_eval.evaluation.stats import StatsSource, write_stats
+from latte_eval.evaluation.stored import identities_of
 from latte_eval.files.environment import code_record, environment_record
 from latte_eval.files.run_folder import RunFolder, feature_key
 from latte_eval.files.whole_files import check_writable

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from latte_eval.core.clips import Clips, ClipSource, Rejected, identities_of
+from latte_eval.core.clips import Clips, ClipSource, Rejected
 from latte_eval.files.lossy import apply_storage
 
 # Increase this when a step changes what it returns.
@@ -73,3 +73,9 @@ class StoredSource:
     def identities(self, indices: Sequence[int]) -> list[str] | None:
         """As `identities_of` of the source."""
         return identities_of(self.source, indices)
+
+
+def identities_of(source: ClipSource, indices: Sequence[int]) -> list[str] | None:
+    """Which clip each of these candidates is, in words that change with it; None where the index tells."""
+    identities = getattr(source, "identities", None)
+    return identities(indices) if identities else None

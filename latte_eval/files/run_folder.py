@@ -18,7 +18,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,9 +51,6 @@ FIRST_NOTES = ("groups", "labels", "rejected")
 
 Range = tuple[int, int]  # first candidate, and the one after the last
 
-# Which clip each candidate of a range is; None where its number tells.
-Identify = Callable[[Range], list[str] | None]
-
 
 @dataclass(frozen=True)
 class Shard:
@@ -70,14 +67,19 @@ class Shard:
     candidates: list[str] | None
     verified: bool
 
-    def misfit(self, identify: Identify) -> str:
-        """Why it does not hold the clips that are asked for; nothing where it does."""
-        wanted = identify(self.span)
-        if wanted is None:
+    def misfit(self, candidates: Sequence[str] | None) -> str:
+        """Why it does not hold the clips that are asked for; nothing where it does.
+
+        Args:
+            candidates: which clip each candidate from 0 on is, as far as they are asked for; None where its number
+                tells.
+        """
+        if candidates is None:
             return ""
         if self.candidates is None:
             return "does not say which clips it holds"
-        moved = [pair for pair in zip(self.candidates, wanted, strict=True) if pair[0] != pair[1]]
+        wanted = candidates[slice(*self.span)]
+        moved = [pair for pair in zip(self.candidates, wanted, strict=False) if pair[0] != pair[1]]
         if not moved:
             return ""
         return f"holds other clips: {len(moved):,} of {len(wanted):,}, such as {moved[0][0]} for {moved[0][1]}"
@@ -164,35 +166,40 @@ class RunFolder:
         self.write_shard(FEATURES, key, (start, stop), {"indices": indices, **features.outputs}, notes)
 
     def keep_features(self, key: str, features: Features, candidates: Sequence[str] | None = None) -> None:
-        """Store features that came from elsewhere, as if they had been computed here; what is stored already stays."""
+        """Store features that came from elsewhere, as if they had been computed here; what is stored already stays.
+
+        `candidates` says which clip each candidate from 0 on is.
+        """
         count = features.indices[-1] + 1
-        self.drop_unusable(key, count, lambda span: None)
+        self.drop_unusable(key, count)
         for start, stop in self.lacking(FEATURES, key, (0, count)):
             rows = [row for row, index in enumerate(features.indices) if start <= index < stop]
             self.write_features(key, start, stop, features.take(rows), candidates and candidates[start:stop])
 
-    def drop_unusable(self, key: str, count: int, identify: Identify) -> None:
+    def drop_unusable(self, key: str, count: int, candidates: Sequence[str] | None = None) -> None:
         """Delete the shards of candidates 0..count-1 that are damaged or hold other clips, with a notice for each.
+
+        `candidates` as of `Shard.misfit`.
 
         Raises `StoreError` for a file that cannot be read or deleted.
         """
         for span, path in self.shards(FEATURES, key):
-            if span[0] < count and unusable(path, path, identify):
-                drop(path, identify)
+            if span[0] < count and unusable(path, path, candidates):
+                drop(path, candidates)
 
     def read_features(
-        self, key: str, count: int | None = None, identify: Identify = lambda span: None
+        self, key: str, count: int | None = None, candidates: Sequence[str] | None = None
     ) -> Features | None:
         """The features of candidates 0..count-1, each once, in order; None where there are no shards.
 
         Without `count`, those of all candidates that are stored. One notice tells of shards without a digest.
 
-        Raises `DamagedFile` that names a damaged file, `StoreError` for one of other clips than `identify` says.
+        Raises `DamagedFile` that names a damaged file, `StoreError` for one of other clips than `candidates` says.
         """
         paths = [path for span, path in self.shards(FEATURES, key) if count is None or span[0] < count]
         shards = [checked_shard(path) for path in paths]
         for shard in shards:
-            if misfit := shard.misfit(identify):
+            if misfit := shard.misfit(candidates):
                 raise StoreError(f"{shard.path} {misfit}; run the same command again")
         if old := sum(not shard.verified for shard in shards):
             notice(f"{old:,} shards in {self.path / FEATURES / key} were written by version 0.1, without a digest: "
@@ -252,16 +259,16 @@ def shard_span(path: Path) -> Range | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-def unusable(path: Path, belongs: Path, identify: Identify) -> str:
+def unusable(path: Path, belongs: Path, candidates: Sequence[str] | None) -> str:
     """Why a shard of features that belongs at a path cannot be used; nothing where it can."""
     try:
         shard = checked_shard(path, belongs)
     except DamagedFile as error:
         return str(error).removeprefix(f"{path} ").partition(";")[0]
-    return shard.misfit(identify)
+    return shard.misfit(candidates)
 
 
-def drop(path: Path, identify: Identify) -> None:
+def drop(path: Path, candidates: Sequence[str] | None) -> None:
     """Delete a shard that cannot be used, with a notice.
 
     It is moved aside before it is looked at once more: another job may have put a good one in its place meanwhile.
@@ -269,7 +276,7 @@ def drop(path: Path, identify: Identify) -> None:
     aside = unfinished_path(path)
     try:
         path.rename(aside)
-        why = unusable(aside, path, identify)
+        why = unusable(aside, path, candidates)
         aside.unlink() if why else aside.replace(path)
     except FileNotFoundError:  # another job was first
         return

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from latte_eval.core.choices import check_name
-from latte_eval.core.clips import Clips, ClipSource, Rejected, identities_of
+from latte_eval.core.clips import Clips, ClipSource, Rejected
 from latte_eval.core.errors import GeneratorError, LatteEvalError, NotEnoughClips, UsageError
 from latte_eval.core.processes import run_token
 from latte_eval.core.seeding import identity_to_seed
@@ -245,8 +245,9 @@ class GeneratorSource:
         return self.inner.groups(indices) if self.inner else [f"{self.name}/{index}" for index in indices]
 
     def identities(self, indices: Sequence[int]) -> list[str] | None:
-        """As `identities_of` of a full `ClipSource`."""
-        return identities_of(self.inner, indices) if self.inner else None
+        """Those of a full `ClipSource` that has some; else None: the index tells."""
+        identities = getattr(self.inner, "identities", None)
+        return identities(indices) if identities else None
 
     def clips(self, indices: Sequence[int]) -> Clips:
         """Clips of these indices.

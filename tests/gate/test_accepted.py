@@ -70,7 +70,7 @@ def test_bad_accepted_files(tmp_path: Path, accepted: Path, change: Any, said: s
 
 
 @pytest.mark.parametrize("change", [
-    lambda text: re.sub(r'"value": (\d)', lambda found: f'"value": {(int(found[1]) + 1) % 10}', text, count=1),
+    lambda text: re.sub(r'("value": \d+\.\d\d)(\d)', lambda at: f"{at[1]}{(int(at[2]) + 1) % 10}", text, count=1),
     lambda text: text.replace('"standard_error": 0.', '"standard_error": 9.'),
     lambda text: text.replace('"digest"', '"dhgest"'),
     lambda text: text.replace('"digest": "', '"digest": "0'),
