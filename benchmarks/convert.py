@@ -7,7 +7,6 @@ exactly; `jpg` stores quality 75, 4:2:0, as the converters of Latte and StyleGAN
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from latte_eval.core.clips import Rejected
 from latte_eval.core.errors import ClipError, StoreError, UsageError
 from latte_eval.core.protocol import Protocol
 from latte_eval.files.lossy import CHROMA_420, JPEG_QUALITY
-from latte_eval.files.whole_files import write_whole
+from latte_eval.files.whole_files import put_in_place, unfinished_path, write_replaceable, write_whole
 
 Frames = Iterable[np.ndarray]
 Writer = Callable[[Path, Frames], None]
@@ -113,12 +112,12 @@ class Preparation:
         final = self.target / stored_path(entry, self.store)
         if final.exists():
             return "kept"
-        partial = final.with_name(f".{final.name}.{os.getpid()}.partial")
+        partial = unfinished_path(final)
         try:
             length, size = probe(self.place, entry)
             make_folder(final.parent)
             self.write(partial, entry, length, size)
-            partial.rename(final)
+            put_in_place(partial, final)
         except (ClipError, OSError) as error:
             return Rejected(entry.path, str(error))
         finally:
@@ -178,7 +177,7 @@ def copy_frames(place: Place, entry: Entry, path: Path) -> None:
     make_folder(path)
     for name, file in zip(entry.names, entry.files, strict=True):
         with place.open_file(file) as data:
-            write_whole(path / name, data.read())
+            write_replaceable(path / name, data.read())
 
 
 def make_folder(folder: Path) -> None:

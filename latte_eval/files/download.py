@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from latte_eval.core.errors import WeightsError, first_line
+from latte_eval.files.whole_files import put_in_place
 
 Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all (None if unknown)
 
@@ -103,7 +104,7 @@ def download(url: str, target: Path, sha256: str | None = None, progress: Progre
         found = write_hashed(read_resuming(url, progress), temporary)
         if sha256 is not None and found != sha256:
             raise LocationError(f"{host_of(url)} sent a file with sha256 {found} instead of {sha256}; it was not kept")
-        temporary.replace(target)
+        put_in_place(temporary, target)
     except OSError as error:
         raise WeightsError(f"{target} cannot be written: {error.strerror}") from error
     finally:

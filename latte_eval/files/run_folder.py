@@ -11,6 +11,7 @@ continues it, on any number of processes. Nothing else reads or writes shards.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -25,7 +26,7 @@ from latte_eval.core.clips import Rejected
 from latte_eval.core.errors import StoreError
 from latte_eval.core.features import Features
 from latte_eval.core.result import Result
-from latte_eval.files.jsonl import append_lines
+from latte_eval.files.jsonl import append_chosen, read_lines
 from latte_eval.files.weights import cache_folder
 from latte_eval.files.whole_files import make_writable, write_whole
 
@@ -109,9 +110,20 @@ class RunFolder:
     def results_file(self) -> Path:
         return self.path / RESULTS
 
-    def append_results(self, results: Sequence[Result]) -> None:
-        """Append results as lines. Raises `StoreError`."""
-        append_lines(self.results_file, [result.to_json() for result in results])
+    def append_results(self, results: Sequence[Result]) -> list[Result]:
+        """Append results as lines; those that a finished run wrote already are not written again, and returned.
+
+        Raises `StoreError`.
+        """
+        repeated: list[Result] = []
+
+        def fresh() -> list[str]:
+            known = newest_by_subject(self.results_file)
+            repeated.extend(result for result in results if known.get(subject_key(result)) == measured(result))
+            return [result.to_json() for result in results if result not in repeated]
+
+        append_chosen(self.results_file, fresh)
+        return repeated
 
     def write_features(self, key: str, start: int, stop: int, features: Features) -> None:
         """Store the features of candidates start..stop-1. Raises `StoreError`."""
@@ -180,6 +192,27 @@ class RunFolder:
         texts = {name: json.dumps(value) for name, value in notes.items()}
         data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, texts)
         write_whole(self.path / kind / key / f"{span[0]:06d}-{span[1]:06d}.safetensors", data)
+
+
+def newest_by_subject(file: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """What the newest line of every metric and subject of a results file measured; lines of no result are left out."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for _, line in read_lines(file, "results") if file.exists() else []:
+        with contextlib.suppress(StoreError):
+            result = Result.from_json(line)
+            found[subject_key(result)] = measured(result)
+    return found
+
+
+def subject_key(result: Result) -> tuple[str, str]:
+    """Results of one key follow each other in time, and the newest counts."""
+    return result.metric, str((result.checkpoint or result.fake_source)["name"])
+
+
+def measured(result: Result) -> dict[str, Any]:
+    """All of a result but when it was measured and how long that took, as it is read back."""
+    record: dict[str, Any] = json.loads(result.to_json())
+    return {name: value for name, value in record.items() if name not in ("started", "seconds")}
 
 
 def runs_of(flags: np.ndarray, first: int) -> Iterator[Range]:  # [N] bool

@@ -25,7 +25,7 @@ from latte_eval.core.errors import StoreError, TornLine, UsageError
 from latte_eval.core.features import Features
 from latte_eval.core.result import Result, json_line
 from latte_eval.files.environment import git
-from latte_eval.files.jsonl import append_lines, read_lines
+from latte_eval.files.jsonl import append_lines, parse_lines
 from latte_eval.files.run_folder import RunFolder, result_file
 from latte_eval.files.whole_files import write_whole
 from latte_eval.metrics.rows import METRICS
@@ -72,10 +72,13 @@ class Accepted:
 
 
 def read_accepted(path: Path) -> list[Accepted]:
-    """All lines, oldest first. Raises `StoreError` that names the line which cannot be read."""
+    """All lines, oldest first; one that was cut is passed over with a notice, unless it may be the newest.
+
+    Raises `StoreError` that names the line which cannot be read.
+    """
     if not path.exists():
         raise StoreError(f"{path} does not exist; make it: latte-eval gate accept RUN --into {path}")
-    found = [parse_line(text, path, n) for n, text in read_lines(path, "accepted results")]
+    found = parse_lines(path, "accepted results", lambda text, n: parse_line(text, path, n), newest_counts=True)
     if not found:
         raise StoreError(f"{path} holds no accepted result; add one: latte-eval gate accept RUN --into {path}")
     return found
