@@ -30,6 +30,7 @@ from latte_eval.core.choices import check_choice
 from latte_eval.core.clips import Rejected
 from latte_eval.core.errors import ClipError, StoreError, UsageError
 from latte_eval.core.protocol import Protocol
+from latte_eval.core.schemas import parse_json
 from latte_eval.files.lossy import CHROMA_420, JPEG_QUALITY
 from latte_eval.files.whole_files import put_in_place, unfinished_path, write_replaceable, write_whole
 
@@ -164,7 +165,7 @@ def check_record(target: Path, settings: dict[str, object]) -> None:
         write_whole(path, json.dumps(settings).encode())
         return
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = parse_json(path.read_bytes())
         changed = [f"{key} {before.get(key)}" for key, value in settings.items() if before.get(key) != value]
     except (OSError, ValueError, AttributeError) as error:
         raise StoreError(f"cannot read {path}, which says how the folder was prepared: give another folder") from error

@@ -17,11 +17,29 @@ from latte_eval.core.clips import Clips, Rejected
 from latte_eval.core.errors import NotComparable, StoreError, UsageError
 from latte_eval.core.features import Features
 from latte_eval.core.protocol import Protocol
+from latte_eval.core.result_schema import IDENTITY
+from latte_eval.core.schemas import (
+    Schema,
+    is_count,
+    is_pair_of_texts,
+    is_record,
+    is_text,
+    list_of,
+    parse_json,
+    record_of,
+    schema_number,
+)
 from latte_eval.files.run_folder import FEATURES_VERSION
 from latte_eval.files.whole_files import write_whole
 from latte_eval.metrics.detectors import Detector
 
 SCHEMA = 1
+
+META = Schema({
+    "schema": is_count, "step_version": is_count, "protocol": is_record, "detectors": record_of(is_text),
+    "source": Schema(IDENTITY).holds, "groups": list_of(is_text), "indices": list_of(is_count),
+    "rejected": list_of(is_pair_of_texts),
+})  # fmt: skip
 
 
 def refuse_foreign_statistics(path: Path) -> None:
@@ -72,14 +90,19 @@ class StatsSource:
 
         try:
             with safe_open(path, framework="numpy") as file:
-                meta = json.loads((file.metadata() or {})["latte-eval"])
+                meta = parse_json((file.metadata() or {})["latte-eval"])
+                rows = {name: file.get_slice(name).get_shape()[:1] for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
             message = f"{path} is no whole statistics file ({error}); write it again: latte-eval stats"
             raise StoreError(message) from error
         except (KeyError, ValueError) as error:
             raise StoreError(f"{path} was not written by latte-eval stats") from error
-        if meta["schema"] > SCHEMA:
-            raise StoreError(f"{path} has schema {meta['schema']}, newer than the {SCHEMA} this version understands")
+        schema_number(meta, SCHEMA, str(path))
+        if fault := META.fault(meta):
+            raise StoreError(f"{path} was not written by latte-eval stats, or is damaged: {fault}")
+        counts = {str(len(meta["groups"])), *(str(*shape) for shape in rows.values())} - {str(len(meta["indices"]))}
+        if counts:
+            raise StoreError(f"{path} is damaged: it names {len(meta['indices'])} clips and holds {', '.join(counts)}")
         return cls(path, meta)
 
     @property

@@ -26,6 +26,7 @@ from latte_eval.core.clips import Rejected
 from latte_eval.core.errors import StoreError
 from latte_eval.core.features import Features
 from latte_eval.core.result import Result
+from latte_eval.core.schemas import Schema, is_count, is_pair_of_texts, is_text, list_of, or_none, parse_json
 from latte_eval.files.jsonl import append_chosen, read_lines
 from latte_eval.files.weights import cache_folder
 from latte_eval.files.whole_files import make_writable, write_whole
@@ -40,6 +41,10 @@ SHARD_CLIPS = 32
 
 # Increase these when a change of the code changes what a shard holds.
 FEATURES_VERSION, PREVIEWS_VERSION = 1, 1
+
+# The notes of a shard of features.
+NOTES = Schema({"rejected": list_of(is_pair_of_texts), "groups": list_of(is_text)},
+               {"labels": or_none(list_of(is_count))})  # fmt: skip
 
 Range = tuple[int, int]  # first candidate, and the one after the last
 
@@ -233,8 +238,8 @@ def read_shard(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     try:
         with safe_open(path, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            notes = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
-    except (OSError, SafetensorError) as error:
+            notes = {name: parse_json(text) for name, text in (file.metadata() or {}).items()}
+    except (OSError, SafetensorError, ValueError) as error:
         raise StoreError(f"{path} is damaged ({error}); delete it and run the same command again") from error
     return arrays, notes
 
@@ -248,11 +253,16 @@ def checked_shard(path: Path) -> Features:
     indices, groups, labels = arrays.pop("indices", None), notes.get("groups"), notes.get("labels")
     count = -1 if indices is None else len(indices)
     lists = [groups, *([labels] if labels else []), *(arrays.values() if count else ())]
-    if "rejected" not in notes or any(each is None or len(each) != count for each in lists):
+    if NOTES.fault(notes) or not is_column(indices) or any(each is None or len(each) != count for each in lists):
         raise StoreError(f"{path} is no whole shard of features; delete it and run the same command again")
     assert indices is not None and groups is not None
     rejected = [Rejected(where, reason) for where, reason in notes["rejected"]]
     return Features(arrays, [int(index) for index in indices], groups, rejected, labels)
+
+
+def is_column(indices: np.ndarray | None) -> bool:
+    """Whether an array holds the index of each clip of a shard."""
+    return indices is not None and indices.ndim == 1 and indices.dtype.kind == "i"
 
 
 def join_shards(shards: Sequence[Features], count: int | None) -> Features:

@@ -61,7 +61,10 @@ def test_a_torn_line_that_is_not_the_last_is_passed_over_with_a_word(tmp_path: P
         (lambda text: text.replace('"better": "lower"', '"better": ""', 1), "'fvd' has no direction"),
         (lambda text: text.replace('"metric": "fvd"', '"metric": "psnr"', 1), "'psnr' has no direction"),
         (lambda text: text.replace('"fake": 256', '"fake": "256"', 1), "was edited: fake is '256'"),
-        (lambda text: text.replace('"fingerprint": "old', '"print": "old', 1), "was edited: fake_source lacks fing"),
+        (
+            lambda text: text.replace('"fingerprint": "old', '"print": "old', 1),
+            "fingerprint is not there",
+        ),
         (lambda text: text[:-30], "not a whole JSON line"),
         (lambda text: '{"accepted": 3}\n', "is not an accepted result"),
         (lambda text: "[1]\n", "is not an accepted result"),
