@@ -10,7 +10,7 @@ import numpy as np
 from latte_eval.benchmarks.readers.animations import Damaged
 from latte_eval.benchmarks.readers.arrays import open_videos, read_array
 from latte_eval.benchmarks.readers.entries import Entry
-from latte_eval.benchmarks.readers.frames import Size, common_size, read_frames
+from latte_eval.benchmarks.readers.frames import NO_MEMORY, Size, common_size, read_frames
 from latte_eval.benchmarks.readers.places import Place
 from latte_eval.benchmarks.readers.prepare import prepare_frame
 from latte_eval.benchmarks.readers.video import count_frames, frame_size, read_video
@@ -81,6 +81,8 @@ def read_windows(
         reason = error
     except OSError as error:
         reason = ClipError(f"cannot be read: {error.strerror}")
+    except MemoryError:
+        reason = ClipError(NO_MEMORY)
     if isinstance(reason, Damaged) and reason.frame < CHECKED_FRAMES:
         return [reason] * len(windows)
     return [join_window(window, frames, reason) for window in windows]

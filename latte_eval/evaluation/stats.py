@@ -88,6 +88,8 @@ class StatsSource:
         """Read the header. Raises `StoreError` for a cut, foreign or newer file."""
         from safetensors import SafetensorError, safe_open
 
+        if not path.is_file():
+            raise StoreError(f"{path} is no file")
         try:
             with safe_open(path, framework="numpy") as file:
                 meta = parse_json((file.metadata() or {})["latte-eval"])

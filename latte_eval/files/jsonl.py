@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from latte_eval.core.errors import StoreError, TornLine
 from latte_eval.core.notices import notice
+from latte_eval.files.pipes import is_waiting_pipe
 from latte_eval.files.whole_files import locked, to_disk
 
 T = TypeVar("T")
@@ -65,6 +66,8 @@ def read_lines(path: Path, what: str) -> list[tuple[int, str]]:
 
     Only a newline ends a line: names may hold other characters that Python's `splitlines` takes for ends of lines.
     """
+    if is_waiting_pipe(path):
+        raise StoreError(f"{path} is a named pipe; give a file, or <(command)")
     try:
         lines = [decode(line) for line in path.read_bytes().split(b"\n")]
     except (OSError, UnicodeDecodeError) as error:
