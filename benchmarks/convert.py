@@ -7,7 +7,6 @@ exactly; `jpg` stores quality 75, 4:2:0, as the converters of Latte and StyleGAN
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -32,8 +31,9 @@ from latte_eval.core.choices import check_choice
 from latte_eval.core.clips import Rejected
 from latte_eval.core.errors import ClipError, StoreError, UsageError
 from latte_eval.core.protocol import Protocol
+from latte_eval.core.schemas import parse_json
 from latte_eval.files.lossy import CHROMA_420, JPEG_QUALITY
-from latte_eval.files.whole_files import write_whole
+from latte_eval.files.whole_files import put_in_place, unfinished_path, write_replaceable, write_whole
 
 Frames = Iterable[np.ndarray]
 Writer = Callable[[Path, Frames], None]
@@ -115,12 +115,12 @@ class Preparation:
         final = self.target / stored_path(entry, self.store)
         if final.exists():
             return "kept"
-        partial = final.with_name(f".{final.name}.{os.getpid()}.partial")
+        partial = unfinished_path(final)
         try:
             length, size = probe(self.place, entry)
             make_folder(final.parent)
             self.write(partial, entry, length, size)
-            partial.rename(final)
+            put_in_place(partial, final)
         except (ClipError, OSError) as error:
             refuse_fault(error, entry.path)
             return Rejected(entry.path, str(error))
@@ -168,7 +168,7 @@ def check_record(target: Path, settings: dict[str, object]) -> None:
         write_whole(path, json.dumps(settings).encode())
         return
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = parse_json(path.read_bytes())
         changed = [f"{key} {before.get(key)}" for key, value in settings.items() if before.get(key) != value]
     except (OSError, ValueError, AttributeError) as error:
         raise StoreError(f"cannot read {path}, which says how the folder was prepared: give another folder") from error
@@ -181,7 +181,7 @@ def copy_frames(place: Place, entry: Entry, path: Path) -> None:
     make_folder(path)
     for name, file in zip(entry.names, entry.files, strict=True):
         with place.open_file(file) as data:
-            write_whole(path / name, data.read())
+            write_replaceable(path / name, data.read())
 
 
 def make_folder(folder: Path) -> None:

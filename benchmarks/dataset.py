@@ -293,13 +293,19 @@ def share_of_names(benchmark: Dataset, names: list[str]) -> float:
 
 
 def read_split_lists(root: Path) -> dict[str, frozenset[str]]:
-    """`train` and `test` -> video names, from trainlist01.txt and testlist01.txt in or beside `root`."""
+    """`train` and `test` -> video names, from trainlist01.txt and testlist01.txt in or beside `root`.
+
+    Raises `ClipError` for a list that is no text.
+    """
     found = {}
     for split in ("train", "test"):
         for folder in (root, root / "ucfTrainTestlist", root.parent / "ucfTrainTestlist", root.parent):
             path = folder / f"{split}list01.txt"
             if path.is_file():
-                lines = path.read_text(encoding="utf-8").splitlines()
+                try:
+                    lines = path.read_text(encoding="utf-8").splitlines()
+                except (OSError, UnicodeDecodeError) as error:
+                    raise ClipError(f"{path} cannot be read as a list of videos: {error}") from error
                 found[split] = frozenset(video_name(line.split()[0]) for line in lines if line.strip())
                 break
     return found

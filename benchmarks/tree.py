@@ -112,6 +112,8 @@ def folder_key(path: PurePosixPath) -> str:
 
 def open_tree(root: Path) -> Tree:
     """A folder or a zip archive. Raises `ClipError` for anything else."""
+    if root.exists() and not (root.is_dir() or root.is_file()):
+        raise ClipError(f"{root} is a pipe or a device: videos are read more than once, from files")
     if root.is_dir():
         return Tree(root)
     if not root.exists():

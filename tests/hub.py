@@ -6,6 +6,7 @@ import hashlib
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ class Site:
         status: answers with this code instead of the file, by path.
         moved: answers with a redirect to this address, by path.
         ranges: whether the server can send a part of a file.
+        headers: sent instead of those that would be right; an empty one is left out.
+        extra: bytes after the end, in an answer that does not say how many there are.
+        pause: seconds between single bytes.
         requests: (method, path, headers) of every request.
     """
 
@@ -31,6 +35,9 @@ class Site:
     status: dict[str, int] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
     ranges: bool = True
+    headers: dict[str, str] = field(default_factory=dict)
+    extra: int = 0
+    pause: float = 0
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     address: str = ""
 
@@ -74,12 +81,20 @@ class Handler(BaseHTTPRequestHandler):
 
     def begin(self, code: int, length: int, **headers: str) -> None:
         self.send_response(code)
-        for name, value in {"Content-Length": str(length), **headers}.items():
-            self.send_header(name, value)
+        for name, value in {"Content-Length": str(length), **headers, **self.site.headers}.items():
+            if value:
+                self.send_header(name, value)
         self.end_headers()
 
     def send_body(self, data: bytes) -> None:
-        if self.site.drops:
+        if self.site.pause:
+            for number in range(len(data)):
+                self.wfile.write(data[number : number + 1])
+                time.sleep(self.site.pause)
+        if self.site.extra:
+            self.wfile.write(data + bytes(self.site.extra))
+            self.close_connection = True
+        elif self.site.drops:
             self.site.drops -= 1
             self.wfile.write(data[: len(data) // 2])
             self.close_connection = True
@@ -93,6 +108,7 @@ def serve(certificate: Path | None = None) -> Iterator[Site]:
     site = Site()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("SiteHandler", (Handler,), {"site": site}))
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that goes away is what is tested
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)

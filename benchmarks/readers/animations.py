@@ -13,7 +13,7 @@ from typing import IO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from latte_eval.benchmarks.readers.frames import DAMAGE, Size, image_formats, to_rgb
+from latte_eval.benchmarks.readers.frames import DAMAGE, NO_MEMORY, Size, check_pixels, image_formats, to_rgb
 from latte_eval.core.errors import ClipError
 
 # Suffixes of images that stand still as a rule, and of which each may be a video.
@@ -78,8 +78,11 @@ def open_animation(path: Path) -> Iterator[Image.Image]:
     """An opened image. Raises `ClipError` for one that is damaged or that this Pillow cannot read."""
     try:
         with Image.open(path, formats=image_formats()) as image:
+            check_pixels(*image.size, "it")
             yield image
     except UnidentifiedImageError as error:
         raise ClipError("damaged, or an image that this version of Pillow cannot read") from error
+    except MemoryError as error:
+        raise ClipError(NO_MEMORY) from error
     except DAMAGE as error:
         raise ClipError(f"damaged: {error}") from error

@@ -47,10 +47,19 @@ class Entry:
         return [join(self.folder, name) for name in self.names]
 
 
-def natural_key(name: str) -> tuple[list[str | int], str]:
+def natural_key(name: str) -> tuple[list[str | tuple[int, str]], str]:
     """Sort key by which frame2 comes before frame10; padded names sort as usual."""
     parts = re.split(r"([0-9]+)", name.rpartition(".")[0])  # text and numbers in turn
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+    return [number_key(part) if i % 2 else part for i, part in enumerate(parts)], name
+
+
+def number_key(digits: str) -> tuple[int, str]:
+    """A key that orders digits as numbers and is equal for equal numbers, however many digits they have.
+
+    Python makes no integer of more than 4,300 digits, and names within an archive may have them.
+    """
+    digits = digits.lstrip("0")
+    return len(digits), digits
 
 
 def path_key(entry: Entry) -> tuple[list[str], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -14,10 +15,17 @@ from latte_eval.benchmarks.readers.places import UNREADABLE, Place
 from latte_eval.core.errors import ClipError
 
 # What is raised for a damaged image: by Pillow, or by Python for the zip archive that holds it.
-DAMAGE = (*UNREADABLE, SyntaxError, Image.DecompressionBombError)
+DAMAGE = (*UNREADABLE, SyntaxError, Image.DecompressionBombError, LookupError, TypeError, ArithmeticError,
+          AttributeError, struct.error)  # fmt: skip
+
+# Pixels of a frame beyond which it is refused: twice as many as 8K video has. One of them takes 200 MB as RGB, and
+# there are many at once.
+MOST_PIXELS = 2**26
 
 # What Pillow may open: formats of frames, none that starts another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "AVIF", "TGA")
+
+NO_MEMORY = "there is not enough memory to read it"
 
 Size = tuple[int, int]  # width, height
 
@@ -27,6 +35,13 @@ def image_formats() -> tuple[str, ...]:
     """Those of `FORMATS` that this Pillow was built with."""
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def check_pixels(width: int, height: int, what: str) -> None:
+    """Raise `ClipError` for a frame that is too large to be read with others: known from its header."""
+    if width * height > MOST_PIXELS:
+        raise ClipError(f"{what} has {width:,}x{height:,} pixels, more than the {MOST_PIXELS:,} of a frame; make it "
+                        "smaller")  # fmt: skip
 
 
 def common_size(place: Place, entry: Entry) -> Size:
@@ -61,9 +76,12 @@ def open_image(place: Place, file: str) -> Iterator[Image.Image]:
     name = file.rpartition("/")[2]
     try:
         with place.open_file(file) as handle, Image.open(handle, formats=image_formats()) as image:
+            check_pixels(*image.size, name)
             yield image
     except UnidentifiedImageError as error:
         raise ClipError(f"{name} is not an image") from error
+    except MemoryError as error:
+        raise ClipError(f"{name}: {NO_MEMORY}") from error
     except DAMAGE as error:
         raise ClipError(f"damaged: {name}: {error}") from error
 

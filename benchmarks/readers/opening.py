@@ -28,6 +28,9 @@ from latte_eval.benchmarks.readers.tars import TAR_SUFFIXES, open_shards, open_t
 from latte_eval.core.clips import Rejected
 from latte_eval.core.errors import ClipError, UsageError
 
+# Letters of a path that a message shows.
+MOST_SHOWN = 300
+
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".lst")
 
 # What the column of paths is called in a list with a heading.
@@ -56,15 +59,22 @@ class Chosen(Folder):
         """Note a file, or everything below a folder, under the folder that it lies in. Raises `MachineFault`."""
         try:
             status = (self.root / path).stat()
-        except OSError as error:
-            if error.errno not in BROKEN_LINK:
+        except (OSError, ValueError) as error:
+            if getattr(error, "errno", None) not in BROKEN_LINK:
                 refuse_fault(error, printable(path))
-            self.rejected.append(Rejected(printable(path), f"is in the list, cannot be read: {error.strerror}"))
+            reason = getattr(error, "strerror", error)
+            self.rejected.append(Rejected(printable(path), f"is in the list, cannot be read: {reason}"))
             return
-        if not stat.S_ISDIR(status.st_mode):
+        if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
+            self.rejected.append(Rejected(printable(path), "is in the list, and a pipe or a device"))
+        elif not stat.S_ISDIR(status.st_mode):
             folder, _, name = path.rpartition("/")
             grouped.setdefault(folder, []).append(File(name, status.st_size, status.st_mtime_ns))
-            return
+        else:
+            self.add_folder(path, grouped)
+
+    def add_folder(self, path: str, grouped: dict[str, list[File]]) -> None:
+        """Note everything below a folder."""
         inner = Folder(self.root / path)
         for folder, files in inner.folders():
             grouped.setdefault(join(path, folder) if folder else path, []).extend(files)
@@ -77,12 +87,14 @@ def open_place(path: Path, within: str = "") -> Place:
     Raises `UsageError` for a path that does not exist, `ClipError` for another file.
     """
     try:
-        is_folder = stat.S_ISDIR(path.stat().st_mode)
+        mode = path.stat().st_mode
     except FileNotFoundError as error:
         raise UsageError(f"{path} does not exist") from error
     except OSError as error:
         raise ClipError(f"cannot read {path}: {error.strerror}") from error
-    if not is_folder:
+    if not stat.S_ISDIR(mode):
+        if not stat.S_ISREG(mode):
+            raise ClipError(f"{path} is a pipe or a device: videos are read more than once, from files")
         return open_file_place(path, within)
     shards = shards_in(path / within)
     return open_shards(path / within, shards) if shards else Folder(path / within)
@@ -129,14 +141,23 @@ def open_list(path: Path) -> Chosen:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ClipError(f"{path} cannot be read as a list of videos: {error}") from error
     found = [os.path.normpath(path.absolute().parent / name) for name in dict.fromkeys(named)]
-    if not any(Path(each).exists() for each in found):
-        first = f"; the first is {found[0]}" if found else ""
+    if not any(is_there(each) for each in found):
+        first = f"; the first is {found[0][:MOST_SHOWN]}" if found else ""
         raise ClipError(
             f"{path} lists {len(found):,} paths, none of which is there{first}. A list names one video a line, "
             f"relative to the folder of the list, or in a column called path"
         )
     root = os.path.commonpath([Path(each).parent for each in found])
     return Chosen(Path(root), chosen=tuple(dict.fromkeys(os.path.relpath(each, root) for each in found)))
+
+
+def is_there(path: str) -> bool:
+    """Whether a path leads to something; False for a text that no system takes for one."""
+    try:
+        Path(path).stat()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def listed_paths(path: Path) -> list[str]:
@@ -160,4 +181,4 @@ def column_of_paths(rows: list[list[str]]) -> list[str]:
 
 def path_of_line(line: str, folder: Path) -> str:
     """The path of a line; a label or a count may follow it, as in `Archery/v_Archery_g01_c01.avi 1`."""
-    return line if len(line.split()) < 2 or (folder / line).exists() else line.split()[0]
+    return line if len(line.split()) < 2 or is_there(str(folder / line)) else line.split()[0]

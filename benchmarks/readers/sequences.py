@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from latte_eval.benchmarks.readers.entries import natural_key
+from latte_eval.benchmarks.readers.entries import natural_key, number_key
 
 NUMBER, DECIMAL = re.compile(r"[0-9]+"), re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
@@ -71,7 +71,7 @@ def in_order(names: Sequence[str]) -> tuple[tuple[str, ...], str]:
     numbers = [NUMBER.findall(stem_of(name)) for name in ordered]
     columns = list(zip(*numbers, strict=False))
     # One number that differs in every name counts the frames, whatever stands in the others.
-    if len(names) == 1 or any(len(set(map(int, column))) == len(names) for column in columns):
+    if len(names) == 1 or any(len(set(map(number_key, column))) == len(names) for column in columns):
         return ordered, ""
     starts: dict[tuple[str, ...], str] = {}
     for name, row in zip(ordered, numbers, strict=True):

@@ -128,7 +128,7 @@ def list_members(path: Path) -> tuple[dict[str, Member], str]:
                 if info.offset_data + info.size > size:
                     return members, f"is cut short: {name} ends at byte {info.offset_data + info.size:,} of {size:,}"
                 members[name] = Member(path, info.offset_data, info.size, int(info.mtime))
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError) as error:
         refuse_fault(error, path.name)
         return members, f"cannot be read to its end: {error}"
     return members, ""

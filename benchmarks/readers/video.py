@@ -26,6 +26,7 @@ from av.video.stream import VideoStream
 
 from latte_eval.benchmarks.readers.animations import Damaged, count_images, image_size, is_image, read_animation
 from latte_eval.benchmarks.readers.containers import container_kind, missing_bytes
+from latte_eval.benchmarks.readers.frames import check_pixels
 from latte_eval.benchmarks.readers.packets import PacketCount, count_packets, from_keyframe
 from latte_eval.core.errors import ClipError
 
@@ -220,6 +221,7 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             stream = container.streams.best("video")
             if not isinstance(stream, VideoStream) or stream.codec_context is None:
                 raise ClipError("no video stream that can be decoded")
+            check_pixels(stream.codec_context.width, stream.codec_context.height, "it")
             yield container, stream
     except FFmpegError as error:
         if missing := missing_bytes(path):

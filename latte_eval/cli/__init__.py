@@ -12,6 +12,7 @@ import click
 from latte_eval import __version__
 from latte_eval.cli.notices import notices_on_stderr
 from latte_eval.cli.statuses import STATUSES, report_error
+from latte_eval.cli.surroundings import check_current_folder, open_closed_streams, termination_raised
 from latte_eval.core.statuses import Status
 
 # Command -> where it lives, and its line in `latte-eval -h`. Nothing here may import torch.
@@ -81,12 +82,14 @@ def main() -> None:
     Click's own ends are not taken: it exits 1 where somebody stops a command and where nobody reads its output any
     more, and 1 is a regression, which `gate` returns.
     """
+    open_closed_streams()
     try:
-        with notices_on_stderr():
+        check_current_folder()
+        with termination_raised(), notices_on_stderr():
             status = group(prog_name="latte-eval", standalone_mode=False)
         sys.stdout.flush()
     except SystemExit as end:
         status = Status.FAILED if end.code == Status.REGRESSION else end.code
-    except Exception as error:
+    except BaseException as error:
         status = report_error(error)
     sys.exit(status or Status.OK)

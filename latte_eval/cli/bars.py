@@ -18,6 +18,7 @@ from latte_eval.core.progress import Reporter
 
 LONG_SECONDS = 60
 AT_ONCE_SECONDS = 0.1
+TELLING_SECONDS = 5
 PULSE_SECONDS = 60
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -62,24 +63,29 @@ class TerminalReporter(Reporter):
 
 @dataclass
 class Pace:
-    """How long the rest will take, told once, after the first batch that took time.
+    """How long the work will take, told once, when a few seconds of it tell.
 
-    Batches that take no time were there already and say nothing about the others.
+    Batches before the first that takes time were there already and say nothing about the others. The first one alone
+    says little too: it waits for what is loaded once, and where several are worked on at a time, for all of them.
     """
 
     started: float
     there_already: int = 0
+    done: int = 0
     told: bool = False
 
     def first_estimate(self, count: int, now: float, total: int) -> float | None:
         """Seconds for all that was not there already, if that is long and more is to come; else None."""
-        seconds, left = now - self.started, total - self.there_already
-        if seconds < AT_ONCE_SECONDS:
+        seconds = now - self.started
+        if not self.done and seconds < AT_ONCE_SECONDS:
             self.there_already, self.started = self.there_already + count, now
             return None
-        first, self.told = not self.told, True
-        whole = seconds / max(1, count) * left
-        return whole if first and count < left and whole > LONG_SECONDS else None
+        self.done += count
+        if self.told or seconds < TELLING_SECONDS:
+            return None
+        self.told, left = True, total - self.there_already
+        whole = seconds / max(1, self.done) * left
+        return whole if self.done < left and whole > LONG_SECONDS else None
 
 
 @dataclass

@@ -79,9 +79,10 @@ def is_pipeline_folder(ckpt: str) -> bool:
 def inspect_pipeline(ckpt: str) -> tuple[dict[str, Any], Rows]:
     """A diffusers pipeline in a folder. Raises `CheckpointError` for an index that is not JSON."""
     from latte_eval.core.errors import CheckpointError
+    from latte_eval.core.schemas import parse_json
 
     try:
-        index = json.loads((Path(ckpt) / "model_index.json").read_text())
+        index = parse_json((Path(ckpt) / "model_index.json").read_bytes())
         parts = {name: value[1] for name, value in index.items() if isinstance(value, list) and value[1]}
     except (ValueError, IndexError, AttributeError) as error:
         raise CheckpointError(f"{ckpt}/model_index.json is damaged: {error}") from error

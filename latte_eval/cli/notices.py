@@ -12,6 +12,9 @@ import click
 from latte_eval.cli.statuses import one_line
 from latte_eval.core.notices import Notice
 
+# Warnings of other packages about what readers refuse themselves, with the name of the file.
+SILENT = ("DecompressionBombWarning",)
+
 
 @contextmanager
 def notices_on_stderr() -> Iterator[None]:
@@ -20,6 +23,8 @@ def notices_on_stderr() -> Iterator[None]:
         others, said = warnings.showwarning, set[str]()
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if category.__name__ in SILENT:
+                return
             if not issubclass(category, Notice):
                 others(message, category, *where, **more)
             elif str(message) not in said:

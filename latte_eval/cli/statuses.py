@@ -3,37 +3,70 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
+import tempfile
 import traceback
+import uuid
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
-from latte_eval.core.errors import LatteEvalError
+from latte_eval.cli.surroundings import Terminated
+from latte_eval.core.errors import LatteEvalError, first_line
 from latte_eval.core.statuses import Status, statuses_to_text
+from latte_eval.files.weights import cache_folder
 
 # A paragraph of a help page, whose lines click leaves as they are.
 STATUSES = f"\b\nExit status:\n{statuses_to_text()}"
 
 
-def report_error(error: Exception) -> Status:
-    """Say on stderr what went wrong, an error of ours in one line; the status to exit with."""
+STOPPED = "Stopped: what was finished is kept, and the same command continues"
+
+
+def report_error(error: BaseException) -> Status:
+    """Say on stderr what went wrong, in one line; the status to exit with."""
+    if isinstance(error, Terminated | KeyboardInterrupt | click.Abort):
+        click.echo(STOPPED, err=True)
+        return Status.TERMINATED if isinstance(error, Terminated) else Status.INTERRUPTED
     if isinstance(error, click.ClickException):
         error.show()
         return Status.USAGE if isinstance(error, click.UsageError) else Status.FAILED
-    if isinstance(error, click.Abort):
-        click.echo("Stopped; the same command continues", err=True)
-        return Status.INTERRUPTED
     if isinstance(error, LatteEvalError):
         return say(str(error), error.exit_code)
     if isinstance(error, BrokenPipeError):
         return without_reader()
     if isinstance(error, OSError):
+        drop_output()
         return say(f"{error}; what was finished before is kept")
     if is_out_of_memory(error):
         notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
         return say(f"out of memory{notes}; use a smaller --batch-size and run the same command again to continue")
-    traceback.print_exception(error)
-    return say(f"latte-eval broke on {type(error).__name__}: this is a fault of it, please report it", Status.FAULT)
+    return report_fault(error)
+
+
+def report_fault(error: BaseException) -> Status:
+    """The last resort: one line that names a file with the traceback, or the traceback where no file can be written."""
+    what = f"latte-eval broke on {type(error).__name__}: {first_line(error)}; this is a fault of it, please report it"
+    if log := write_traceback(error):
+        return say(f"{what} with {log}", Status.FAULT)
+    click.echo("".join(traceback.format_exception(error)), err=True)
+    return say(what, Status.FAULT)
+
+
+def write_traceback(error: BaseException) -> Path | None:
+    """A file with the command and the traceback, in the cache, else in the folder of temporary files."""
+    name = f"fault-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}.txt"
+    text = f"{shlex.join(sys.argv)}\n\n{''.join(traceback.format_exception(error))}"
+    for folder in (cache_folder, lambda: Path(tempfile.gettempdir())):
+        with suppress(OSError, RuntimeError):
+            path = folder().absolute() / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", errors="backslashreplace")
+            return path
+    return None
 
 
 def say(text: str, status: Status = Status.FAILED) -> Status:
@@ -41,14 +74,22 @@ def say(text: str, status: Status = Status.FAILED) -> Status:
     return status
 
 
-def is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "out of memory" in str(error).lower())
 
 
 def without_reader() -> Status:
-    """Nobody reads on, as after `| head`. What is still buffered goes nowhere, or Python would complain at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Nobody reads on, as after `| head`."""
+    drop_output()
     return Status.FAILED
+
+
+def drop_output() -> None:
+    """Let what stdout cannot take go nowhere, or Python would complain of it once more at its end."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def one_line(text: str) -> str:

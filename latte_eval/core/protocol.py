@@ -11,6 +11,7 @@ from typing import Any
 
 from latte_eval.core.choices import check_choice
 from latte_eval.core.errors import ProtocolError
+from latte_eval.core.schemas import Check, Schema, is_count, is_text, list_of, or_none
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "real_split": ("all", "train", "test", "train+test"),
@@ -22,6 +23,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "labels": ("uniform", "dataset", "balanced"),
 }
 STORAGE_STEPS = ("h264-crf5", "jpeg75")
+
+# Type of a field -> what it must be in JSON.
+KINDS: dict[str, Check] = {
+    "str": is_text, "int": is_count, "int | None": or_none(is_count), "tuple[str, ...]": list_of(is_text),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,10 +112,12 @@ class Protocol:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Protocol:
-        """The inverse of `to_dict`. Raises `ProtocolError` for a field that this version does not know."""
-        unknown = set(fields) - {field.name for field in dataclasses.fields(cls)}
-        if unknown:
+        """The inverse of `to_dict`. Raises `ProtocolError` for a field or a value that this version does not know."""
+        kinds = {field.name: KINDS[str(field.type)] for field in dataclasses.fields(cls)}
+        if unknown := set(fields) - set(kinds):
             raise ProtocolError(f"protocol field {sorted(unknown)[0]!r} is not known to this version of latte-eval")
+        if fault := Schema({}, kinds).fault(fields):
+            raise ProtocolError(f"protocol field {fault}")
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
         return cls(**values)
 

@@ -10,18 +10,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from latte_eval.core.errors import StoreError, TornLine
+from latte_eval.core.errors import StoreError
+from latte_eval.core.result_schema import check_parts
+from latte_eval.core.schemas import is_number, parse_json_line, schema_number, shortened
 
 # A byte of a file name that is not UTF-8, as Python holds it.
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 SCHEMA = 1
-# Keys that the records in a result must have, so that one detector, source or checkpoint can be told from another.
-MEMBERS = {
-    "detector": ("name", "sha256", "comparable", "used"), "fake_source": ("name", "fingerprint"),
-    "real_source": ("name", "fingerprint"), "checkpoint": ("name",),
-}  # fmt: skip
-
 BETTER = ("lower", "higher")
 
 
@@ -91,17 +87,13 @@ class Result:
     @classmethod
     def from_json(cls, line: str, where: str = "result") -> Result:
         """Read a line. Raises `StoreError` that names `where` for a foreign or newer line; `TornLine` for a cut one."""
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise TornLine(f"{where} is not a whole JSON line ({error.msg}); it was cut or edited") from error
-        if not isinstance(record, dict) or not isinstance(record.get("schema"), int):
+        return cls.from_record(parse_json_line(line, where), where)
+
+    @classmethod
+    def from_record(cls, record: Any, where: str) -> Result:
+        """Read a line that is parsed. Raises `StoreError` as `from_json`."""
+        if schema_number(record, SCHEMA, where) is None:
             raise StoreError(f"{where} is not a latte-eval result: it has no schema")
-        if record["schema"] > SCHEMA:
-            raise StoreError(
-                f"{where} has schema {record['schema']}, newer than the {SCHEMA} this version understands: "
-                "upgrade latte-eval"
-            )
         return cls(**checked_fields(record, where))
 
 
@@ -118,23 +110,15 @@ def checked_fields(record: dict[str, Any], where: str) -> dict[str, Any]:
     missing, unknown = [name for name in required if name not in record], sorted(set(record) - set(known))
     if missing or unknown:
         raise StoreError(f"{where} is not a latte-eval result: missing {missing[:3]}, unknown {unknown[:3]}")
-    if isinstance(record["value"], bool) or not isinstance(record["value"], int | float):
-        raise StoreError(f"{where} has the value {record['value']!r}, which is not a number")
+    if not is_number(record["value"]):
+        raise StoreError(f"{where} has the value {shortened(record['value'])}, which is not a number")
     for name, kinds in field_kinds().items():
-        if name in record and not isinstance(record[name], kinds):
-            raise StoreError(f"{where} was edited: {name} is {record[name]!r}")
-    check_members(record, where)
-    return record
-
-
-def check_members(record: dict[str, Any], where: str) -> None:
-    """Raise `StoreError` for a metric without direction, or a side or detector without the keys that identify it."""
-    if record.get("better") not in BETTER:
+        if name in record and (isinstance(record[name], bool) or not isinstance(record[name], kinds)):
+            raise StoreError(f"{where} was edited: {name} is {shortened(record[name])}")
+    if record["better"] not in BETTER:
         raise StoreError(f"{where}: the metric {record['metric']!r} has no direction, lower or higher")
-    for name, needed in MEMBERS.items():
-        lacking = [key for key in needed if record[name] is not None and key not in record[name]]
-        if lacking:
-            raise StoreError(f"{where} was edited: {name} lacks {', '.join(lacking)}")
+    check_parts(record, where)
+    return record
 
 
 @cache

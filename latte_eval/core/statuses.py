@@ -16,6 +16,7 @@ class Status(IntEnum):
     FAILED = 5
     FAULT = 70  # EX_SOFTWARE of sysexits.h
     INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+    TERMINATED = 143  # 128 + SIGTERM
 
 
 MEANINGS: dict[Status, str] = {
@@ -25,8 +26,9 @@ MEANINGS: dict[Status, str] = {
     Status.NOT_COMPARABLE: "not comparable: what decides a value differs, and each field is named",
     Status.INCONCLUSIVE: "gate: inconclusive, the truth is too near the line for this budget",
     Status.FAILED: "it could not be done (file, checkpoint, network, memory); data check, doctor: something is wrong",
-    Status.FAULT: "a fault of latte-eval itself, with a traceback on stderr",
-    Status.INTERRUPTED: "stopped from the keyboard",
+    Status.FAULT: "a fault of latte-eval itself; stderr names the file with the traceback",
+    Status.INTERRUPTED: "stopped from the keyboard; the same command continues",
+    Status.TERMINATED: "stopped by SIGTERM, as schedulers send it; the same command continues",
 }
 
 

@@ -7,10 +7,10 @@ import time
 from typing import Any
 
 from latte_eval.benchmarks.shapes.sources import NoiseSource, ShapesSource
-from latte_eval.core.processes import process_group
+from latte_eval.core.processes import process_group, rank
 from latte_eval.core.progress import Reporter
 from latte_eval.core.result import Result
-from latte_eval.evaluation.pipeline import Evaluation, finish, prepare
+from latte_eval.evaluation.pipeline import Evaluation, keep_results, measure_metric, prepare, side_features
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.sides import Side, open_sides
 
@@ -23,15 +23,22 @@ def evaluate_demo(request: Request, reporter: Reporter) -> list[Result]:
     """
     with process_group(request.device):
         trained = prepare(request, reporter)
-        rows = {label: finish(evaluation, reporter) for label, evaluation in demo_rows(trained, reporter).items()}
-    if not all(rows.values()):
+        rows = {label: demo_result(evaluation, reporter) for label, evaluation in demo_rows(trained, reporter).items()}
+    if rank():
         return []
-    table = [demo_row(label, results[0]) for label, results in rows.items()]
-    result = rows["trained checkpoint"][0]
+    table = [demo_row(label, result) for label, result in rows.items()]
+    result = rows["trained checkpoint"]
     seconds = round(time.perf_counter() - trained.clock, 3)
     result = dataclasses.replace(result, seconds=seconds, details={**result.details, "table": table})
-    trained.run.append_results([result])
+    keep_results(trained.run, [result], reporter)
     return [result]
+
+
+def demo_result(evaluation: Evaluation, reporter: Reporter) -> Result:
+    """FVD of one row, which the run folder does not keep."""
+    assert evaluation.real is not None
+    real = side_features(evaluation, evaluation.real, reporter)
+    return measure_metric(evaluation, "fvd", side_features(evaluation, evaluation.fake, reporter), real, reporter)
 
 
 def demo_rows(trained: Evaluation, reporter: Reporter) -> dict[str, Evaluation]:

@@ -168,10 +168,16 @@ def measure_all(
                 raise
             failures.append(f"{metric}: {error}")
         else:
-            evaluation.run.append_results(results[-1:])
+            keep_results(evaluation.run, results[-1:], reporter)
     if failures:
         raise MetricFailed(f"{'; '.join(failures)}. The other metrics are in {evaluation.run.results_file}", results)
     return results
+
+
+def keep_results(run: RunFolder, results: Sequence[Result], reporter: Reporter) -> None:
+    """Append results to a run, and name those that it holds already. Raises `StoreError`."""
+    for repeated in run.append_results(results):
+        reporter.say(f"{repeated.metric}: {run.results_file} holds this result already; nothing was added")
 
 
 def plan(evaluation: Evaluation) -> str:

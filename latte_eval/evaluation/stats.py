@@ -17,6 +17,17 @@ from latte_eval.core.errors import DamagedFile, NotComparable, StoreError, Usage
 from latte_eval.core.features import Features
 from latte_eval.core.notices import notice
 from latte_eval.core.protocol import Protocol
+from latte_eval.core.result_schema import IDENTITY
+from latte_eval.core.schemas import (
+    Schema,
+    is_count,
+    is_pair_of_texts,
+    is_record,
+    is_text,
+    list_of,
+    record_of,
+    schema_number,
+)
 from latte_eval.files.run_folder import FEATURES_VERSION
 from latte_eval.files.whole_arrays import content_to_bytes, read_content
 from latte_eval.files.whole_files import write_whole
@@ -29,6 +40,12 @@ KIND, NOTE = "stats", "latte-eval"
 
 # What to type for a new one.
 WRITE = "latte-eval stats --real DIR --out FILE"
+
+META = Schema({
+    "schema": is_count, "step_version": is_count, "protocol": is_record, "detectors": record_of(is_text),
+    "source": Schema(IDENTITY).holds, "groups": list_of(is_text), "indices": list_of(is_count),
+    "rejected": list_of(is_pair_of_texts),
+})  # fmt: skip
 
 
 def refuse_foreign_statistics(path: Path) -> None:
@@ -70,6 +87,17 @@ def write_stats(
     write_whole(path, content_to_bytes(KIND, arrays, {NOTE: meta}))
 
 
+def check_meta(path: Path, meta: Any, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raise `StoreError` for a note of another kind or schema, or of another number of clips than there are rows."""
+    schema_number(meta, SCHEMA, str(path))
+    if fault := META.fault(meta):
+        raise StoreError(f"{path} was not written by latte-eval stats, or is damaged: {fault}")
+    clips = len(meta["indices"])
+    counts = {len(meta["groups"]), *(len(array) if array.ndim else 1 for array in arrays.values())} - {clips}
+    if counts:
+        raise StoreError(f"{path} is damaged: it names {clips} clips and holds {', '.join(map(str, sorted(counts)))}")
+
+
 @dataclass(frozen=True)
 class StatsSource:
     """A file that `write_stats` wrote, in place of a folder of real videos.
@@ -88,6 +116,8 @@ class StatsSource:
     @classmethod
     def open(cls, path: Path) -> StatsSource:
         """Read a file. Raises `StoreError` for one that is damaged, foreign or newer, `DamagedFile` for the first."""
+        if not path.is_file():
+            raise StoreError(f"{path} is no file")
         try:
             content = read_content(path, KIND, (NOTE,))
         except DamagedFile as error:
@@ -95,8 +125,7 @@ class StatsSource:
         meta = content.notes.get(NOTE)
         if not isinstance(meta, dict) or "schema" not in meta:
             raise StoreError(f"{path} was not written by latte-eval stats")
-        if meta["schema"] > SCHEMA:
-            raise StoreError(f"{path} has schema {meta['schema']}, newer than the {SCHEMA} this version understands")
+        check_meta(path, meta, content.arrays)
         if not content.verified:
             notice(f"{path} was written by version 0.1, without a digest: damage to it cannot be seen; {WRITE} writes "
                    "one that can be checked")  # fmt: skip

@@ -25,12 +25,20 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from latte_eval.core.errors import WeightsError, first_line
+from latte_eval.files.whole_files import put_in_place
 
 Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all (None if unknown)
 
 RETRY_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each further try; progress starts the count anew
 CONNECT_SECONDS, READ_SECONDS = 4.0, 15.0
 CHUNK = 1 << 20
+
+# A transfer that brings less than this in `SLOW_SECONDS` is broken off: a server that sends a byte now and then would
+# never run into a timeout.
+LEAST_BYTES_PER_SECOND, SLOW_SECONDS = 1024, 30.0
+
+# The most that a file may have whose size is not published: no weights of any detector come near it.
+MOST_BYTES = 4 << 30
 COMMIT = re.compile("[0-9a-f]{40}")
 
 
@@ -90,8 +98,10 @@ def web_headers(url: str) -> dict[str, str]:
     return {"User-Agent": "latte-eval"}
 
 
-def download(url: str, target: Path, sha256: str | None = None, progress: Progress | None = None) -> str:
-    """Bring the file at `url` (https or `hf://`) to `target` and return its sha256.
+def download(
+    url: str, target: Path, sha256: str | None = None, progress: Progress | None = None, most: int | None = None
+) -> str:
+    """Bring the file at `url` (https or `hf://`) to `target` and return its sha256. `most` is the bytes it may have.
 
     Bytes go to a temporary name beside `target` and are hashed on the way; the file appears under its own name only
     when it is whole and, if `sha256` is given, right. Raises `LocationError` where this location fails (nothing is
@@ -100,10 +110,10 @@ def download(url: str, target: Path, sha256: str | None = None, progress: Progre
     temporary = temporary_path(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        found = write_hashed(read_resuming(url, progress), temporary)
+        found = write_hashed(read_resuming(url, progress, MOST_BYTES if most is None else most), temporary)
         if sha256 is not None and found != sha256:
             raise LocationError(f"{host_of(url)} sent a file with sha256 {found} instead of {sha256}; it was not kept")
-        temporary.replace(target)
+        put_in_place(temporary, target)
     except OSError as error:
         raise WeightsError(f"{target} cannot be written: {error.strerror}") from error
     finally:
@@ -125,9 +135,9 @@ def write_hashed(chunks: Iterable[bytes], path: Path) -> str:
     return digest.hexdigest()
 
 
-def read_resuming(url: str, progress: Progress | None = None) -> Iterator[bytes]:
+def read_resuming(url: str, progress: Progress | None = None, most: int = MOST_BYTES) -> Iterator[bytes]:
     """The bytes at `url`; a transfer that breaks off is resumed where it stopped, as long as it makes progress."""
-    source, failures, reached = Source(url), 0, 0
+    source, failures, reached = Source(url, most), 0, 0
     while True:
         try:
             for chunk in source.read():
@@ -147,8 +157,8 @@ def read_resuming(url: str, progress: Progress | None = None) -> Iterator[bytes]
 class Source:
     """A file on a server, and how much of it has been read."""
 
-    def __init__(self, url: str):
-        self.url, self.done = url, 0
+    def __init__(self, url: str, most: int = MOST_BYTES):
+        self.url, self.most, self.done = url, most, 0
         self.total: int | None = None
         self.etag: str | None = None
         self.answered = False
@@ -158,9 +168,12 @@ class Source:
         with self.open() as response:
             self.note(response)
             skip = self.done if response.status == 200 else 0  # a server that cannot resume sends it all again
+            speed = Speed(time.monotonic())
             while chunk := self.receive(response, CHUNK):
+                speed.add(len(chunk), time.monotonic())
                 fresh, skip = chunk[skip:], max(0, skip - len(chunk))
                 self.done += len(fresh)
+                self.check_size(self.done)
                 if fresh:
                     yield fresh
         if self.total is not None and self.done < self.total:
@@ -177,15 +190,39 @@ class Source:
             raise self.refused(error) from error
         except (OSError, http.client.HTTPException) as error:
             raise self.unreached(error) from error
+        except ValueError as error:  # of urllib, for a redirect to what is no address
+            raise LocationError(f"{host_of(self.url)} redirects to a broken address ({first_line(error)})") from error
 
     def note(self, response: Any) -> None:
         """Remember what the first answer said; a later answer must be about the same bytes."""
         headers = response.headers
-        length, start = headers.get("Content-Length"), self.done if response.status == 206 else 0
-        total, etag = int(length) + start if length else None, headers.get("ETag")
+        length, start = self.length(headers), self.start(headers) if response.status == 206 else 0
+        total, etag = None if length is None else length + start, headers.get("ETag")
+        self.check_size(total or 0)
         if self.answered and (total, etag) != (self.total, self.etag):
             raise LocationError(f"{host_of(self.url)}: the file changed while it was being downloaded")
         self.total, self.etag, self.answered = total, etag, True
+
+    def length(self, headers: Any) -> int | None:
+        """The bytes that an answer announces; None where it does not. Raises `LocationError`."""
+        text = headers.get("Content-Length")
+        if text is not None and not re.fullmatch("[0-9]{1,18}", text.strip()):
+            raise LocationError(f"{host_of(self.url)} announces {text[:40]!r} bytes, which is no number")
+        return None if text is None else int(text)
+
+    def start(self, headers: Any) -> int:
+        """The byte at which a part begins: the first that is missing. Raises `LocationError` for another part."""
+        text = headers.get("Content-Range") or ""
+        found = re.match("bytes ([0-9]{1,18})-", text)
+        if not found or int(found[1]) != self.done:
+            raise LocationError(f"{host_of(self.url)} sent another part ({text[:60] or 'it does not say which'}) than "
+                                f"was asked for, from byte {self.done}")  # fmt: skip
+        return self.done
+
+    def check_size(self, size: int) -> None:
+        """Raise `LocationError` for more bytes than the file may have: a disk is not filled with them."""
+        if size > self.most:
+            raise LocationError(f"{host_of(self.url)} sends {size:,} bytes or more; the file has at most {self.most:,}")
 
     def receive(self, response: Any, size: int) -> bytes:
         try:
@@ -201,6 +238,23 @@ class Source:
     def unreached(self, error: Exception) -> Exception:
         text = f"{host_of(self.url)}: {reason_of(error)}"
         return BrokenOff(text) if self.answered else LocationError(text)
+
+
+@dataclass
+class Speed:
+    """How much arrived since `since`; a window of `SLOW_SECONDS` that brought too little ends the transfer."""
+
+    since: float
+    arrived: int = 0
+
+    def add(self, size: int, now: float) -> None:
+        """Note bytes that arrived. Raises `BrokenOff` where they come too slowly."""
+        self.arrived += size
+        if now - self.since < SLOW_SECONDS:
+            return
+        if self.arrived < LEAST_BYTES_PER_SECOND * (now - self.since):
+            raise BrokenOff(f"too slow: {self.arrived:,} bytes in {now - self.since:.0f} seconds")
+        self.since, self.arrived = now, 0
 
 
 class SafeRedirects(urllib.request.HTTPRedirectHandler):
@@ -290,20 +344,21 @@ def fetch_hub_file(url: str, offline: bool | None = None) -> Path:
 
 def cached_hub_file(file: HubFile) -> Path | None:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(hf_hub_download(file.repo, file.path, revision=file.revision, local_files_only=True))
     except LocalEntryNotFoundError:
         return None
+    except (HFValidationError, ValueError) as error:
+        raise WeightsError(f"hf://{file.repo}/{file.path} is no name of the hub: {first_line(error)}") from error
 
 
 def download_hub_file(file: HubFile, url: str) -> Path:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HFValidationError
 
     try:
         path = hf_hub_download(file.repo, file.path, revision=file.revision, endpoint=hub_endpoint())
-    except (OSError, HFValidationError) as error:  # the hub's errors for an absent or closed repository are OSErrors
+    except Exception as error:  # its own errors, and whatever its network library makes of a broken answer
         raise WeightsError(f"{url} cannot be downloaded: {first_line(error)}") from error
     return Path(path)

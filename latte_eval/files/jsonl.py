@@ -3,31 +3,53 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Sequence
+from io import FileIO
 from pathlib import Path
 from typing import TypeVar
 
 from latte_eval.core.errors import StoreError, TornLine
 from latte_eval.core.notices import notice
-from latte_eval.files.whole_files import locked
+from latte_eval.files.pipes import is_waiting_pipe
+from latte_eval.files.whole_files import locked, to_disk
 
 T = TypeVar("T")
 
 
 def append_lines(path: Path, lines: Sequence[str]) -> None:
-    """Append whole lines under a lock, so that two jobs at once lose nothing. Raises `StoreError`.
+    """Append whole lines under a lock, so that two jobs at once lose nothing.
 
-    Half a line at the end, which a stopped job left, is closed first: nothing is glued to it.
+    Half a line at the end, which a stopped job left, is closed first: nothing is glued to it. Raises `StoreError` where
+    the lines cannot be written whole, as on a full disk: then none of them is in the file.
     """
-    text = "".join(line + "\n" for line in lines)
+    append_chosen(path, lambda: lines)
+
+
+def append_chosen(path: Path, choose: Callable[[], Sequence[str]]) -> None:
+    """As `append_lines`, for the lines that `choose` gives once the lock is held: it may look at those in the file."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(path), path.open("ab") as file:
-            file.write(("\n" * ends_in_half_a_line(path) + text).encode())
-            file.flush()
-            os.fsync(file.fileno())
+        with locked(path):
+            text = "".join(line + "\n" for line in choose())
+            with path.open("ab", buffering=0) as file:
+                write_or_undo(file, ("\n" * (bool(text) and ends_in_half_a_line(path)) + text).encode())
     except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}") from error
+        raise StoreError(f"cannot write {path}: {error.strerror}; what was in it is kept") from error
+
+
+def write_or_undo(file: FileIO, data: bytes) -> None:
+    """Append all bytes and bring them to the disk; where that fails, cut the file back to its length before."""
+    before = os.fstat(file.fileno())
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[file.write(rest) :]
+        to_disk(file.fileno())
+    except BaseException:
+        if stat.S_ISREG(before.st_mode):
+            file.truncate(before.st_size)
+        raise
 
 
 def ends_in_half_a_line(path: Path) -> bool:
@@ -44,6 +66,8 @@ def read_lines(path: Path, what: str) -> list[tuple[int, str]]:
 
     Only a newline ends a line: names may hold other characters that Python's `splitlines` takes for ends of lines.
     """
+    if is_waiting_pipe(path):
+        raise StoreError(f"{path} is a named pipe; give a file, or <(command)")
     try:
         lines = [decode(line) for line in path.read_bytes().split(b"\n")]
     except (OSError, UnicodeDecodeError) as error:

@@ -14,6 +14,7 @@ each of their candidates was, where the number of a clip does not tell: in a fol
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -30,7 +31,8 @@ from latte_eval.core.errors import DamagedFile, StoreError
 from latte_eval.core.features import Features
 from latte_eval.core.notices import notice
 from latte_eval.core.result import Result
-from latte_eval.files.jsonl import append_lines
+from latte_eval.core.schemas import Schema, is_count, is_pair_of_texts, is_text, list_of, or_none
+from latte_eval.files.jsonl import append_chosen, read_lines
 from latte_eval.files.weights import cache_folder
 from latte_eval.files.whole_arrays import Content, content_to_bytes, read_content
 from latte_eval.files.whole_files import make_writable, unfinished_path, write_whole
@@ -48,6 +50,8 @@ FEATURES_VERSION, PREVIEWS_VERSION = 1, 1
 
 # Notes of a shard of features by version 0.1; those of later ones may have more.
 FIRST_NOTES = ("groups", "labels", "rejected")
+NOTES = Schema({"rejected": list_of(is_pair_of_texts), "groups": list_of(is_text)},
+               {"labels": or_none(list_of(is_count)), "candidates": or_none(list_of(is_text))})  # fmt: skip
 
 Range = tuple[int, int]  # first candidate, and the one after the last
 
@@ -151,9 +155,20 @@ class RunFolder:
     def results_file(self) -> Path:
         return self.path / RESULTS
 
-    def append_results(self, results: Sequence[Result]) -> None:
-        """Append results as lines. Raises `StoreError`."""
-        append_lines(self.results_file, [result.to_json() for result in results])
+    def append_results(self, results: Sequence[Result]) -> list[Result]:
+        """Append results as lines; those that a finished run wrote already are not written again, and returned.
+
+        Raises `StoreError`.
+        """
+        repeated: list[Result] = []
+
+        def fresh() -> list[str]:
+            known = newest_by_subject(self.results_file)
+            repeated.extend(result for result in results if known.get(subject_key(result)) == measured(result))
+            return [result.to_json() for result in results if result not in repeated]
+
+        append_chosen(self.results_file, fresh)
+        return repeated
 
     def write_features(
         self, key: str, start: int, stop: int, features: Features, candidates: Sequence[str] | None = None
@@ -286,6 +301,27 @@ def drop(path: Path, candidates: Sequence[str] | None) -> None:
         notice(f"{path} {why}: it is made again")
 
 
+def newest_by_subject(file: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """What the newest line of every metric and subject of a results file measured; lines of no result are left out."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for _, line in read_lines(file, "results") if file.exists() else []:
+        with contextlib.suppress(StoreError):
+            result = Result.from_json(line)
+            found[subject_key(result)] = measured(result)
+    return found
+
+
+def subject_key(result: Result) -> tuple[str, str]:
+    """Results of one key follow each other in time, and the newest counts."""
+    return result.metric, str((result.checkpoint or result.fake_source)["name"])
+
+
+def measured(result: Result) -> dict[str, Any]:
+    """All of a result but when it was measured and how long that took, as it is read back."""
+    record: dict[str, Any] = json.loads(result.to_json())
+    return {name: value for name, value in record.items() if name not in ("started", "seconds")}
+
+
 def runs_of(flags: np.ndarray, first: int) -> Iterator[Range]:  # [N] bool
     """Ranges of consecutive true flags, counted from `first`, cut where a shard ends."""
     start: int | None = None
@@ -323,12 +359,18 @@ def checked_shard(path: Path, belongs: Path | None = None) -> Shard:
     indices, groups, labels = arrays.pop("indices", None), notes.get("groups"), notes.get("labels")
     count, candidates = -1 if indices is None else len(indices), notes.get("candidates")
     lists = [groups, *([labels] if labels else []), *(arrays.values() if count else ())]
-    if "rejected" not in notes or span is None or any(each is None or len(each) != count for each in lists):
+    fault = NOTES.fault(notes) or not is_column(indices) or any(each is None or len(each) != count for each in lists)
+    if fault or span is None:
         raise DamagedFile(f"{path} is no whole shard of features; delete it and run the same command again")
     assert indices is not None and groups is not None
     rejected = [Rejected(where, reason) for where, reason in notes["rejected"]]
     features = Features(arrays, [int(index) for index in indices], groups, rejected, labels)
     return Shard(path, span, features, candidates, content.verified)
+
+
+def is_column(indices: np.ndarray | None) -> bool:
+    """Whether an array holds the index of each clip of a shard."""
+    return indices is not None and indices.ndim == 1 and indices.dtype.kind == "i"
 
 
 def join_shards(shards: Sequence[Features], count: int | None) -> Features:

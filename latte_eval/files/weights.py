@@ -9,13 +9,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from latte_eval.core.errors import WeightsError
+from latte_eval.core.errors import StoreError, WeightsError
 from latte_eval.core.registry import Registry
 from latte_eval.files.download import LocationError, Progress, download, host_of, is_offline, unreachable_hosts
+from latte_eval.files.whole_files import write_whole
 
 State = Literal["ok", "missing", "corrupt", "unpinned"]
 
@@ -208,7 +210,7 @@ def fetch_weights(record: Weights, offline: bool | None = None, progress: Progre
             reasons.append(f"{host_of(url)}: {reason}")
             continue
         try:
-            record_first_use(record, download(url, target, known_sha256(record), progress))
+            record_first_use(record, download(url, target, known_sha256(record), progress, record.size))
             return target
         except LocationError as error:
             reasons.append(str(error))
@@ -250,9 +252,23 @@ def file_sha256(path: Path) -> str:
 
 
 def known_sha256(record: Weights) -> str | None:
-    """The hash that the file must have: the pinned one, else the one it had at its first use, else None."""
+    """The hash that the file must have: the pinned one, else the one it had at its first use, else None.
+
+    Raises `WeightsError` for a note of the first use that is damaged.
+    """
     note = first_use_note(record)
-    return record.sha256 or (note.read_text().strip() if note.is_file() else None)
+    if record.sha256 or not note.is_file():
+        return record.sha256
+    try:
+        text = note.read_bytes().decode("ascii", "replace").strip()
+    except OSError as error:
+        raise WeightsError(f"{note} cannot be read: {error.strerror}") from error
+    if not re.fullmatch("[0-9a-f]{64}", text):
+        raise WeightsError(
+            f"{note} is damaged: it must hold the sha256 that {record.filename} had at its first use. Write that into "
+            f"it, or delete it to trust the file that is there now"
+        )
+    return text
 
 
 def first_use_note(record: Weights) -> Path:
@@ -264,6 +280,5 @@ def record_first_use(record: Weights, found: str) -> None:
     note = first_use_note(record)
     if record.sha256 or note.is_file():
         return
-    with contextlib.suppress(OSError):  # where the cache cannot be written, the file is trusted each time
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(found + "\n")
+    with contextlib.suppress(StoreError):  # where the cache cannot be written, the file is trusted each time
+        write_whole(note, f"{found}\n".encode())

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from latte_eval.core.errors import DamagedFile, StoreError
+from latte_eval.core.schemas import parse_json
 
 # The note that holds the digest.
 DIGEST = "digest"
@@ -84,10 +85,10 @@ def bytes_to_content(data: bytes, path: Path, key: str, first_notes: Collection[
 
     try:
         length = int.from_bytes(data[:8], "little")
-        texts = dict(json.loads(data[8 : 8 + length]).get("__metadata__") or {})
+        texts = dict(parse_json(data[8 : 8 + length]).get("__metadata__") or {})
         arrays, digest = load(data), texts.pop(DIGEST, None)
-        notes = {name: json.loads(text) for name, text in texts.items()}
-    except (SafetensorError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        notes = {name: parse_json(text) for name, text in texts.items()}
+    except (SafetensorError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise DamagedFile(f"{path} is damaged ({error})") from error
     if digest is None and set(notes) <= set(first_notes):
         return Content(arrays, notes, verified=False)

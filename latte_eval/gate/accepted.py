@@ -20,12 +20,24 @@ from typing import Any
 
 from latte_eval.compare.results import check_untouched, load_results, subject
 from latte_eval.core.choices import check_name
-from latte_eval.core.errors import DamagedFile, StoreError, TornLine, UsageError
+from latte_eval.core.errors import DamagedFile, StoreError, UsageError
 from latte_eval.core.features import Features
 from latte_eval.core.notices import notice
 from latte_eval.core.result import Result, json_line
+from latte_eval.core.schemas import (
+    Schema,
+    is_count,
+    is_path,
+    is_record,
+    is_text,
+    list_of,
+    or_none,
+    parse_json_line,
+    record_of,
+    schema_number,
+)
 from latte_eval.files.environment import git
-from latte_eval.files.jsonl import append_lines, read_lines
+from latte_eval.files.jsonl import append_lines, parse_lines
 from latte_eval.files.run_folder import RunFolder, result_file
 from latte_eval.files.whole_arrays import bytes_to_content, content_to_bytes
 from latte_eval.files.whole_files import write_whole
@@ -35,6 +47,12 @@ SCHEMA = 1
 
 # What a file of accepted features is, and the name of its note.
 KIND, NOTE = "accepted", "latte-eval"
+
+FILE = Schema({"sha256": is_text, "file": is_path}, {"bytes": is_count})
+LINE = Schema({"accepted": record_of(or_none(is_text)), "result": is_record},
+              {"features": lambda value: value is None or FILE.holds(value)})  # fmt: skip
+SIDE = Schema({"indices": list_of(is_count), "groups": list_of(is_text)})
+FEATURES = Schema({"schema": is_count, "output": is_text, "sides": record_of(SIDE.holds)})
 
 
 @dataclass(frozen=True)
@@ -78,13 +96,14 @@ class Accepted:
 
 
 def read_accepted(path: Path) -> list[Accepted]:
-    """All lines, oldest first. Raises `StoreError` that names the line which cannot be read, or was edited.
+    """All lines, oldest first; one that was cut is passed over with a notice, unless it may be the newest.
 
-    One notice tells of lines without a digest.
+    One notice tells of lines without a digest. Raises `StoreError` that names the line which cannot be read, or was
+    edited.
     """
     if not path.exists():
         raise StoreError(f"{path} does not exist; make it: latte-eval gate accept RUN --into {path}")
-    found = [parse_line(text, path, n) for n, text in read_lines(path, "accepted results")]
+    found = parse_lines(path, "accepted results", lambda text, n: parse_line(text, path, n), newest_counts=True)
     if not found:
         raise StoreError(f"{path} holds no accepted result; add one: latte-eval gate accept RUN --into {path}")
     if old := sum(not each.verified and bool(each.about) for each in found):
@@ -95,41 +114,22 @@ def read_accepted(path: Path) -> list[Accepted]:
 def parse_line(text: str, path: Path, number: int) -> Accepted:
     """One line of an accepted file, checked."""
     where = f"{path} line {number}"
-    try:
-        record = json.loads(text, object_pairs_hook=unique_keys)
-    except json.JSONDecodeError as error:
-        raise TornLine(f"{where} is not a whole JSON line ({error.msg}); it was cut or edited") from error
-    except KeyError as error:
-        raise StoreError(f"{where} has the key {error} twice: it was edited by hand or merged; keep one") from error
+    record = parse_json_line(text, where)
     if isinstance(record, dict) and "accepted" not in record:
         record = {"schema": SCHEMA, "accepted": {}, "features": None, "result": record}
     check_shape(record, where)
-    result = Result.from_json(json.dumps(record["result"]), where)
+    result = Result.from_record(record["result"], where)
     check_untouched(result, where)
     return Accepted(result, record["accepted"], record["features"], path.parent, number, has_digest(record, where))
 
 
-def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object. Raises `KeyError` for a key that comes twice, of which Python would keep the last."""
-    seen: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in seen:
-            raise KeyError(key)
-        seen[key] = value
-    return seen
-
-
 def check_shape(record: Any, where: str) -> None:
     """Raise `StoreError` unless a record has the four parts of this schema."""
-    schema = record.get("schema") if isinstance(record, dict) else None
-    if isinstance(schema, int) and schema > SCHEMA:
+    known = schema_number(record, SCHEMA, where) is not None
+    if fault := LINE.fault(record) if known else "it has no schema":
         raise StoreError(
-            f"{where} has schema {schema}, newer than the {SCHEMA} this version understands: upgrade latte-eval"
+            f"{where} is not an accepted result: it needs schema, accepted, features and result, but {fault}"
         )
-    whole = isinstance(schema, int) and isinstance(record["accepted"], dict) and isinstance(record.get("result"), dict)
-    features = record.get("features") if whole else None
-    if not whole or not (features is None or {"sha256", "file"} <= set(features)):
-        raise StoreError(f"{where} is not an accepted result: it needs schema, accepted, features and result")
 
 
 def has_digest(record: dict[str, Any], where: str) -> bool:
@@ -240,11 +240,12 @@ def unpack(data: bytes, path: Path) -> dict[str, Features]:
     try:
         content = bytes_to_content(data, path, KIND, (NOTE,))
         about, arrays = content.notes[NOTE], content.arrays
-        if about["schema"] > SCHEMA:
-            raise StoreError(f"{path} has schema {about['schema']}, newer than the {SCHEMA} this version understands")
+        schema_number(about, SCHEMA, str(path))
+        if fault := FEATURES.fault(about):
+            raise ValueError(fault)
         sides = about["sides"].items()
         return {side: Features({about["output"]: arrays[side]}, s["indices"], s["groups"], []) for side, s in sides}
-    except (DamagedFile, KeyError, TypeError) as error:
+    except (DamagedFile, KeyError, ValueError) as error:
         raise StoreError(f"{path} holds no accepted features ({error}); accept the run again") from error
 
 

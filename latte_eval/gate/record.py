@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from latte_eval.core.errors import StoreError, TornLine
+from latte_eval.core.errors import StoreError
 from latte_eval.core.progress import Reporter
 from latte_eval.core.result import json_line
+from latte_eval.core.schemas import (
+    Schema,
+    is_anything,
+    is_count,
+    is_number,
+    is_text,
+    list_of,
+    or_none,
+    parse_json_line,
+    schema_number,
+)
 from latte_eval.files.jsonl import append_lines, parse_lines
 from latte_eval.files.run_folder import RESULTS, result_file
 from latte_eval.gate.summary import SCHEMA, to_record
 from latte_eval.gate.verdict import Verdict
 
 VERDICTS = "gate.jsonl"
+
+IDENTITY = Schema({"verdict": is_anything, "new": is_anything, "accepted": is_anything, "rules": is_anything})
+RULE = Schema({"rule": is_text, "verdict": is_text, "notes": list_of(is_text)},
+              {"new": or_none(is_number), "accepted": or_none(is_number)})  # fmt: skip
+VERDICT = Schema(
+    {
+        "verdict": is_text, "new": is_text, "accepted": is_text, "clips": is_count, "budget": is_count,
+        "confidence": is_number, "rules": list_of(RULE.holds),
+    },
+    {"when": is_text},
+)  # fmt: skip
 
 
 def append_verdict(run: Path, verdict: Verdict) -> None:
@@ -51,15 +72,9 @@ def read_verdicts(run: Path) -> list[dict[str, Any]]:
 
 def parse_verdict(line: str, where: str) -> dict[str, Any]:
     """One line of gate.jsonl, checked."""
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise TornLine(f"{where} is not a whole JSON line ({error.msg}); it was cut or edited") from error
-    schema = record.get("schema") if isinstance(record, dict) else None
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise StoreError(
-            f"{where} has schema {schema}, newer than the {SCHEMA} this version understands: upgrade latte-eval"
-        )
-    if not isinstance(schema, int) or not {"verdict", "new", "accepted", "rules"} <= set(record):
+    record = parse_json_line(line, where)
+    if schema_number(record, SCHEMA, where) is None or IDENTITY.fault(record):
         raise StoreError(f"{where} is not a verdict of latte-eval gate")
+    if fault := VERDICT.fault(record):
+        raise StoreError(f"{where} was edited: in a verdict, {fault}")
     return dict(record)

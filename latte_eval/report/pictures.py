@@ -9,7 +9,7 @@ from pathlib import Path
 
 from latte_eval.core.seeding import numpy_generator
 from latte_eval.files.previews import strip_frames
-from latte_eval.files.whole_files import write_whole
+from latte_eval.files.whole_files import write_replaceable
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Album:
         shown = shown if size[0] % shown == 0 else 1
         src = f"pictures/{hashlib.sha256(strip).hexdigest()[:16]}.webp"
         if not (self.folder / src).is_file():
-            write_whole(self.folder / src, strip)
+            write_replaceable(self.folder / src, strip)
         return Picture(side, src, shown, size[0] // shown, size[1], caption, alt)
 
 

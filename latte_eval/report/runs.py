@@ -14,8 +14,7 @@ from latte_eval.core.features import Features
 from latte_eval.core.result import Result
 from latte_eval.files.run_folder import RESULTS, RunFolder, result_files
 from latte_eval.gate.history import Entry, read_file
-from latte_eval.gate.record import VERDICTS, read_verdicts
-from latte_eval.report.records import check_result, check_verdict
+from latte_eval.gate.record import read_verdicts
 
 
 @dataclass(frozen=True)
@@ -92,8 +91,6 @@ def read_runs(paths: Sequence[Path]) -> Found:
     entries = [entry for file in files for entry in read_file(file)]
     if not entries:
         raise StoreError(f"{', '.join(map(str, files))} holds no result yet")
-    for entry in entries:
-        check_result(entry.result, str(entry.file))
     accepted = {entry.identity: entry for entry in entries if entry.about}
     once = {entry.identity: accepted.get(entry.identity, entry) for entry in entries}
     by_time = sorted(once.values(), key=lambda entry: entry.result.started)
@@ -152,12 +149,9 @@ def belongs(result: Result, results: dict[str, Result]) -> bool:
 def run_verdicts(run: Path) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
     """What gates said in a run; or nothing, and why it cannot be read: the numbers are shown all the same."""
     try:
-        verdicts = read_verdicts(run)
-        for verdict in verdicts:
-            check_verdict(verdict, str(run / VERDICTS))
+        return read_verdicts(run), ()
     except StoreError as error:
         return [], (f"the verdict of the gate: {error}",)
-    return verdicts, ()
 
 
 def last_verdict(verdicts: Sequence[dict[str, Any]], results: dict[str, Result]) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from latte_eval.core.errors import StoreError, UsageError
 from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import Protocol
 from latte_eval.files.run_folder import FEATURES, RESULTS
-from latte_eval.files.whole_files import UNFINISHED, locked, make_writable, write_whole
+from latte_eval.files.whole_files import UNFINISHED, locked, make_writable, write_replaceable
 from latte_eval.gate.accepted import read_accepted
 from latte_eval.gate.history import Entry
 from latte_eval.report.charts import printable
@@ -75,9 +75,9 @@ def write_pages(
     else:
         made = [index_page(found, made, accepted, notices, page_links(chosen, made)), *made]
     for page in made:
-        write_whole(out / page.file, page_to_html(page).encode())
+        write_replaceable(out / page.file, page_to_html(page).encode())
     lines = "".join(entry.result.to_json() + "\n" for entry in found.entries)
-    write_whole(out / "all-results.jsonl", lines.encode())
+    write_replaceable(out / "all-results.jsonl", lines.encode())
     remove_old(out, made)
     said = dict.fromkeys([*notices, *(notice for page in made for notice in page.notices)])
     return made, tuple(" ".join(printable(notice).split()) for notice in said)

@@ -195,6 +195,8 @@ def locate(name: str) -> Path:
     if not path.exists() and len(Path(name).parts) == 1:
         close = suggestion(name, [*EMBEDDED, *names_beside(path)])
         raise CheckpointError(f"{name} does not exist{close}")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise CheckpointError(f"{name} is a pipe or a device: a checkpoint is read more than once, from a file")
     return path
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from latte_eval.core.clips import Clips
 from latte_eval.core.errors import StoreError, UsageError
+from latte_eval.core.schemas import parse_json
 from latte_eval.files.weights import file_sha256
 from latte_eval.files.whole_files import write_whole
 from latte_eval.sampler.sources import SampledSource
@@ -90,7 +91,7 @@ class SamplesFolder:
 
     def read_record(self) -> dict[str, Any]:
         try:
-            record = json.loads((self.path / RECORD).read_text())
+            record = parse_json((self.path / RECORD).read_bytes())
             return {"settings": dict(record["settings"]), "files": dict(record["files"])}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{self.path / RECORD} is damaged ({error}); delete the folder and run again") from error

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from latte_eval.core.errors import CheckpointError
+from latte_eval.core.schemas import is_path, parse_json
 
 INDEX = ".index.json"
 
@@ -37,8 +37,8 @@ def shards(index: Path) -> list[Path]:
 def weight_map(index: Path) -> dict[str, str]:
     """Names of weights to names of shards."""
     try:
-        places = json.loads(index.read_bytes())["weight_map"]
-        bad = [name for name in places.values() if Path(name).name != name]
+        places = parse_json(index.read_bytes())["weight_map"]
+        bad = [name for name in places.values() if Path(name).name != name or not is_path(name)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{index} is damaged: it is no index of shards with a weight_map") from error
     if bad or not places:
@@ -67,7 +67,7 @@ def read_shards(index: Path, read: Callable[[Path], Any]) -> dict[str, Any]:
 def config_beside(index: Path) -> dict[str, Any]:
     file = index.parent / "config.json"
     try:
-        found = json.loads(file.read_bytes()) if file.is_file() else {}
+        found = parse_json(file.read_bytes()) if file.is_file() else {}
     except ValueError as error:
         raise CheckpointError(f"{file} is damaged: {error}") from error
     return found if isinstance(found, dict) else {}

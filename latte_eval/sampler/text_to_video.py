@@ -28,6 +28,7 @@ from latte_eval.core.choices import check_name
 from latte_eval.core.clips import Clips, Rejected
 from latte_eval.core.errors import CheckpointError, NotEnoughClips, SamplerError, UsageError, WeightsError, first_line
 from latte_eval.core.seeding import clip_generator
+from latte_eval.files.pipes import is_waiting_pipe
 from latte_eval.sampler.samplers import SAMPLERS
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -58,6 +59,8 @@ def is_pipeline(ckpt: str) -> bool:
 
 def read_prompts(path: Path) -> list[str]:
     """One prompt per line, UTF-8. Raises `UsageError` that names the wrong line."""
+    if is_waiting_pipe(path):
+        raise UsageError(f"--prompts {path} is a named pipe; give a file, or <(command)")
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -1,6 +1,7 @@
 """`data prepare`: the pixels that the readers would make, once, resumable, and never into the source."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from media_makers import decode_all, moving_frames, stored, write_lossless
 from PIL import Image
 
 from latte_eval.benchmarks.check import Inspection
-from latte_eval.benchmarks.convert import Preparation, Prepared
+from latte_eval.benchmarks.convert import WRITERS, Preparation, Prepared
 from latte_eval.benchmarks.dataset import find_dataset
 from latte_eval.benchmarks.readers import FolderSource
 from latte_eval.benchmarks.readers.prepare import prepare_frame
@@ -195,3 +196,16 @@ def test_an_unwritable_target(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="cannot write"):
         prepare("taichi-hd", source, tmp_path / "file" / "out")
+
+
+def test_two_containers_with_one_process_id_do_not_disturb_each_other(
+    tmp_path: Path, faces: tuple[Path, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their process ids may be the same, and they write into one folder on a shared disk."""
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    used: list[Path] = []
+    write = WRITERS["video"]
+    monkeypatch.setitem(WRITERS, "video", lambda path, frames: (used.append(path), write(path, frames)))
+    for name in ("one", "two"):
+        prepare("faceforensics", faces[0], tmp_path / name)
+    assert used[0].name != used[1].name

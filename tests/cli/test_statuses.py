@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from command_line import latte_eval
 from repository import ROOT
+from result_makers import make_result, write_results
 
+from latte_eval.cli.surroundings import termination_raised
 from latte_eval.core import errors
 from latte_eval.core.statuses import MEANINGS, Status
 from latte_eval.gate.verdict import EXIT
@@ -49,13 +56,112 @@ def ends_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> tuple[in
         (RuntimeError("CUDA out of memory"), 5, "--batch-size"),
         (click.FileError("x"), 5, "Could not open file"),
         (KeyboardInterrupt(), 130, "Stopped"),
-        (ZeroDivisionError("division by zero"), 70, "Traceback"),
+        (ZeroDivisionError("division by zero"), 70, "broke on ZeroDivisionError: division by zero; this is a fault"),
         (RuntimeError("shape mismatch"), 70, "fault of it"),
+        (RecursionError(), 70, "fault of it"),
     ],
 )
 def test_no_failure_exits_with_1(error: BaseException, status: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found, text = ends_with(error, monkeypatch)
     assert found == status and said in text
+
+
+def test_a_fault_is_one_line_and_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LATTE_EVAL_CACHE", str(tmp_path / "cache"))
+    _, said = ends_with(ZeroDivisionError("division by zero"), monkeypatch)
+    (log,) = (tmp_path / "cache").iterdir()
+    assert said.count("\n") == 1 and said.endswith(f"please report it with {log}\n")
+    text = log.read_text()
+    assert text.startswith("latte-eval inspect\n") and "Traceback" in text and "raise error" in text
+
+
+def test_a_fault_where_nothing_can_be_written_shows_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LATTE_EVAL_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "file"))
+    status, said = ends_with(ZeroDivisionError("division by zero"), monkeypatch)
+    assert status == 70 and "Traceback" in said and said.endswith("please report it\n")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_command_says_that_it_continues(number: int, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(number)
+
+    @click.command()
+    def stops() -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+
+    monkeypatch.setattr("latte_eval.cli.LazyGroup.get_command", lambda *_: stops)
+    done = latte_eval("inspect")
+    assert done.returncode == status and signal.getsignal(number) == before
+    assert done.stderr.strip() == "Stopped: what was finished is kept, and the same command continues"
+
+
+def test_torchrun_ends_its_processes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that waits for the others in a collective call would not come to raise anything."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    before = signal.getsignal(signal.SIGTERM)
+    with termination_raised():
+        assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_results(tmp_path_factory.mktemp("run") / "results.jsonl", make_result())
+
+
+@pytest.mark.parametrize(
+    ("command", "closed", "out", "err"),
+    [("history", "2>&-", "300", ""), ("history", ">&-", "", ""), ("history absent", "2>&-", "", ""),
+     ("history", "<&- >&- 2>&-", "", ""), ("report", "2>&-", "1 page, 1 result", "")],
+)  # fmt: skip
+def test_closed_streams(command: str, closed: str, out: str, err: str, results: Path, tmp_path: Path) -> None:
+    """What is printed into one of them is lost, and nothing else: no file takes its number."""
+    name, _, absent = command.partition(" ")
+    words = f"{name} {results.with_name(absent) if absent else results} {'-o report' if name == 'report' else ''}"
+    script = f"{sys.executable} -m latte_eval {words} {closed}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert (done.returncode, done.stderr) == (Status.FAILED if absent else Status.OK, err)
+    assert out in done.stdout and bool(out) == bool(done.stdout)
+
+
+def test_output_that_finds_no_room_is_an_error_said_once(results: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full on this system")
+    script = f"{sys.executable} -m latte_eval history {results} > /dev/full"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == Status.FAILED and done.stderr.count("\n") == 1 and "No space left" in done.stderr
+
+
+def test_a_folder_that_is_gone_is_said(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    script = f"cd {tmp_path}/gone && rmdir {tmp_path}/gone && {sys.executable} -m latte_eval doctor"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment)
+    assert done.returncode == Status.FAILED and done.stdout == ""
+    assert done.stderr.startswith("Error: the current folder does not exist any more; cd to another")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["fvd", "--ckpt", "demo", "--out", ""], ["fvd", "--ckpt", ""], ["fvd", "--fake", "", "--real", "x"],
+        ["fvd", "--ckpt", "demo", "--vae", ""], ["report", ""], ["report", "x", "-o", ""], ["history", ""],
+        ["compare", "", "x"], ["gate", "--results", "", "--fail", "fvd:+1%"], ["gate", "accept", "x", "--into", ""],
+        ["data", "check", "ucf101", ""], ["stats", "--real", "x", "--out", ""], ["inspect", ""],
+        ["sample", "--ckpt", "demo", "--seeds", "0", "--out", ""], ["curve", "", "--real", "x"],
+    ],
+)  # fmt: skip
+def test_an_empty_path_is_refused_in_one_line(command: list[str], tmp_path: Path, monkeypatch: Any) -> None:
+    """As a variable of a script gives it that was never set; it would mean the current folder."""
+    monkeypatch.chdir(tmp_path)
+    done = latte_eval(*command)
+    assert done.returncode == Status.USAGE and done.stderr.count("\n") == 1, done.stderr
+    assert "is empty: give a path" in done.stderr and not list(tmp_path.iterdir())
 
 
 def test_every_error_of_the_library_has_a_status_of_the_table() -> None:

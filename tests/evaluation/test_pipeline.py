@@ -24,8 +24,10 @@ from latte_eval.compare.results import read_results
 from latte_eval.core.clips import Clips, Rejected
 from latte_eval.core.errors import ClipError, NotEnoughClips, StoreError
 from latte_eval.core.notices import Notice
+from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
+from latte_eval.evaluation.demo import evaluate_demo
 from latte_eval.evaluation.extract import extract
 from latte_eval.evaluation.pipeline import evaluate
 from latte_eval.evaluation.request import Request
@@ -266,6 +268,26 @@ def test_a_result_says_what_it_is_and_is_appended(tmp_path: Path) -> None:
     assert (arithmetic["tf32"], arithmetic["autocast"], arithmetic["detectors"]) == (False, [], "float32")
     assert arithmetic["matmul_precision"] == "highest" and arithmetic["attention"]
     assert arithmetic["deterministic_algorithms"] is False and "tf32" in arithmetic["process"]
+
+
+class Told(Reporter):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_the_demo_keeps_one_result_however_often_it_is_run(tmp_path: Path) -> None:
+    """That of the checkpoint; the other rows of its table are in its details."""
+    reporter = Told()
+    first, again = (evaluate_demo(demo_request(tmp_path), reporter)[0] for _ in range(2))
+    assert read_results(tmp_path / "results.jsonl") == [first] and first.value == again.value
+    assert [row["row"] for row in first.details["table"]][1] == "trained checkpoint"
+    said = f"fvd: {tmp_path}/results.jsonl holds this result already; nothing was added"
+    assert [text for text in reporter.said if "holds this" in text] == [said]
 
 
 def test_another_seed_gives_another_value(result: Result, tmp_path: Path) -> None:

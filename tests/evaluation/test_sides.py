@@ -67,6 +67,20 @@ def test_the_pace_is_told_once_after_the_first_batch_that_took_time() -> None:
     assert pace.first_estimate(4, 2 * LONG_SECONDS, 100) is None
 
 
+def test_the_first_item_of_many_does_not_tell_the_pace() -> None:
+    """As `data check` has it: the first video waits for libraries, and the others are there when it is."""
+    pace, told = Pace(started=0.0), []
+    for video in range(13_320):
+        told.append(pace.first_estimate(1, 3.0 + video * 0.0015, 13_320))
+    assert not any(told)
+
+
+def test_a_slow_pace_is_told_from_the_first_seconds() -> None:
+    pace = Pace(started=0.0)
+    told = [whole for video in range(100) if (whole := pace.first_estimate(1, 3.0 + video, 13_320))]
+    assert told == [pytest.approx(5.0 / 3 * 13_320)]
+
+
 def test_short_work_is_not_announced() -> None:
     assert Pace(started=0.0).first_estimate(50, 1.0, 100) is None
 

@@ -134,6 +134,57 @@ def test_refusals_are_named_and_only_passing_ones_are_tried_again(
     assert len(site.requests) == times and nothing_kept(target)
 
 
+@pytest.mark.parametrize("length", ["abc", "-5", "1e3", "9" * 30, "\u00b2"])
+def test_a_length_that_is_no_number_is_named(site: Site, target: Path, length: str) -> None:
+    site.headers["Content-Length"] = length
+    with pytest.raises(LocationError, match="127.0.0.1 announces .* bytes, which is no number"):
+        download(f"{site.address}/file.pt", target)
+    assert nothing_kept(target)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://[::1", "https://host:port/x", "//", "https://", "nothing://x", "file:///x"]
+)
+def test_a_redirect_to_no_address_is_named(site: Site, target: Path, address: str) -> None:
+    site.moved["/file.pt"] = address
+    with pytest.raises(LocationError):
+        download(f"{site.address}/file.pt", target)
+    assert nothing_kept(target)
+
+
+@pytest.mark.parametrize("part", ["bytes 0-9/10", "bytes */10", "nonsense", ""])
+def test_another_part_than_the_missing_one_is_refused(site: Site, target: Path, part: str) -> None:
+    """A proxy may answer from a copy of another part; the sizes would fit."""
+
+    def answer_wrong(*_: object) -> None:
+        site.headers["Content-Range"] = part
+
+    site.drops = 1
+    with pytest.raises(LocationError, match=f"sent another part .* from byte {len(DATA) // 2}"):
+        download(f"{site.address}/file.pt", target, progress=answer_wrong)
+    assert nothing_kept(target)
+
+
+def test_no_more_bytes_come_than_the_file_has(site: Site, target: Path) -> None:
+    with pytest.raises(LocationError, match="sends 3,072,000 bytes or more; the file has at most 1,000"):
+        download(f"{site.address}/file.pt", target, SHA256, most=1_000)
+    site.headers["Content-Length"], site.extra = "", 50 << 20
+    seen: list[int] = []
+    with pytest.raises(LocationError, match="the file has at most 3,072,000"):
+        download(f"{site.address}/file.pt", target, SHA256, lambda done, _: seen.append(done), most=len(DATA))
+    assert max(seen) <= len(DATA) + download_module.CHUNK and nothing_kept(target)
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
+    site: Site, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download_module, "SLOW_SECONDS", 0.1)
+    site.pause = 0.02
+    with pytest.raises(LocationError, match=r"too slow: \d bytes in 0 seconds; given up after 4 tries"):
+        download(f"{site.address}/file.pt", target)
+    assert nothing_kept(target)
+
+
 def test_redirects_are_followed(site: Site, target: Path, certificate: Path) -> None:
     with serve(certificate) as other:
         other.files["/elsewhere"] = DATA

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from result_makers import I3D, make_result
+from result_makers import I3D, make_result, replaced
 
 from latte_eval.core.clips import Rejected
 from latte_eval.core.errors import StoreError
 from latte_eval.core.features import Features
 from latte_eval.core.notices import Notice
+from latte_eval.core.result import Result
 from latte_eval.files.run_folder import FEATURES, SHARD_CLIPS, RunFolder, feature_key, runs_of
 
 
@@ -67,6 +68,21 @@ def test_what_is_missing_is_known(tmp_path: Path) -> None:
     run.write_features("key", 40, 48, clips())
     assert run.lacking(FEATURES, "key", (0, 80)) == [(16, 32), (32, 40), (48, 64), (64, 80)]
     assert run.lacking(FEATURES, "key", (44, 46)) == []
+
+
+def test_a_result_that_is_the_newest_of_its_subject_already_is_not_added(tmp_path: Path) -> None:
+    """Only when and how long may differ. A damaged line in the file is nobody's result, and no obstacle."""
+    run, first = RunFolder(tmp_path), make_result()
+    again = replaced(first, started="2026-11-25T00:00:00Z", seconds=1.5)
+    other_seed = replaced(first, value=301.0, started="2026-11-26T00:00:00Z")
+    other_model = replaced(first, checkpoint={**(first.checkpoint or {}), "name": "other.pt"})
+    assert run.append_results([first]) == [] and run.append_results([again, other_model]) == [again]
+    with run.results_file.open("a") as file:
+        file.write('{"torn": \n[1]\n')
+    assert run.append_results([again]) == [again] and run.append_results([other_seed]) == []
+    assert run.append_results([again]) == []  # it is the newest once more
+    lines = run.results_file.read_text().splitlines()
+    assert [Result.from_json(line) for line in (*lines[:2], *lines[4:])] == [first, other_model, other_seed, again]
 
 
 def test_ranges_end_where_shards_do() -> None:

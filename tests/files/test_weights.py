@@ -158,6 +158,28 @@ def test_a_file_without_public_hash_is_trusted_on_first_use(site: Site, tmp_path
         fetch_weights(unpinned)
 
 
+@pytest.mark.parametrize("damage", [b"", b"\0" * 65, b"abc\n", b"\xff", SHA256[:-1].encode()])
+def test_a_damaged_note_of_the_first_use_is_told(tmp_path: Path, damage: bytes) -> None:
+    """Half of one would refuse the right file for ever."""
+    put("cache", tmp_path)
+    assert find_weights(record(sha256=None))
+    note = tmp_path / "cache" / "weights.pt.sha256"
+    assert note.read_text() == SHA256 + "\n"
+    note.write_bytes(damage)
+    with pytest.raises(WeightsError, match="weights.pt.sha256 is damaged: it must hold the sha256 .* or delete it"):
+        find_weights(record(sha256=None))
+
+
+def test_the_note_of_the_first_use_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    put("cache", tmp_path)
+    monkeypatch.setattr("latte_eval.files.whole_files.to_disk", full)
+    assert find_weights(record(sha256=None))
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["weights.pt"]
+
+
 def test_the_first_use_may_be_of_the_user_s_own_file(tmp_path: Path) -> None:
     unpinned = record(sha256=None)
     mine = put("mine", tmp_path)

@@ -47,6 +47,14 @@ def test_accepted_features_that_were_changed_or_lost(tmp_path: Path, accepted: P
     assert done.returncode == 5 and "keep that folder beside the accepted file" in done.stderr
 
 
+def test_a_torn_line_that_is_not_the_last_is_passed_over_with_a_word(tmp_path: Path, accepted: Path) -> None:
+    """A job was stopped while it wrote, and another one accepted the run."""
+    whole = accepted.read_text()
+    accepted.write_text(whole[:90] + "\n" + whole)
+    done = gate(write_run(tmp_path / "new", OLD), accepted, "fvd:+9%")
+    assert done.returncode == 0 and "line 1 is not a whole JSON line" in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -57,7 +65,10 @@ def test_accepted_features_that_were_changed_or_lost(tmp_path: Path, accepted: P
         (lambda text: text.replace('"better": "lower"', '"better": ""', 1), "'fvd' has no direction"),
         (lambda text: text.replace('"metric": "fvd"', '"metric": "psnr"', 1), "'psnr' has no direction"),
         (lambda text: text.replace('"fake": 256', '"fake": "256"', 1), "was edited: fake is '256'"),
-        (lambda text: text.replace('"fingerprint": "old', '"print": "old', 1), "was edited: fake_source lacks fing"),
+        (
+            lambda text: text.replace('"fingerprint": "old', '"print": "old', 1),
+            "fingerprint is not there",
+        ),
         (lambda text: text[:-30], "not a whole JSON line"),
         (lambda text: '{"accepted": 3}\n', "is not an accepted result"),
         (lambda text: "[1]\n", "is not an accepted result"),

@@ -184,7 +184,10 @@ def test_damaged_pictures_leave_the_charts(tmp_path: Path) -> None:
     [
         ('{"schema": 1, "verd', "is not a whole JSON line"),
         ('{"schema": 9}', "newer than the 1"),
-        ('{"schema": 1, "verdict": "pass", "new": "a", "accepted": "b", "rules": []}', "clips of a verdict is None"),
+        (
+            '{"schema": 1, "verdict": "pass", "new": "a", "accepted": "b", "rules": []}',
+            "in a verdict, clips, budget, conf",
+        ),
     ],
 )
 def test_a_gate_that_cannot_be_read_is_said(tmp_path: Path, line: str, said: str) -> None:
@@ -203,9 +206,9 @@ def test_a_gate_that_cannot_be_read_is_said(tmp_path: Path, line: str, said: str
         ("corrected", {"x": 1}, "corrected of the fvd result"),
         ("floor", {"value": 1.0}, "floor of the fvd result"),
         ("interval", [1.0, 1.5, 2.0], "interval of the fvd result"),
-        ("sampler", {"guidance_scale": "y"}, "guidance_scale of its sampler is 'y'"),
-        ("code", {"commit": 5}, "commit of its code is 5"),
-        ("details", {"table": [{}]}, "table of its details"),
+        ("sampler", {"guidance_scale": "y"}, "in its sampler, guidance_scale is 'y'"),
+        ("code", {"commit": 5}, "in its code, commit is 5"),
+        ("details", {"table": [{}]}, "in its details, table is [{}]"),
     ],
 )
 def test_an_edited_result_gives_one_line(tmp_path: Path, field: str, value: Any, said: str) -> None:
