@@ -22,6 +22,7 @@ from PIL import Image
 from latte_eval.benchmarks.check import decoded, probe, side_by_side
 from latte_eval.benchmarks.dataset import Dataset, video_name
 from latte_eval.benchmarks.readers.entries import Entry
+from latte_eval.benchmarks.readers.faults import refuse_fault
 from latte_eval.benchmarks.readers.frames import Size
 from latte_eval.benchmarks.readers.listing import find_entries
 from latte_eval.benchmarks.readers.opening import open_place
@@ -101,6 +102,7 @@ class Preparation:
 
         Raises:
             StoreError: the target cannot be written; what was finished before is kept.
+            MachineFault: a video cannot be read, and its bytes are not to blame; likewise.
         """
         outcomes = list(side_by_side(self.convert, self.entries, progress, jobs))
         unreadable = [*self.place.rejected, *(each for each in outcomes if isinstance(each, Rejected))]
@@ -120,6 +122,7 @@ class Preparation:
             self.write(partial, entry, length, size)
             partial.rename(final)
         except (ClipError, OSError) as error:
+            refuse_fault(error, entry.path)
             return Rejected(entry.path, str(error))
         finally:
             remove(partial)

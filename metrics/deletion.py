@@ -66,7 +66,7 @@ class PartMoments:
 
     def part_moments(self, side: int, part: int) -> Moments:
         rows, labels = self.sides[side]
-        return Moments.from_features(rows[labels == part])
+        return Moments.from_features(rows[labels == part], self.totals[side].origin)
 
     def __call__(self, deleted: Sequence[int]) -> float:
         real, fake = self.totals

@@ -46,7 +46,7 @@ def frechet_terms(real: Moments, fake: Moments) -> FrechetTerms:
     """The mean and covariance parts of `frechet_distance`."""
     check_lengths(real.dimensions, fake.dimensions)
     check_rows(real.n, fake.n)
-    gap, real_cov, fake_cov = real.mean - fake.mean, real.cov, fake.cov
+    gap, real_cov, fake_cov = real.gap(fake), real.cov, fake.cov
     overlap = root_sum(product_eigenvalues(real_cov, fake_cov))
     return FrechetTerms(float(gap @ gap), max(0.0, float(np.trace(real_cov) + np.trace(fake_cov) - 2 * overlap)))
 
@@ -88,6 +88,8 @@ def frechet_terms_from_features(real_features: Any, fake_features: Any) -> Frech
     X1 X2^T / sqrt(N1 N2).
     """
     real, fake = (rows.astype(np.float64) for rows in feature_pair(real_features, fake_features))
+    origin = real.mean(axis=0)
+    real, fake = real - origin, fake - origin  # or the gap of two large means would have few digits
     gap = real.mean(axis=0) - fake.mean(axis=0)
     real, fake = real - real.mean(axis=0), fake - fake.mean(axis=0)
     spread = (real**2).sum() / len(real) + (fake**2).sum() / len(fake)

@@ -54,7 +54,8 @@ def centred_blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
 
 def transports_from_rows(real: np.ndarray, fake: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """x^T T12 x and y^T T21 y of every row, by the singular vectors of the centred cross matrix."""
-    cross = double_centred(real.astype(np.float64) @ fake.T.astype(np.float64)) / np.sqrt(len(real) * len(fake))
+    origin = real.mean(axis=0, dtype=np.float64)
+    cross = double_centred((real - origin) @ (fake - origin).T) / np.sqrt(len(real) * len(fake))
     left, s, right = np.linalg.svd(cross, full_matrices=False)
     return len(real) * (left**2 @ s), len(fake) * (right.T**2 @ s)
 

@@ -17,38 +17,64 @@ LARGEST = 1e100
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Count, sum and sum of outer products of feature rows.
+    """Count, sum and sum of outer products of feature rows, the latter two of the rows less an origin.
 
-    `a + b` are the moments of both sets together, so features may come in batches, shards or from several processes.
+    The origin is a provisional mean. Raw sums of squares would lose the digits of a spread that is small beside the
+    mean (Chan, Golub and LeVeque 1983). `a + b` are the moments of both sets together, whatever their origins, so
+    features may come in batches, shards or from several processes.
 
     Attributes:
         n: number of rows.
-        sum: [D] float64.
-        outer: [D, D] float64, the sum of x x^T.
+        sum: [D] float64, of x - origin.
+        outer: [D, D] float64, the sum of (x - origin) (x - origin)^T.
+        origin: [D] float64; 0 where the sums are raw.
     """
 
     n: int
     sum: np.ndarray
     outer: np.ndarray
+    origin: np.ndarray | float = 0.0
 
     @classmethod
-    def from_features(cls, features: Any) -> Moments:  # [N, D] numpy or torch, any float or int dtype
-        """Moments of feature rows. Raises `FeatureError` where they are not a table of finite numbers."""
+    def from_features(cls, features: Any, origin: np.ndarray | float | None = None) -> Moments:
+        """Moments of feature rows. # [N, D] numpy or torch, any float or int dtype
+
+        Args:
+            origin: [D]; None for the mean of the rows. Moments with one origin are added without rounding it.
+
+        Raises:
+            FeatureError: they are not a table of finite numbers.
+        """
         rows = feature_table(features)
-        outer = np.zeros((rows.shape[1], rows.shape[1]))
+        if origin is None:
+            origin = rows.mean(axis=0, dtype=np.float64) if len(rows) else 0.0
+        total, outer = np.zeros(rows.shape[1]), np.zeros((rows.shape[1], rows.shape[1]))
         for start in range(0, len(rows), BLOCK_ROWS):
-            block = rows[start : start + BLOCK_ROWS].astype(np.float64)
+            block = rows[start : start + BLOCK_ROWS].astype(np.float64) - origin
+            total += block.sum(axis=0)
             outer += block.T @ block
-        return cls(len(rows), rows.sum(axis=0, dtype=np.float64), outer)
+        return cls(len(rows), total, outer, origin)
+
+    def about(self, origin: np.ndarray | float) -> Moments:
+        """The same moments, with another origin."""
+        if self.origin is origin or np.array_equal(self.origin, origin):
+            return self
+        move = np.broadcast_to(np.asarray(self.origin, np.float64) - origin, self.sum.shape)
+        cross = np.outer(self.sum, move)
+        outer = self.outer + cross + cross.T + self.n * np.outer(move, move)
+        return Moments(self.n, self.sum + self.n * move, outer, origin)
 
     def __add__(self, other: Moments) -> Moments:
         check_lengths(self.dimensions, other.dimensions)
-        return Moments(self.n + other.n, self.sum + other.sum, self.outer + other.outer)
+        origin = self.origin if self.n else other.origin
+        one, two = self.about(origin), other.about(origin)
+        return Moments(one.n + two.n, one.sum + two.sum, one.outer + two.outer, origin)
 
     def __sub__(self, other: Moments) -> Moments:
         """The moments that remain without a subset of the rows."""
         check_lengths(self.dimensions, other.dimensions)
-        return Moments(self.n - other.n, self.sum - other.sum, self.outer - other.outer)
+        part = other.about(self.origin)
+        return Moments(self.n - part.n, self.sum - part.sum, self.outer - part.outer, self.origin)
 
     @property
     def dimensions(self) -> int:
@@ -58,12 +84,17 @@ class Moments:
     @property
     def mean(self) -> np.ndarray:
         """[D] float64."""
-        return self.sum / self.n
+        return self.origin + self.sum / self.n
+
+    def gap(self, other: Moments) -> np.ndarray:
+        """The mean of these rows less that of others, [D] float64: what is alike in both origins falls out first."""
+        return (self.origin - np.asarray(other.origin)) + (self.sum / self.n - other.sum / other.n)
 
     @property
     def cov(self) -> np.ndarray:
         """[D, D] float64, divided by N as in StyleGAN-V (universome/stylegan-v@3fecd69), not by N - 1."""
-        return self.outer / self.n - np.outer(self.mean, self.mean)
+        shift = self.sum / self.n
+        return self.outer / self.n - np.outer(shift, shift)
 
 
 def feature_table(features: Any) -> np.ndarray:

@@ -40,6 +40,8 @@ def test_results_accepted_lines_and_statistics_of_earlier_versions_are_read(writ
                   ("gate", "--results", run, "--against", accepted, "--fail", "fvd:+1")):  # fmt: skip
         done = latte_eval(*words)
         assert done.returncode == 0, (words, done.stderr)
+        if words[0] in ("gate", "report", "history"):
+            assert "without a digest: damage to the" in done.stderr, (words, done.stderr)
 
 
 def test_statistics_of_earlier_versions_serve(written: Path, tmp_path: Path) -> None:
@@ -50,6 +52,7 @@ def test_statistics_of_earlier_versions_serve(written: Path, tmp_path: Path) -> 
     done = latte_eval("fvd", "--fake", tmp_path / "real", "--real", written / "stats.safetensors", "--param", "size=16",
                       "--clips", "4", "--detector", "seeded", "--no-interval", "--json", "--out", tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert done.stderr.count("without a digest: damage to it cannot be seen") == 1
     (old,) = load_results(written / "folders")
     assert json.loads(done.stdout)["value"] == pytest.approx(old.value, rel=1e-4)
 

@@ -34,12 +34,9 @@ def is_image(path: Path) -> bool:
 
 
 def moves(file: IO[bytes]) -> bool:
-    """Whether an opened image has several frames; False for one that cannot be read."""
-    try:
-        with Image.open(file, formats=image_formats()) as image:
-            return int(getattr(image, "n_frames", 1)) > 1
-    except DAMAGE:
-        return False
+    """Whether an opened image has several frames. Raises one of `DAMAGE` where it cannot be read."""
+    with Image.open(file, formats=image_formats()) as image:
+        return int(getattr(image, "n_frames", 1)) > 1
 
 
 def count_images(path: Path) -> int:

@@ -94,9 +94,6 @@ def read_array(path: Path, number: int, indices: Sequence[int]) -> Iterator[np.n
         yield np.ascontiguousarray(video[index])
 
 
-def count_videos(path: Path) -> tuple[int, str]:
-    """How many videos a file holds, and why it cannot be read, or nothing."""
-    try:
-        return len(open_videos(path)), ""
-    except ClipError as error:
-        return 1, str(error)
+def count_videos(path: Path) -> int:
+    """How many videos a file holds. Raises `ClipError`."""
+    return len(open_videos(path))

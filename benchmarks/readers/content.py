@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from latte_eval.benchmarks.readers.entries import Entry
+from latte_eval.benchmarks.readers.faults import faults_refused
 from latte_eval.benchmarks.readers.places import Place
 
 # Files that are read at once: on a shared disk most of the time is waiting.
@@ -26,12 +27,13 @@ def with_content(place: Place, entries: Sequence[Entry]) -> list[Entry]:
 
 
 def stamped(place: Place, entry: Entry) -> Entry:
-    """One entry with its content in its stamp, unless the place has put it there: an archive has checksums."""
+    """One entry with its content in its stamp, unless the place has put it there: an archive has checksums.
+
+    Raises `MachineFault`: a file that cannot be read for a moment would have another stamp.
+    """
     files = entry.files
-    try:
+    with faults_refused(entry.path):
         pieces = [place.content(file) for file in dict.fromkeys((files[0], files[len(files) // 2], files[-1]))]
-    except OSError:
-        return entry  # examining it will say what is wrong
     if not any(pieces):
         return entry
     digest = hashlib.sha256(entry.stamp.encode())

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from latte_eval.benchmarks.readers.animations import MOVING_SUFFIXES, moves
 from latte_eval.benchmarks.readers.arrays import ARRAY_SUFFIXES, count_videos
 from latte_eval.benchmarks.readers.entries import Entry, natural_key
+from latte_eval.benchmarks.readers.faults import faults_refused
+from latte_eval.benchmarks.readers.frames import DAMAGE
+from latte_eval.benchmarks.readers.judging import judged
 from latte_eval.benchmarks.readers.places import (
     FRAME_SUFFIXES,
-    UNREADABLE,
     VIDEO_SUFFIXES,
     File,
     Folder,
@@ -83,8 +85,9 @@ class Listing:
     def add_array(self, place: Place, folder: str, file: File) -> None:
         """Note the videos of one array file."""
         path = printable(join(folder, file.name))
-        with place.local(join(folder, file.name)) as local:
-            count, problem = count_videos(local)
+        entry = Entry(path, "array", folder, (file.name,), stamp([file]))
+        found = judged(place, entry, lambda: count_in(place, entry))
+        count, problem = (1, str(found)) if isinstance(found, ClipError) else (found, "")
         for number in range(count):
             name = path if count == 1 else f"{path}/{number:06d}"
             self.entries.append(Entry(name, "array", folder, (file.name,), stamp([file], problem), problem, number))
@@ -107,11 +110,17 @@ class Listing:
 
 
 def find_entries(place: Place, folders: Iterable[tuple[str, list[File]]]) -> Listing:
-    """Every entry in listed folders of a place, and what else they hold."""
+    """Every entry in listed folders of a place, and what else they hold. Raises `MachineFault`."""
     listing = Listing()
     for folder, files in folders:
         listing.add_folder(place, folder, files)
     return listing
+
+
+def count_in(place: Place, entry: Entry) -> int:
+    """How many videos an array file holds. Raises `ClipError` and `OSError`."""
+    with place.local(entry.files[0]) as local:
+        return count_videos(local)
 
 
 def moving_suffixes(place: Place, folder: str, images: Sequence[File]) -> tuple[str, ...]:
@@ -124,11 +133,15 @@ def moving_suffixes(place: Place, folder: str, images: Sequence[File]) -> tuple[
 
 
 def file_moves(place: Place, folder: str, file: File) -> bool:
-    """Whether an image has several frames; False for one that cannot be read, which examining it will say."""
+    """Whether an image has several frames; False for one that is damaged, which examining it will say.
+
+    Raises `MachineFault`.
+    """
+    path = join(folder, file.name)
     try:
-        with place.open_file(join(folder, file.name)) as handle:
+        with faults_refused(printable(path)), place.open_file(path) as handle:
             return moves(handle)
-    except (ClipError, *UNREADABLE):
+    except (ClipError, *DAMAGE):
         return False
 
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latte_eval.benchmarks.readers.arrays import ARRAY_SUFFIXES
+from latte_eval.benchmarks.readers.faults import refuse_fault
 from latte_eval.benchmarks.readers.places import (
+    BROKEN_LINK,
     FRAME_SUFFIXES,
     VIDEO_SUFFIXES,
     File,
@@ -51,10 +53,12 @@ class Chosen(Folder):
         yield from grouped.items()
 
     def add(self, path: str, grouped: dict[str, list[File]]) -> None:
-        """Note a file, or everything below a folder, under the folder that it lies in."""
+        """Note a file, or everything below a folder, under the folder that it lies in. Raises `MachineFault`."""
         try:
             status = (self.root / path).stat()
         except OSError as error:
+            if error.errno not in BROKEN_LINK:
+                refuse_fault(error, printable(path))
             self.rejected.append(Rejected(printable(path), f"is in the list, cannot be read: {error.strerror}"))
             return
         if not stat.S_ISDIR(status.st_mode):

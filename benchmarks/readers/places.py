@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
 
+from latte_eval.benchmarks.readers.faults import refuse_fault
 from latte_eval.core.clips import Rejected
-from latte_eval.core.errors import ClipError, StoreError
+from latte_eval.core.errors import ClipError
 
 VIDEO_SUFFIXES = (
     ".mp4", ".m4v", ".avi", ".mkv", ".webm", ".mov", ".qt", ".gif", ".mpg", ".mpeg", ".mpe", ".m2v", ".vob", ".ts",
@@ -32,6 +33,9 @@ MOST_INFLATION, INFLATION_FLOOR = 100, 64 * 2**20
 
 # Bytes that are read at the head, the middle and the tail of a file to tell it from another.
 PIECE = 4096
+
+# Why a link leads nowhere.
+BROKEN_LINK = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 # What Python raises for an archive or member that is damaged, has a password, or is packed in an unknown way.
 UNREADABLE = (OSError, zipfile.BadZipFile, EOFError, ValueError, RuntimeError, zlib.error)
@@ -58,7 +62,7 @@ class Folder:
 
     Attributes:
         root: paths of files are relative to it, with `/`.
-        rejected: folders and files that could not be listed; `folders` adds them.
+        rejected: links that lead nowhere; `folders` adds them.
         repeated: (folder, where it was seen first) for folders that links lead to again; `folders` adds them.
     """
 
@@ -69,7 +73,8 @@ class Folder:
     def folders(self) -> Iterator[tuple[str, list[File]]]:
         """Relative path of every folder below the root, itself included, with its files; hidden ones are left out.
 
-        Links to folders are followed once. Raises `ClipError` if the root cannot be listed.
+        Links to folders are followed once. Raises `ClipError` if the root cannot be listed, `MachineFault` if another
+        folder cannot.
         """
         waiting, seen = [""], dict[tuple[int, int], str]()
         while waiting:
@@ -84,6 +89,7 @@ class Folder:
             except OSError as error:
                 if folder == "":
                     raise ClipError(f"cannot read {self.root}: {error.strerror}") from error
+                refuse_fault(error, printable(folder))
                 self.rejected.append(Rejected(printable(folder), f"cannot be read: {error.strerror}"))
                 continue
             waiting += [join(folder, name) for name in sorted(below, reverse=True)]
@@ -100,6 +106,8 @@ class Folder:
                     status = entry.stat()
                 except OSError as error:
                     path = printable(join(folder, entry.name))
+                    if not (entry.is_symlink() and error.errno in BROKEN_LINK):
+                        refuse_fault(error, path)
                     self.rejected.append(Rejected(path, f"broken link: {error.strerror}"))
                     continue
                 if stat.S_ISDIR(status.st_mode):
@@ -144,7 +152,7 @@ class ZipFolder:
 
     @classmethod
     def open(cls, path: Path, within: str = "") -> ZipFolder:
-        """List an archive. Raises `ClipError` for a file that is no readable archive.
+        """List an archive. Raises `ClipError` for a file that is no readable archive, and `MachineFault`.
 
         Where the archive of a folder holds that folder (`data.zip` with `data/...`), paths begin below it, as they
         would on disk.
@@ -152,6 +160,7 @@ class ZipFolder:
         try:
             archive = zipfile.ZipFile(path)
         except UNREADABLE as error:
+            refuse_fault(error, str(path))
             raise ClipError(f"{path} is not a readable zip archive: {archive_problem(path, error)}") from error
         members = {name: info for name, info in named_members(archive).items() if not name.endswith("/")}
         prefix = (within.strip("/") or path.stem) + "/"
@@ -184,15 +193,14 @@ class ZipFolder:
 
     @contextmanager
     def local(self, path: str) -> Iterator[Path]:
-        """One member as a temporary file. Raises `ClipError` as `open_file`, `StoreError` where there is no room."""
+        """One member as a temporary file. Raises `ClipError` as `open_file`, `MachineFault` where there is no room."""
         with tempfile.NamedTemporaryFile(suffix=Path(path).suffix) as file:
             try:
                 with self.open_file(path) as member:
                     shutil.copyfileobj(member, file)
                 file.flush()
             except UNREADABLE as error:
-                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise StoreError(f"no room in {tempfile.gettempdir()} to unpack {path} of {self.root}") from error
+                refuse_fault(error, f"{path} of {self.root}")
                 raise ClipError(f"cannot be unpacked: {error}") from error
             yield Path(file.name)
 

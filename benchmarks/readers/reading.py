@@ -11,6 +11,7 @@ from latte_eval.benchmarks.readers.animations import Damaged
 from latte_eval.benchmarks.readers.arrays import open_videos, read_array
 from latte_eval.benchmarks.readers.entries import Entry
 from latte_eval.benchmarks.readers.frames import Size, common_size, read_frames
+from latte_eval.benchmarks.readers.judging import judged
 from latte_eval.benchmarks.readers.places import Place
 from latte_eval.benchmarks.readers.prepare import prepare_frame
 from latte_eval.benchmarks.readers.video import count_frames, frame_size, read_video
@@ -36,6 +37,12 @@ class Window:
     number: int
     frames: range
     passed: tuple[str, ...]
+
+    @property
+    def identity(self) -> str:
+        """Path, first and last frame, stride, and a key of the content."""
+        frames = self.frames
+        return f"{self.entry.path} {frames[0]}-{frames[-1]}/{frames.step} {self.entry.stamp[:16]}"
 
 
 def video_length(place: Place, entry: Entry) -> int:
@@ -70,17 +77,18 @@ def read_windows(
 
     Args:
         check: look for damage; False for a video in which an earlier read found none.
+
+    Raises:
+        MachineFault: the machine failed, not the video.
     """
     wanted = sorted({index for window in windows for index in window.frames})
     frames: dict[int, np.ndarray] = {}
-    reason: ClipError | None = None
-    try:
+
+    def read() -> None:
         for index, frame in zip(wanted, read_entry(place, windows[0].entry, wanted, check), strict=True):
             frames[index] = prepare_frame(frame, protocol)
-    except ClipError as error:
-        reason = error
-    except OSError as error:
-        reason = ClipError(f"cannot be read: {error.strerror}")
+
+    reason = judged(place, windows[0].entry, read)
     if isinstance(reason, Damaged) and reason.frame < CHECKED_FRAMES:
         return [reason] * len(windows)
     return [join_window(window, frames, reason) for window in windows]

@@ -19,6 +19,7 @@ from torch import Tensor
 from latte_eval.benchmarks.readers.content import with_content
 from latte_eval.benchmarks.readers.entries import Entry, class_of, number_classes, selection_key
 from latte_eval.benchmarks.readers.frames import Size, common_size
+from latte_eval.benchmarks.readers.judging import judged
 from latte_eval.benchmarks.readers.listing import Listing, find_entries
 from latte_eval.benchmarks.readers.opening import open_place
 from latte_eval.benchmarks.readers.places import Place
@@ -121,6 +122,7 @@ class FolderSource:
         Raises:
             UsageError: the path does not exist.
             ClipError: the path cannot be read, holds no videos, or none that can be used.
+            MachineFault: something that was listed cannot be read, and its bytes are not to blame.
             NotEnoughClips: every video is too short.
         """
         path = Path(path)
@@ -199,10 +201,9 @@ class FolderSource:
 
     def first_size(self) -> Size | None:
         """Width and height of the frames of the first candidate, as they are stored; None where they cannot be read."""
-        try:
-            return entry_size(self.place, self.windows[0].entry)
-        except (ClipError, OSError):
-            return None
+        entry = self.windows[0].entry
+        found = judged(self.place, entry, lambda: entry_size(self.place, entry))
+        return None if isinstance(found, ClipError) else found
 
     @property
     def honours(self) -> frozenset[str]:
@@ -241,10 +242,19 @@ class FolderSource:
         """The relative path of the video that each clip belongs to."""
         return [self.windows[index].entry.path for index in indices]
 
+    def identities(self, indices: Sequence[int]) -> list[str]:
+        """The path, the frames and the stamp of each candidate's video; empty text where there is no such candidate.
+
+        The fingerprint covers every file, but not which of them could be read: that decides what number a clip has.
+        """
+        self.examine(max(indices, default=-1) + 1)
+        return [self.windows[index].identity if index < len(self.windows) else "" for index in indices]
+
     def clips(self, indices: Sequence[int]) -> Clips:  # -> [N, T, 3, H, W] uint8
         """The clips of these candidates, in order. Damaged ones are left out and added to `rejected`.
 
-        Raises `ClipError` where the protocol takes frames at their own size and the videos have different sizes.
+        Raises `ClipError` where the protocol takes frames at their own size and the videos have different sizes, and
+        `MachineFault`.
         """
         self.examine(max(indices, default=-1) + 1)
         known = [index for index in indices if index < len(self.windows)]
@@ -320,17 +330,18 @@ class FolderSource:
             self.too_short.append(outcome)
 
     def windows_of(self, entry: Entry) -> list[Window] | ClipError:
-        """Examine one video: its windows, or the reason why it has none."""
+        """Examine one video: its windows, or the reason why it has none. Raises `MachineFault`."""
         if self.classes and class_of(entry, self.label_of) is None:
             return ClipError(f"in none of the {len(self.classes)} class folders")
-        try:
-            length = video_length(self.place, entry)
-            starts = window_starts(length, self.protocol, self.side, self.seed, entry.identity)
-            at_size = entry.kind == "frames" and has_target_size(*common_size(self.place, entry), self.protocol)
-        except ClipError as error:
-            return error
-        except OSError as error:
-            return ClipError(f"cannot be read: {error.strerror}")
+        if entry.problem:
+            return ClipError(entry.problem)
+        return judged(self.place, entry, lambda: self.windows_in(entry))
+
+    def windows_in(self, entry: Entry) -> list[Window]:
+        """The windows of one video. Raises `ClipError` and `OSError`."""
+        length = video_length(self.place, entry)
+        starts = window_starts(length, self.protocol, self.side, self.seed, entry.identity)
+        at_size = entry.kind == "frames" and has_target_size(*common_size(self.place, entry), self.protocol)
         passed = passed_steps(entry.kind, at_size, self.side)
         frames, stride = self.protocol.frames, side_stride(self.protocol, self.side)
         return [Window(entry, n, frame_indices(start, frames, stride), passed) for n, start in enumerate(starts)]

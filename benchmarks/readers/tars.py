@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from latte_eval.benchmarks.readers.faults import refuse_fault
 from latte_eval.benchmarks.readers.places import File, is_stray, pieces_of
 from latte_eval.core.clips import Rejected
 from latte_eval.core.errors import ClipError
@@ -112,10 +113,13 @@ def open_shards(folder: Path, shards: Sequence[Path]) -> TarFolder:
 
 
 def list_members(path: Path) -> tuple[dict[str, Member], str]:
-    """The whole files of an archive by path, hidden ones left out, and what is wrong with it, or nothing."""
+    """The whole files of an archive by path, hidden ones left out, and what is wrong with it, or nothing.
+
+    Raises `MachineFault`.
+    """
     members: dict[str, Member] = {}
-    size = path.stat().st_size
     try:
+        size = path.stat().st_size
         with tarfile.open(path, "r:") as archive:
             for info in archive:
                 name = posixpath.normpath(info.name).lstrip("/")
@@ -125,5 +129,6 @@ def list_members(path: Path) -> tuple[dict[str, Member], str]:
                     return members, f"is cut short: {name} ends at byte {info.offset_data + info.size:,} of {size:,}"
                 members[name] = Member(path, info.offset_data, info.size, int(info.mtime))
     except (tarfile.TarError, OSError, EOFError) as error:
+        refuse_fault(error, path.name)
         return members, f"cannot be read to its end: {error}"
     return members, ""

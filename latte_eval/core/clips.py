@@ -57,7 +57,10 @@ class Rejected:
 class ClipSource(Protocol):
     """Anything that yields clips by index: a dataset folder, a checkpoint, another generator.
 
-    Clip i depends on the source alone, never on the batch in which it is asked for.
+    Clip i depends on the source alone, never on the batch in which it is asked for. Where it does not follow from the
+    fingerprint and i, as in a folder of which some files cannot be used, the source has a method `identities(indices)`
+    besides: texts that tell which clip each candidate is. They are stored with features, and compared before these are
+    used again.
     """
 
     @property

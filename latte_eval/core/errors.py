@@ -39,6 +39,10 @@ class GeneratorError(LatteEvalError):
     """A user's generator that cannot be opened, stops early, or gives something that is not a clip."""
 
 
+class MachineFault(LatteEvalError):
+    """The machine failed, not a file: no file handle, room or memory is left, or a disk or network does not answer."""
+
+
 class MetricFailed(LatteEvalError):
     """One of several metrics could not be computed; the others were, and are kept.
 
@@ -71,6 +75,10 @@ class SamplerError(UsageError):
 
 class StoreError(LatteEvalError):
     """A run folder or result file that cannot be read or written."""
+
+
+class DamagedFile(StoreError):
+    """A file that latte-eval wrote and that is cut, or holds other bytes than were written."""
 
 
 class TornLine(StoreError):

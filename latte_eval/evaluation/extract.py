@@ -8,11 +8,20 @@ from itertools import groupby
 import numpy as np
 
 from latte_eval.core.clips import Clips, ClipSource, Rejected
-from latte_eval.core.errors import NotEnoughClips
+from latte_eval.core.errors import NotEnoughClips, StoreError
 from latte_eval.core.features import Features
 from latte_eval.core.processes import barrier, rank, world_size
+from latte_eval.evaluation.stored import identities_of
 from latte_eval.files.previews import clip_to_strip
-from latte_eval.files.run_folder import FEATURES, PREVIEWS, Range, RunFolder, feature_key, preview_key, shard_ranges
+from latte_eval.files.run_folder import (
+    FEATURES,
+    PREVIEWS,
+    Range,
+    RunFolder,
+    feature_key,
+    preview_key,
+    shard_ranges,
+)
 from latte_eval.metrics.detectors import Detector
 
 OnClips = Callable[[int], None]
@@ -30,7 +39,8 @@ def extract(
 ) -> list[Features]:
     """Features of a source by every detector, in one pass over its clips.
 
-    What the run folder holds is not computed again. Under torchrun the processes share the shards.
+    What the run folder holds is not computed again, unless it is damaged or of other clips than the source now has; a
+    notice says so. Under torchrun the processes share the shards.
 
     Args:
         wanted: exactly this many clips; candidates that turn out unreadable are replaced by the next ones.
@@ -39,12 +49,15 @@ def extract(
 
     Raises:
         NotEnoughClips: fewer than `wanted` remain, or fewer than two.
+        MachineFault: clips could not be read although nothing is wrong with them.
+        StoreError: the run folder cannot be read or written.
     """
     limit = len(source)
     goal = min(limit, wanted or at_most or limit)
     check_enough(source, limit, wanted)
     target = goal
     while True:
+        drop_unusable(source, detectors, run, target)
         for span in shard_ranges(target)[rank() :: world_size()]:
             extract_shard(source, detectors, run, span, batch_size, on_clips)
         barrier()
@@ -54,6 +67,15 @@ def extract(
             check_enough(source, len(features[0]), wanted, features[0].rejected)
             return [each.first(goal) for each in features]
         target = min(limit, target + missing)
+
+
+def drop_unusable(source: ClipSource, detectors: Sequence[Detector], run: RunFolder, count: int) -> None:
+    """Delete shards of candidates 0..count-1 that are damaged or of other clips; one process does it."""
+    if rank() == 0:
+        candidates = identities_of(source, range(count))
+        for detector in detectors:
+            run.drop_unusable(feature_key(source.fingerprint, detector.record()), count, candidates)
+    barrier()
 
 
 def extract_shard(
@@ -96,9 +118,10 @@ def extract_part(
     if content.with_strips:
         run.write_previews(source.fingerprint, *span, content.strips)
     rejected, groups = list(source.rejected)[known:], source.groups(content.indices)
+    candidates = identities_of(source, range(*span))
     for detector in detectors:
         features = content.features(detector, groups, rejected)
-        run.write_features(feature_key(source.fingerprint, detector.record()), *span, features)
+        run.write_features(feature_key(source.fingerprint, detector.record()), *span, features, candidates)
 
 
 class ShardContent:
@@ -138,7 +161,11 @@ def in_batches(indices: Sequence[int], size: int) -> Iterator[list[int]]:
 
 def read_back(source: ClipSource, detector: Detector, run: RunFolder, count: int) -> Features:
     """The features of candidates 0..count-1, which every process has stored by now."""
-    features = run.read_features(feature_key(source.fingerprint, detector.record()), count)
+    key = feature_key(source.fingerprint, detector.record())
+    if lost := run.lacking(FEATURES, key, (0, count)):
+        raise StoreError(f"{run.path} lost the features of clips {lost[0][0]} to {lost[0][1] - 1} of {source.name} "
+                         "during the run; run the same command again")  # fmt: skip
+    features = run.read_features(key, count, identities_of(source, range(count)))
     assert features is not None  # at least two clips were asked for
     return features
 

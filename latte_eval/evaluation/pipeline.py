@@ -21,6 +21,7 @@ from latte_eval.evaluation.outlook import check_whole, outlook, outlook_to_text
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.sides import Side, open_real, open_sides
 from latte_eval.evaluation.stats import StatsSource, write_stats
+from latte_eval.evaluation.stored import identities_of
 from latte_eval.files.environment import code_record, environment_record
 from latte_eval.files.run_folder import RunFolder, feature_key
 from latte_eval.files.whole_files import check_writable
@@ -213,7 +214,7 @@ def stored_features(source: StatsSource, detector: Detector, run: RunFolder) -> 
     """Features from a file of statistics, which the run keeps as if it had computed them: a report needs both sides."""
     features = source.features(detector)
     if rank() == 0:
-        run.keep_features(feature_key(source.fingerprint, detector.record()), features)
+        run.keep_features(feature_key(source.fingerprint, detector.record()), features, source.meta.get("candidates"))
     return features
 
 
@@ -298,5 +299,6 @@ def compute_stats(request: Request, path: Path, reporter: Reporter) -> int:
         features = read_side(side, detectors, run, request.clips_at_once, reporter)
     first = next(iter(features.values()))
     if rank() == 0:
-        write_stats(path, features, detectors, protocol, side.record(first, request.seed))
+        candidates = identities_of(side.source, range(first.indices[-1] + 1))
+        write_stats(path, features, detectors, protocol, side.record(first, request.seed), candidates)
     return len(first)

@@ -217,7 +217,9 @@ def open_maker(request: Request, protocol: Protocol, reporter: Reporter) -> Open
         return open_pipeline(request, protocol, reporter)
     if request.prompts is not None:
         raise UsageError(f"--prompts goes with a text-to-video pipeline; {request.ckpt} is a checkpoint file")
-    return open_model(request, protocol.labels, protocol.frames if is_given(request, "frames") else None)
+    opened = open_model(request, protocol.labels, protocol.frames if is_given(request, "frames") else None)
+    opened.checkpoint.note_in(request.run_folder.path)
+    return opened
 
 
 def open_plugin(spec: str, request: Request, protocol: Protocol, reporter: Reporter) -> OpenedSource:

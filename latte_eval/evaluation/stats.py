@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,22 @@ import numpy as np
 from latte_eval import __version__
 from latte_eval.compare.comparable import FAKE_ONLY, Conditions, differences, protocol_fields
 from latte_eval.core.clips import Clips, Rejected
-from latte_eval.core.errors import NotComparable, StoreError, UsageError
+from latte_eval.core.errors import DamagedFile, NotComparable, StoreError, UsageError
 from latte_eval.core.features import Features
+from latte_eval.core.notices import notice
 from latte_eval.core.protocol import Protocol
 from latte_eval.files.run_folder import FEATURES_VERSION
+from latte_eval.files.whole_arrays import content_to_bytes, read_content
 from latte_eval.files.whole_files import write_whole
 from latte_eval.metrics.detectors import Detector
 
 SCHEMA = 1
+
+# What such a file is, and the name of its note.
+KIND, NOTE = "stats", "latte-eval"
+
+# What to type for a new one.
+WRITE = "latte-eval stats --real DIR --out FILE"
 
 
 def refuse_foreign_statistics(path: Path) -> None:
@@ -38,49 +45,62 @@ def refuse_foreign_statistics(path: Path) -> None:
 
 
 def write_stats(
-    path: Path, features: dict[str, Features], detectors: Sequence[Detector], protocol: Protocol, source: dict[str, Any]
+    path: Path,
+    features: dict[str, Features],
+    detectors: Sequence[Detector],
+    protocol: Protocol,
+    source: dict[str, Any],
+    candidates: Sequence[str] | None = None,
 ) -> None:
-    """Store features by detector name, with everything they depend on. Raises `StoreError`."""
-    from safetensors.numpy import save
+    """Store features by detector name, with everything they depend on and a digest. Raises `StoreError`.
 
+    `candidates` says which clip each candidate was, where the source knows.
+    """
     first = next(iter(features.values()))
     meta = {
         "schema": SCHEMA, "version": __version__, "step_version": FEATURES_VERSION, "protocol": protocol.to_dict(),
         "detectors": {each.name: each.sha256 for each in detectors}, "source": source,
         "groups": first.groups, "indices": first.indices,
         "rejected": [[each.path, each.reason] for each in first.rejected],
+        "candidates": None if candidates is None else list(candidates),
     }  # fmt: skip
     arrays = {
-        f"{detector}/{name}": np.ascontiguousarray(array)
-        for detector, each in features.items()
-        for name, array in each.outputs.items()
+        f"{detector}/{name}": array for detector, each in features.items() for name, array in each.outputs.items()
     }
-    write_whole(path, save(arrays, {"latte-eval": json.dumps(meta)}))
+    write_whole(path, content_to_bytes(KIND, arrays, {NOTE: meta}))
 
 
 @dataclass(frozen=True)
 class StatsSource:
-    """A file that `write_stats` wrote, in place of a folder of real videos."""
+    """A file that `write_stats` wrote, in place of a folder of real videos.
+
+    Attributes:
+        meta: what the features depend on.
+        arrays: outputs by detector and name, as in `i3d/features`.
+        verified: whether a digest says that they are what was written; False for a file of version 0.1.
+    """
 
     path: Path
     meta: dict[str, Any]
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    verified: bool = True
 
     @classmethod
     def open(cls, path: Path) -> StatsSource:
-        """Read the header. Raises `StoreError` for a cut, foreign or newer file."""
-        from safetensors import SafetensorError, safe_open
-
+        """Read a file. Raises `StoreError` for one that is damaged, foreign or newer, `DamagedFile` for the first."""
         try:
-            with safe_open(path, framework="numpy") as file:
-                meta = json.loads((file.metadata() or {})["latte-eval"])
-        except (OSError, SafetensorError) as error:
-            message = f"{path} is no whole statistics file ({error}); write it again: latte-eval stats"
-            raise StoreError(message) from error
-        except (KeyError, ValueError) as error:
-            raise StoreError(f"{path} was not written by latte-eval stats") from error
+            content = read_content(path, KIND, (NOTE,))
+        except DamagedFile as error:
+            raise DamagedFile(f"{error}: write it again: {WRITE}") from error
+        meta = content.notes.get(NOTE)
+        if not isinstance(meta, dict) or "schema" not in meta:
+            raise StoreError(f"{path} was not written by latte-eval stats")
         if meta["schema"] > SCHEMA:
             raise StoreError(f"{path} has schema {meta['schema']}, newer than the {SCHEMA} this version understands")
-        return cls(path, meta)
+        if not content.verified:
+            notice(f"{path} was written by version 0.1, without a digest: damage to it cannot be seen; {WRITE} writes "
+                   "one that can be checked")  # fmt: skip
+        return cls(path, meta, content.arrays, content.verified)
 
     @property
     def name(self) -> str:
@@ -124,10 +144,6 @@ class StatsSource:
 
     def features(self, detector: Detector) -> Features:
         """The stored features of one detector."""
-        from safetensors import safe_open
-
         prefix = f"{detector.name}/"
-        with safe_open(self.path, framework="numpy") as file:
-            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
-            outputs = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+        outputs = {name.removeprefix(prefix): self.arrays[name] for name in self.arrays if name.startswith(prefix)}
         return Features(outputs, list(self.meta["indices"]), list(self.meta["groups"]), list(self.rejected))

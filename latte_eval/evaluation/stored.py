@@ -69,3 +69,13 @@ class StoredSource:
 
     def groups(self, indices: Sequence[int]) -> list[str]:
         return self.source.groups(indices)
+
+    def identities(self, indices: Sequence[int]) -> list[str] | None:
+        """As `identities_of` of the source."""
+        return identities_of(self.source, indices)
+
+
+def identities_of(source: ClipSource, indices: Sequence[int]) -> list[str] | None:
+    """Which clip each of these candidates is, in words that change with it; None where the index tells."""
+    identities = getattr(source, "identities", None)
+    return identities(indices) if identities else None

@@ -7,6 +7,9 @@
 
 Every file is written under a temporary name and renamed, so a killed run leaves only whole files, and the same command
 continues it, on any number of processes. Nothing else reads or writes shards.
+
+A shard carries a digest of what it holds, and of its place in the run folder. Shards of features also say which clip
+each of their candidates was, where the number of a clip does not tell: in a folder, numbers move when files do.
 """
 
 from __future__ import annotations
@@ -16,18 +19,21 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from latte_eval.core.clips import Rejected
-from latte_eval.core.errors import StoreError
+from latte_eval.core.errors import DamagedFile, StoreError
 from latte_eval.core.features import Features
+from latte_eval.core.notices import notice
 from latte_eval.core.result import Result
 from latte_eval.files.jsonl import append_lines
 from latte_eval.files.weights import cache_folder
-from latte_eval.files.whole_files import make_writable, write_whole
+from latte_eval.files.whole_arrays import Content, content_to_bytes, read_content
+from latte_eval.files.whole_files import make_writable, unfinished_path, write_whole
 
 RESULTS = "results.jsonl"
 
@@ -40,7 +46,43 @@ SHARD_CLIPS = 32
 # Increase these when a change of the code changes what a shard holds.
 FEATURES_VERSION, PREVIEWS_VERSION = 1, 1
 
+# Notes of a shard of features by version 0.1; those of later ones may have more.
+FIRST_NOTES = ("groups", "labels", "rejected")
+
 Range = tuple[int, int]  # first candidate, and the one after the last
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Features of a range of candidates.
+
+    Attributes:
+        candidates: which clip each candidate of the range is; None where the file does not say.
+        verified: whether its digest says that it is what was written; False for a file of version 0.1.
+    """
+
+    path: Path
+    span: Range
+    features: Features
+    candidates: list[str] | None
+    verified: bool
+
+    def misfit(self, candidates: Sequence[str] | None) -> str:
+        """Why it does not hold the clips that are asked for; nothing where it does.
+
+        Args:
+            candidates: which clip each candidate from 0 on is, as far as they are asked for; None where its number
+                tells.
+        """
+        if candidates is None:
+            return ""
+        if self.candidates is None:
+            return "does not say which clips it holds"
+        wanted = candidates[slice(*self.span)]
+        moved = [pair for pair in zip(self.candidates, wanted, strict=False) if pair[0] != pair[1]]
+        if not moved:
+            return ""
+        return f"holds other clips: {len(moved):,} of {len(wanted):,}, such as {moved[0][0]} for {moved[0][1]}"
 
 
 def content_key(*parts: object) -> str:
@@ -113,28 +155,56 @@ class RunFolder:
         """Append results as lines. Raises `StoreError`."""
         append_lines(self.results_file, [result.to_json() for result in results])
 
-    def write_features(self, key: str, start: int, stop: int, features: Features) -> None:
-        """Store the features of candidates start..stop-1. Raises `StoreError`."""
+    def write_features(
+        self, key: str, start: int, stop: int, features: Features, candidates: Sequence[str] | None = None
+    ) -> None:
+        """Store the features of candidates start..stop-1, and which clip each of these is. Raises `StoreError`."""
         notes = {"groups": features.groups, "labels": features.labels,
                  "rejected": [[each.path, each.reason] for each in features.rejected]}  # fmt: skip
+        notes |= {} if candidates is None else {"candidates": list(candidates)}
         indices = np.array(features.indices, np.int64)
         self.write_shard(FEATURES, key, (start, stop), {"indices": indices, **features.outputs}, notes)
 
-    def keep_features(self, key: str, features: Features) -> None:
-        """Store features that came from elsewhere, as if they had been computed here; what is stored already stays."""
-        for start, stop in self.lacking(FEATURES, key, (0, features.indices[-1] + 1)):
-            rows = [row for row, index in enumerate(features.indices) if start <= index < stop]
-            self.write_features(key, start, stop, features.take(rows))
+    def keep_features(self, key: str, features: Features, candidates: Sequence[str] | None = None) -> None:
+        """Store features that came from elsewhere, as if they had been computed here; what is stored already stays.
 
-    def read_features(self, key: str, count: int | None = None) -> Features | None:
+        `candidates` says which clip each candidate from 0 on is.
+        """
+        count = features.indices[-1] + 1
+        self.drop_unusable(key, count)
+        for start, stop in self.lacking(FEATURES, key, (0, count)):
+            rows = [row for row, index in enumerate(features.indices) if start <= index < stop]
+            self.write_features(key, start, stop, features.take(rows), candidates and candidates[start:stop])
+
+    def drop_unusable(self, key: str, count: int, candidates: Sequence[str] | None = None) -> None:
+        """Delete the shards of candidates 0..count-1 that are damaged or hold other clips, with a notice for each.
+
+        `candidates` as of `Shard.misfit`.
+
+        Raises `StoreError` for a file that cannot be read or deleted.
+        """
+        for span, path in self.shards(FEATURES, key):
+            if span[0] < count and unusable(path, path, candidates):
+                drop(path, candidates)
+
+    def read_features(
+        self, key: str, count: int | None = None, candidates: Sequence[str] | None = None
+    ) -> Features | None:
         """The features of candidates 0..count-1, each once, in order; None where there are no shards.
 
-        Without `count`, those of all candidates that are stored.
+        Without `count`, those of all candidates that are stored. One notice tells of shards without a digest.
 
-        Raises `StoreError` that names a damaged file.
+        Raises `DamagedFile` that names a damaged file, `StoreError` for one of other clips than `candidates` says.
         """
-        shards = [checked_shard(path) for span, path in self.shards(FEATURES, key) if count is None or span[0] < count]
-        return join_shards(shards, count) if shards else None
+        paths = [path for span, path in self.shards(FEATURES, key) if count is None or span[0] < count]
+        shards = [checked_shard(path) for path in paths]
+        for shard in shards:
+            if misfit := shard.misfit(candidates):
+                raise StoreError(f"{shard.path} {misfit}; run the same command again")
+        if old := sum(not shard.verified for shard in shards):
+            notice(f"{old:,} shards in {self.path / FEATURES / key} were written by version 0.1, without a digest: "
+                   "damage to them cannot be seen")  # fmt: skip
+        return join_shards([shard.features for shard in shards], count) if shards else None
 
     def features_of(self, result: Result, side: str) -> Features | None:
         """The features of one side that a result used; None where some of them are not here."""
@@ -153,7 +223,7 @@ class RunFolder:
         found: dict[int, bytes] = {}
         for (start, stop), path in self.shards(PREVIEWS, preview_key(fingerprint)):
             if any(start <= index < stop for index in indices):
-                arrays, _ = read_shard(path)
+                arrays = read_shard(path).arrays
                 found |= {wanted[name]: array.tobytes() for name, array in arrays.items() if name in wanted}
         return found
 
@@ -168,18 +238,52 @@ class RunFolder:
     def shards(self, kind: str, key: str) -> list[tuple[Range, Path]]:
         """The shards of a key with the candidates that each covers, in order."""
         folder = self.path / kind / key
-        named = {path: re.fullmatch(r"(\d+)-(\d+)", path.stem) for path in folder.glob("*.safetensors")}
-        return sorted(((int(found[1]), int(found[2])), path) for path, found in named.items() if found)
+        return sorted((span, path) for path in folder.glob("*.safetensors") if (span := shard_span(path)))
 
     def write_shard(
         self, kind: str, key: str, span: Range, arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any]
     ) -> None:
         """Store arrays by name, with JSON notes."""
-        from safetensors.numpy import save
+        path = self.path / kind / key / f"{span[0]:06d}-{span[1]:06d}.safetensors"
+        write_whole(path, content_to_bytes(shard_place(path), arrays, notes))
 
-        texts = {name: json.dumps(value) for name, value in notes.items()}
-        data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, texts)
-        write_whole(self.path / kind / key / f"{span[0]:06d}-{span[1]:06d}.safetensors", data)
+
+def shard_place(path: Path) -> str:
+    """Where a shard belongs in any run folder: its kind, the key of its source and detector, its candidates."""
+    return "/".join((*path.parts[-3:-1], path.stem))
+
+
+def shard_span(path: Path) -> Range | None:
+    """The candidates of a shard, by its name; None for another file."""
+    found = re.fullmatch(r"(\d+)-(\d+)", path.stem)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def unusable(path: Path, belongs: Path, candidates: Sequence[str] | None) -> str:
+    """Why a shard of features that belongs at a path cannot be used; nothing where it can."""
+    try:
+        shard = checked_shard(path, belongs)
+    except DamagedFile as error:
+        return str(error).removeprefix(f"{path} ").partition(";")[0]
+    return shard.misfit(candidates)
+
+
+def drop(path: Path, candidates: Sequence[str] | None) -> None:
+    """Delete a shard that cannot be used, with a notice.
+
+    It is moved aside before it is looked at once more: another job may have put a good one in its place meanwhile.
+    """
+    aside = unfinished_path(path)
+    try:
+        path.rename(aside)
+        why = unusable(aside, path, candidates)
+        aside.unlink() if why else aside.replace(path)
+    except FileNotFoundError:  # another job was first
+        return
+    except OSError as error:
+        raise StoreError(f"{path} cannot be used, nor deleted ({error.strerror}); delete it") from error
+    if why:
+        notice(f"{path} {why}: it is made again")
 
 
 def runs_of(flags: np.ndarray, first: int) -> Iterator[Range]:  # [N] bool
@@ -193,33 +297,38 @@ def runs_of(flags: np.ndarray, first: int) -> Iterator[Range]:  # [N] bool
             start = index
 
 
-def read_shard(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays and notes of a shard, from a folder that need not be writable. Raises `StoreError` for a damaged file."""
-    from safetensors import SafetensorError, safe_open
+def read_shard(path: Path, belongs: Path | None = None) -> Content:
+    """Arrays and notes of a shard, from a folder that need not be writable.
 
+    Args:
+        belongs: where it belongs, if it is not there.
+
+    Raises:
+        StoreError: it cannot be read.
+        DamagedFile: it is not what was written there.
+    """
     try:
-        with safe_open(path, framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            notes = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
-    except (OSError, SafetensorError) as error:
-        raise StoreError(f"{path} is damaged ({error}); delete it and run the same command again") from error
-    return arrays, notes
+        return read_content(path, shard_place(belongs or path), FIRST_NOTES)
+    except DamagedFile as error:
+        raise DamagedFile(f"{error}; delete it and run the same command again") from error
 
 
-def checked_shard(path: Path) -> Features:
+def checked_shard(path: Path, belongs: Path | None = None) -> Shard:
     """A shard of features with a row, a group and, where there are classes, a label for each clip.
 
-    Raises `StoreError` for any other file.
+    Arguments and errors as of `read_shard`.
     """
-    arrays, notes = read_shard(path)
+    content, span = read_shard(path, belongs), shard_span(belongs or path)
+    arrays, notes = content.arrays, content.notes
     indices, groups, labels = arrays.pop("indices", None), notes.get("groups"), notes.get("labels")
-    count = -1 if indices is None else len(indices)
+    count, candidates = -1 if indices is None else len(indices), notes.get("candidates")
     lists = [groups, *([labels] if labels else []), *(arrays.values() if count else ())]
-    if "rejected" not in notes or any(each is None or len(each) != count for each in lists):
-        raise StoreError(f"{path} is no whole shard of features; delete it and run the same command again")
+    if "rejected" not in notes or span is None or any(each is None or len(each) != count for each in lists):
+        raise DamagedFile(f"{path} is no whole shard of features; delete it and run the same command again")
     assert indices is not None and groups is not None
     rejected = [Rejected(where, reason) for where, reason in notes["rejected"]]
-    return Features(arrays, [int(index) for index in indices], groups, rejected, labels)
+    features = Features(arrays, [int(index) for index in indices], groups, rejected, labels)
+    return Shard(path, span, features, candidates, content.verified)
 
 
 def join_shards(shards: Sequence[Features], count: int | None) -> Features:

@@ -1,7 +1,8 @@
 """Accepted results: a JSONL file of what a team has agreed on, with the features beside it, named by hash.
 
-A line is `{"schema": 1, "accepted": {who, when, why, commit}, "features": {sha256, file, bytes}, "result": {...}}`;
-features are null where only the number is known.
+A line is `{"schema": 1, "accepted": {who, when, why, commit}, "features": {sha256, file, bytes}, "result": {...},
+"digest": sha256}`; features are null where only the number is known. The digest is over features and result: who, when
+and why may be edited. Lines of version 0.1 have none.
 The newest line of a metric counts; a bare result line is read as one without features.
 """
 
@@ -17,20 +18,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from latte_eval.compare.results import check_untouched, load_results, subject
 from latte_eval.core.choices import check_name
-from latte_eval.core.errors import StoreError, TornLine, UsageError
+from latte_eval.core.errors import DamagedFile, StoreError, TornLine, UsageError
 from latte_eval.core.features import Features
+from latte_eval.core.notices import notice
 from latte_eval.core.result import Result, json_line
 from latte_eval.files.environment import git
 from latte_eval.files.jsonl import append_lines, read_lines
 from latte_eval.files.run_folder import RunFolder, result_file
+from latte_eval.files.whole_arrays import bytes_to_content, content_to_bytes
 from latte_eval.files.whole_files import write_whole
 from latte_eval.metrics.rows import METRICS
 
 SCHEMA = 1
+
+# What a file of accepted features is, and the name of its note.
+KIND, NOTE = "accepted", "latte-eval"
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Accepted:
         features: sha256, file (relative to `folder`) and bytes; None where only the number is known.
         folder: where the accepted file lies.
         line: its number there.
+        verified: whether a digest says that result and features are what was accepted. A bare result line has none.
     """
 
     result: Result
@@ -50,6 +55,7 @@ class Accepted:
     features: dict[str, Any] | None
     folder: Path
     line: int
+    verified: bool = True
 
     def sides(self) -> dict[str, Features]:
         """Stored features by side: `fake`, and `real` where the metric has one; empty without features.
@@ -72,12 +78,17 @@ class Accepted:
 
 
 def read_accepted(path: Path) -> list[Accepted]:
-    """All lines, oldest first. Raises `StoreError` that names the line which cannot be read."""
+    """All lines, oldest first. Raises `StoreError` that names the line which cannot be read, or was edited.
+
+    One notice tells of lines without a digest.
+    """
     if not path.exists():
         raise StoreError(f"{path} does not exist; make it: latte-eval gate accept RUN --into {path}")
     found = [parse_line(text, path, n) for n, text in read_lines(path, "accepted results")]
     if not found:
         raise StoreError(f"{path} holds no accepted result; add one: latte-eval gate accept RUN --into {path}")
+    if old := sum(not each.verified and bool(each.about) for each in found):
+        notice(f"{path} has {old:,} lines of version 0.1, without a digest: damage to their numbers cannot be seen")
     return found
 
 
@@ -95,7 +106,7 @@ def parse_line(text: str, path: Path, number: int) -> Accepted:
     check_shape(record, where)
     result = Result.from_json(json.dumps(record["result"]), where)
     check_untouched(result, where)
-    return Accepted(result, record["accepted"], record["features"], path.parent, number)
+    return Accepted(result, record["accepted"], record["features"], path.parent, number, has_digest(record, where))
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -119,6 +130,22 @@ def check_shape(record: Any, where: str) -> None:
     features = record.get("features") if whole else None
     if not whole or not (features is None or {"sha256", "file"} <= set(features)):
         raise StoreError(f"{where} is not an accepted result: it needs schema, accepted, features and result")
+
+
+def has_digest(record: dict[str, Any], where: str) -> bool:
+    """Whether a line has a digest. Raises `StoreError` where it is not that of its result and features."""
+    if record.keys() <= {"schema", "accepted", "features", "result"}:
+        return False
+    if record.get("digest") != line_digest(record):
+        raise StoreError(
+            f"{where} is damaged or was edited: its digest is not that of its result; accept the run again"
+        )
+    return True
+
+
+def line_digest(record: dict[str, Any]) -> str:
+    """sha256 (hex) of what a gate takes from a line."""
+    return hashlib.sha256(json.dumps([record["features"], record["result"]], sort_keys=True).encode()).hexdigest()
 
 
 def newest(accepted: Sequence[Accepted], metric: str, path: Path) -> Accepted:
@@ -166,7 +193,7 @@ def to_line(accepted: Accepted) -> str:
     """One line of JSON."""
     record = {"schema": SCHEMA, "accepted": accepted.about, "features": accepted.features,
               "result": json.loads(accepted.result.to_json())}  # fmt: skip
-    return json_line(record)
+    return json_line({**record, "digest": line_digest(record)})
 
 
 def person() -> str:
@@ -202,28 +229,22 @@ def store_features(result: Result, run: Path, into: Path) -> dict[str, Any] | No
 
 
 def pack(sides: dict[str, Features], output: str) -> bytes:
-    """Features of sides as one safetensors file; equal features give equal bytes."""
-    from safetensors.numpy import save
-
-    arrays = {side: np.ascontiguousarray(each.outputs[output]) for side, each in sides.items()}
+    """Features of sides as one safetensors file with a digest; equal features give equal bytes."""
+    arrays = {side: each.outputs[output] for side, each in sides.items()}
     about = {side: {"indices": each.indices, "groups": each.groups} for side, each in sides.items()}
-    return bytes(save(arrays, {"latte-eval": json.dumps({"schema": SCHEMA, "output": output, "sides": about})}))
+    return content_to_bytes(KIND, arrays, {NOTE: {"schema": SCHEMA, "output": output, "sides": about}})
 
 
 def unpack(data: bytes, path: Path) -> dict[str, Features]:
     """The inverse of `pack`. Raises `StoreError` for a file of another kind or a newer version."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     try:
-        length = int.from_bytes(data[:8], "little")
-        about = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["latte-eval"])
-        arrays = load(data)
+        content = bytes_to_content(data, path, KIND, (NOTE,))
+        about, arrays = content.notes[NOTE], content.arrays
         if about["schema"] > SCHEMA:
             raise StoreError(f"{path} has schema {about['schema']}, newer than the {SCHEMA} this version understands")
         sides = about["sides"].items()
         return {side: Features({about["output"]: arrays[side]}, s["indices"], s["groups"], []) for side, s in sides}
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (DamagedFile, KeyError, TypeError) as error:
         raise StoreError(f"{path} holds no accepted features ({error}); accept the run again") from error
 
 

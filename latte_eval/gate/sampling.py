@@ -89,6 +89,7 @@ def gate_checkpoint(plan: Plan, against: Path, rules: Sequence[Rule], reporter: 
     request, result = to_request(plan, baselines), baselines[0].result
     run = request.run_folder.make()
     opened = open_as_accepted(request, result)
+    opened.checkpoint.note_in(run.path)
     detectors = open_detectors(request, {each.rule.metric: each.result.detector["name"] for each in baselines})
     budget = budget_of(plan, baselines)
     verdict = Verdict((), (opened.checkpoint.name, subject(result)), 0, budget, plan.confidence,

@@ -6,7 +6,6 @@ state dict, names with the prefixes of data parallelism (`module.`) or compilati
 
 from __future__ import annotations
 
-import hashlib
 import importlib.resources
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +17,9 @@ from torch import Tensor
 
 from latte_eval.core.errors import CheckpointError
 from latte_eval.files.addresses import hub_advice
+from latte_eval.files.seen import note_seen
 from latte_eval.files.weights import file_sha256
+from latte_eval.sampler.checksums import checked_sha256
 from latte_eval.sampler.complete import with_tables
 from latte_eval.sampler.latte.config import LatteConfig
 from latte_eval.sampler.latte.network import Latte
@@ -100,6 +101,11 @@ class Checkpoint(Mapping[str, Tensor]):
         found = {"assumed": assumed, "rebuilt": list(self.rebuilt), "left_out": list(self.left_out)}
         return {name: values for name, values in found.items() if values}
 
+    def note_in(self, run: Path) -> None:
+        """Have a run folder remember it. Raises `CheckpointError` if it was damaged since, as `note_seen` says."""
+        if self.name not in EMBEDDED:
+            note_seen(run, self.path, files_of(self.path), self.sha256)
+
     def __getitem__(self, key: str) -> Tensor:
         return self.state[key]
 
@@ -124,10 +130,10 @@ def load_checkpoint(path: str | Path, weights: str | None = None) -> Checkpoint:
     """
     file = locate(str(path))
     content = read_tensor_file(file)
+    sha256, size = identity(file)
     taken, state, left_out = select_state(file, content, weights)
     told = told_by_file(content)
     state, rebuilt, assumed_sizes = with_tables(state, told)
-    sha256, size = identity(file)
     checkpoint = Checkpoint(
         name=str(path) if str(path) in EMBEDDED or str(path).startswith("hf://") else file.name,
         path=file,
@@ -146,10 +152,12 @@ def load_checkpoint(path: str | Path, weights: str | None = None) -> Checkpoint:
 
 
 def identity(path: Path) -> tuple[str, int]:
-    """sha256 and bytes of a checkpoint; of several files, the sha256 is over those of all."""
+    """sha256 and bytes of a checkpoint; of several files, the sha256 is over those of all.
+
+    Raises `CheckpointError` where the files have checksums and do not agree with them.
+    """
     files = files_of(path)
-    hashes, size = [file_sha256(file) for file in files], sum(file.stat().st_size for file in files)
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest(), size
+    return checked_sha256(files), sum(file.stat().st_size for file in files)
 
 
 def shipped_choices(sha256: str, size: int) -> dict[str, Any]:

@@ -244,6 +244,11 @@ class GeneratorSource:
     def groups(self, indices: Sequence[int]) -> list[str]:
         return self.inner.groups(indices) if self.inner else [f"{self.name}/{index}" for index in indices]
 
+    def identities(self, indices: Sequence[int]) -> list[str] | None:
+        """Those of a full `ClipSource` that has some; else None: the index tells."""
+        identities = getattr(self.inner, "identities", None)
+        return identities(indices) if identities else None
+
     def clips(self, indices: Sequence[int]) -> Clips:
         """Clips of these indices.
 

@@ -34,6 +34,8 @@ STAGES: dict[str, tuple[Stage, str]] = {
     "GeneratorError": ("during", "a program of somebody else is known by what it yields"),
     "NotEnoughClips": ("during", "videos that turn out to be damaged leave fewer than were listed"),
     "StoreError": ("during", "a disk fills up; that it can be written at all is tried before"),
+    "MachineFault": ("during", "a disk or network may fail at any time"),
+    "DamagedFile": ("during", "a shard is damaged after it was checked"),
     "FeatureError": ("after", "a network's answers are seen when it has answered"),
     "MetricFailed": ("after", "it carries the metrics that did not fail"),
     "TornLine": ("reading", ""),

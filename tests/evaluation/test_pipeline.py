@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from media_makers import moving_frames, write_frames
 from torch import Tensor
 
+from latte_eval.benchmarks.readers import FolderSource
 from latte_eval.benchmarks.shapes.sources import NoiseSource, ShapesSource
 from latte_eval.compare.results import read_results
 from latte_eval.core.clips import Clips, Rejected
-from latte_eval.core.errors import NotEnoughClips, StoreError
+from latte_eval.core.errors import ClipError, NotEnoughClips, StoreError
+from latte_eval.core.notices import Notice
+from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
 from latte_eval.evaluation.extract import extract
 from latte_eval.evaluation.pipeline import evaluate
 from latte_eval.evaluation.request import Request
+from latte_eval.evaluation.stored import StoredSource
 from latte_eval.files.run_folder import SHARD_CLIPS, RunFolder, shard_ranges
 from latte_eval.metrics.detectors import Detector
 
@@ -121,13 +128,104 @@ def test_too_few_clips_names_both_numbers(tmp_path: Path) -> None:
         extract(ShapesSource(1), [POOLED], RunFolder(tmp_path))
 
 
-def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path)
-    extract(ShapesSource(4), [POOLED], run)
-    (shard,) = tmp_path.glob("features/*/000000-000004.safetensors")
-    shard.write_bytes(shard.read_bytes()[:100])
-    with pytest.raises(StoreError, match="damaged.*delete it"):
-        extract(ShapesSource(4), [POOLED], run)
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 64
+    path.write_bytes(data)
+
+
+def test_a_damaged_shard_is_made_again(tmp_path: Path) -> None:
+    run, source = RunFolder(tmp_path), Recorded(ShapesSource(80))
+    (whole,) = extract(source, [POOLED], run)
+    source.asked.clear()
+    flip(next(tmp_path.glob("features/*/000032-000064.safetensors")))
+    with pytest.warns(Notice, match="000032-000064.safetensors is damaged.*: it is made again"):
+        (again,) = extract(source, [POOLED], run)
+    assert source.asked == list(range(32, 64)) and not list(tmp_path.rglob("*.partial"))
+    assert np.array_equal(whole.outputs["features"], again.outputs["features"])
+    flip(next(tmp_path.glob("features/*/000032-000064.safetensors")))
+    with pytest.warns(Notice, match="is damaged"):  # a run of fewer clips has other shards: the damaged one goes too
+        (fewer,) = extract(source, [POOLED], run, wanted=40)
+    assert np.array_equal(whole.outputs["features"][:40], fewer.outputs["features"])
+
+
+def test_a_shard_that_cannot_be_deleted_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    extract(ShapesSource(4), [POOLED], RunFolder(tmp_path))
+    flip(next(tmp_path.glob("features/*/*.safetensors")))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(StoreError, match="000000-000004.safetensors cannot be used, nor deleted"):
+        extract(ShapesSource(4), [POOLED], RunFolder(tmp_path))
+
+
+@dataclasses.dataclass
+class Named(Recorded):
+    """A source whose candidates have names: those of `files`, without the ones that are away."""
+
+    away: tuple[int, ...] = ()
+
+    @property
+    def files(self) -> list[int]:
+        return [number for number in range(len(self.inner)) if number not in self.away]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def clips(self, indices: Sequence[int]) -> Clips:
+        found = super().clips([self.files[index] for index in indices])
+        return dataclasses.replace(found, indices=tuple(indices))
+
+    def identities(self, indices: Sequence[int]) -> list[str]:
+        return [f"file {self.files[index]}" if index < len(self.files) else "" for index in indices]
+
+
+def test_features_of_other_clips_are_made_again(tmp_path: Path) -> None:
+    (right,) = extract(Named(ShapesSource(40)), [POOLED], RunFolder(tmp_path / "right"))
+    run = RunFolder(tmp_path / "run")
+    extract(Named(ShapesSource(40), away=(33, 34, 35)), [POOLED], run)
+    source = Named(ShapesSource(40))
+    with pytest.warns(Notice, match=r"000032-000037.* holds other clips: 4 of 5, such as file 36 for file 33"):
+        (found,) = extract(source, [POOLED], run)
+    assert min(source.asked) == 32  # the first shard holds the same clips
+    assert np.array_equal(found.outputs["features"], right.outputs["features"])
+
+
+def test_features_that_do_not_say_which_clips_they_are_of_are_made_again(tmp_path: Path) -> None:
+    extract(Recorded(ShapesSource(8)), [POOLED], RunFolder(tmp_path))
+    source = Named(ShapesSource(8))
+    with pytest.warns(Notice, match="does not say which clips it holds"):
+        extract(source, [POOLED], RunFolder(tmp_path))
+    assert source.asked == list(range(8))
+    extract(source, [POOLED], RunFolder(tmp_path))
+    assert source.asked == list(range(8))
+
+
+def test_a_folder_of_which_files_were_away_gives_what_it_gives_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a run of an earlier version left it: it rejected files that could not be read for a moment."""
+    for i in range(6):
+        write_frames(tmp_path / "data" / str(i), moving_frames(4, 16, 16) // (i + 1))
+    protocol = Protocol(frames=4, size=16, real_selection="sorted")
+
+    def folder() -> FolderSource:
+        return FolderSource.open(tmp_path / "data", protocol, 0, "real")
+
+    (right,) = extract(folder(), [POOLED], RunFolder(tmp_path / "right"))
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderSource, "windows_of", lambda source, entry: (
+            ClipError("cannot be read") if entry.path in "14" else source.windows_in(entry)))  # fmt: skip
+        (fewer,) = extract(folder(), [POOLED], RunFolder(tmp_path / "run"))
+    assert len(fewer) == 4 and folder().fingerprint
+    with pytest.warns(Notice, match=r"holds other clips: 3 of 4, such as 2 0-3/1 \w{16} for 1 0-3/1 \w{16}"):
+        (found,) = extract(folder(), [POOLED], RunFolder(tmp_path / "run"))
+    assert np.array_equal(found.outputs["features"], right.outputs["features"]) and found.groups == right.groups
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        extract(StoredSource(folder(), ()), [POOLED], RunFolder(tmp_path / "run"))
 
 
 def test_features_do_not_depend_on_the_batch_size(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from result_makers import I3D, make_result
 from latte_eval.core.clips import Rejected
 from latte_eval.core.errors import StoreError
 from latte_eval.core.features import Features
+from latte_eval.core.notices import Notice
 from latte_eval.files.run_folder import FEATURES, SHARD_CLIPS, RunFolder, feature_key, runs_of
 
 
@@ -82,6 +83,20 @@ def test_what_is_there_stays(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in before} == before
     found = run.read_features("key")
     assert found and found.indices == list(range(1, 41))
+
+
+def test_what_is_damaged_does_not_stay(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.write_features("key", 0, 32, clips(*range(32)))
+    (path,) = tmp_path.rglob("*.safetensors")
+    path.write_bytes(path.read_bytes()[:-1])
+    names = [f"c{i}" for i in range(40)]
+    with pytest.warns(Notice, match="000000-000032.safetensors is damaged.*: it is made again"):
+        run.keep_features("key", clips(*range(40)), names)
+    found = run.read_features("key", 40, names)
+    assert found and found.indices == list(range(40))
+    with pytest.raises(StoreError, match="holds other clips: 32 of 32, such as c0 for c1; run the same command again"):
+        run.read_features("key", 32, names[1:33])
 
 
 def test_features_of_a_result_are_those_that_it_used(tmp_path: Path) -> None:

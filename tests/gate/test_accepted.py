@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import pytest
 from command_line import latte_eval
 from gate_makers import OLD, REAL, gate, make_accepted, write_run
 
+from latte_eval.core.errors import StoreError
+from latte_eval.core.notices import Notice
 from latte_eval.gate.accepted import read_accepted
 
 
@@ -63,6 +67,35 @@ def test_bad_accepted_files(tmp_path: Path, accepted: Path, change: Any, said: s
     accepted.write_text(change(accepted.read_text()))
     done = gate(write_run(tmp_path / "new", OLD), accepted, "fvd:+9%")
     assert done.returncode == 5 and said in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("change", [
+    lambda text: re.sub(r'("value": \d+\.\d\d)(\d)', lambda at: f"{at[1]}{(int(at[2]) + 1) % 10}", text, count=1),
+    lambda text: text.replace('"standard_error": 0.', '"standard_error": 9.'),
+    lambda text: text.replace('"digest"', '"dhgest"'),
+    lambda text: text.replace('"digest": "', '"digest": "0'),
+])  # fmt: skip
+def test_a_line_with_other_numbers_is_refused(tmp_path: Path, accepted: Path, change: Any) -> None:
+    changed = change(accepted.read_text())
+    assert changed != accepted.read_text()
+    accepted.write_text(changed)
+    with pytest.raises(StoreError, match=r"accepted.jsonl line 1 is damaged or was edited.*accept the run again"):
+        read_accepted(accepted)
+
+
+def test_who_and_why_may_be_edited(accepted: Path) -> None:
+    accepted.write_text(accepted.read_text().replace('"why": "first"', '"why": "the first of all"'))
+    line = read_accepted(accepted)[-1]
+    assert line.about["why"] == "the first of all" and line.verified
+
+
+def test_lines_of_the_first_version_are_read_with_one_notice(accepted: Path) -> None:
+    record = json.loads(accepted.read_text().splitlines()[0])
+    del record["digest"]
+    accepted.write_text((json.dumps(record) + "\n") * 2 + json.dumps(record["result"]) + "\n")
+    with pytest.warns(Notice, match="accepted.jsonl has 2 lines of version 0.1, without a digest") as told:
+        assert [each.verified for each in read_accepted(accepted)] == [False] * 3
+    assert len(told) == 1
 
 
 def test_no_write_permission(tmp_path: Path, accepted: Path) -> None:

@@ -16,10 +16,10 @@ from result_makers import make_result
 from latte_eval.compare.comparable import Conditions, differences
 from latte_eval.compare.results import read_results
 from latte_eval.core.protocol import Protocol
-from latte_eval.core.result import Result
+from latte_eval.core.result import Result, json_line
 from latte_eval.evaluation.request import Request
 from latte_eval.files.run_folder import RunFolder
-from latte_eval.gate.accepted import read_accepted
+from latte_eval.gate.accepted import line_digest, read_accepted
 from latte_eval.gate.record import read_verdicts
 from latte_eval.gate.sampling import open_as_accepted
 from latte_eval.sampler.latte import Latte
@@ -113,7 +113,8 @@ def changed_accepted(folder: Path, old: str, new: str) -> Path:
     assert old in text
     features = folder / "accepted.features"
     features.symlink_to(DEMO_ACCEPTED.parent / "accepted.features")
-    (folder / "accepted.jsonl").write_text(text.replace(old, new))
+    record = json.loads(text.replace(old, new))
+    (folder / "accepted.jsonl").write_text(json_line({**record, "digest": line_digest(record)}) + "\n")
     return folder / "accepted.jsonl"
 
 

@@ -168,7 +168,7 @@ def unbiased_covariance(real: np.ndarray, fake: np.ndarray) -> float:
     for rows in (real, fake):
         found = Moments.from_features(rows)
         cov = found.cov * found.n / (found.n - 1)
-        sides.append(Moments(found.n, found.sum, (cov + np.outer(found.mean, found.mean)) * found.n))
+        sides.append(Moments(found.n, found.mean * found.n, (cov + np.outer(found.mean, found.mean)) * found.n))
     return frechet_distance(*sides)
 
 
