@@ -47,7 +47,15 @@ def content_to_bytes(key: str, arrays: Mapping[str, np.ndarray], notes: Mapping[
 
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     texts = {name: json.dumps(value) for name, value in notes.items()}
-    return bytes(save(arrays, {**texts, DIGEST: json.dumps(content_digest(key, arrays, texts))}))
+    return with_texts(save(arrays), {**texts, DIGEST: json.dumps(content_digest(key, arrays, texts))})
+
+
+def with_texts(data: bytes, texts: Mapping[str, str]) -> bytes:
+    """A safetensors file with these texts in its header, in order of name: safetensors itself shuffles them."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps({"__metadata__": dict(sorted(texts.items())), **json.loads(data[8:end])}).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[end:]
 
 
 def content_digest(key: str, arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> str:
