@@ -318,8 +318,7 @@ def subject_key(result: Result) -> tuple[str, str]:
 
 def measured(result: Result) -> dict[str, Any]:
     """All of a result but when it was measured and how long that took, as it is read back."""
-    record: dict[str, Any] = json.loads(result.to_json())
-    return {name: value for name, value in record.items() if name not in ("started", "seconds")}
+    return {name: value for name, value in result.to_record().items() if name not in ("started", "seconds")}
 
 
 def runs_of(flags: np.ndarray, first: int) -> Iterator[Range]:  # [N] bool

@@ -59,7 +59,7 @@ def disturbed(toys: Toys, name: str, chance: random.Random, folder: Path) -> str
     if way == "at a step":
         before = stop_at(drawn(chance, toys.steps[name]), number)
     elif way == "in a write":
-        before = stop_in_write(int(2 ** chance.uniform(0, 17)))
+        before = stop_in_write(int(2 ** chance.uniform(0, 12)))
     child = begin(folder, COMMANDS[name], before=before)
     timer = threading.Timer(chance.random() * toys.seconds[name], lambda: signal_process(child, number))
     if way == "at a time":
