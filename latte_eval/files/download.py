@@ -232,7 +232,8 @@ class Source:
         return data
 
     def refused(self, error: urllib.error.HTTPError) -> Exception:
-        text = f"{host_of(self.url)} answered {error.code} {error.reason}".rstrip()
+        reason = str(error.reason).partition("\n")[0]  # urllib's, for redirects in a circle, has three lines
+        text = f"{host_of(self.url)} answered {error.code} {reason}".rstrip()
         return BrokenOff(text) if error.code in (408, 429) or error.code >= 500 else LocationError(text)
 
     def unreached(self, error: Exception) -> Exception:
