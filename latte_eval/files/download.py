@@ -227,7 +227,7 @@ class Source:
     def receive(self, response: Any, size: int) -> bytes:
         try:
             data: bytes = response.read1(size)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, OverflowError, ValueError) as error:  # the last two: odd chunks
             raise BrokenOff(f"the connection broke off ({reason_of(error)})") from error
         return data
 

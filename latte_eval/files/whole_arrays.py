@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from latte_eval.core.errors import DamagedFile, StoreError
+from latte_eval.core.errors import AbsentFile, DamagedFile, StoreError
 from latte_eval.core.schemas import parse_json
 
 # The note that holds the digest.
@@ -68,9 +68,12 @@ def content_digest(key: str, arrays: Mapping[str, np.ndarray], texts: Mapping[st
 
 
 def read_content(path: Path, key: str, first_notes: Collection[str]) -> Content:
-    """As `bytes_to_content`. Raises `StoreError` for a file that cannot be read, `DamagedFile` for a damaged one."""
+    """As `bytes_to_content`. Raises `StoreError` for a file that cannot be read, `AbsentFile` where there is none,
+    `DamagedFile` for a damaged one."""
     try:
         data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise AbsentFile(f"{path} cannot be read: {error.strerror}") from error
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
     return bytes_to_content(data, path, key, first_notes)

@@ -30,6 +30,8 @@ AGAINST_STATS = (
     "--protocol", "toy", "--param", "frames=4", "--param", "fake_clips=6", "--sampler", "halving", "--steps", "3",
     "--vae", "identity", "--out", "against", "--device", "cpu", "--json", "--quiet",
 )  # fmt: skip
+# What `history` says of a file without a whole line.
+NOTHING: dict[str, Any] = {"tables": []}
 LEFT = ("run", "accepted.jsonl", "accepted.features", "real.safetensors", "cache")
 
 
@@ -151,7 +153,7 @@ def says_the_same(*words: str) -> Callable[[Material, Path], str]:
     def read(material: Material, folder: Path) -> str:
         ended = run(folder, *words)
         check_said(ended, [0, 2, 3, 5])
-        if ended.status == 0 and numbers(ended.out) != material.said[words]:
+        if ended.status == 0 and numbers(ended.out) not in (material.said[words], NOTHING):
             raise Wrong(f"{words[0]} says other numbers: {ended.out[:400]}")
         return outcome(ended.status)
 
@@ -169,11 +171,16 @@ def reads_the_same(read: Callable[[Path], Any]) -> Callable[[Material, Path], st
             except LatteEvalError:
                 return "refused"
             os.environ["LATTE_EVAL_CACHE"] = str(material.toys.folder / "cache")
-            if found and found != read(material.toys.folder):
+            if found and not is_part(found, read(material.toys.folder)):
                 raise Wrong(f"{read.__name__} gives {str(found)[:200]}")
         return "the same" if found else "refused"
 
     return reads
+
+
+def is_part(found: Any, whole: Any) -> bool:
+    """Whether it is the same; of a list of lines some may be missing, for a torn one is passed over with a notice."""
+    return all(each in whole for each in found) if isinstance(found, list) else bool(found == whole)
 
 
 def outcome(status: int) -> str:
