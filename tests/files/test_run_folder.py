@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +11,13 @@ import pytest
 from result_makers import I3D, make_result, replaced
 
 from latte_eval.core.clips import Rejected
-from latte_eval.core.errors import StoreError
+from latte_eval.core.errors import AbsentFile, StoreError
 from latte_eval.core.features import Features
 from latte_eval.core.notices import Notice
 from latte_eval.core.result import Result
+from latte_eval.files import run_folder
 from latte_eval.files.run_folder import FEATURES, SHARD_CLIPS, RunFolder, feature_key, runs_of
+from latte_eval.files.whole_files import patiently
 
 
 def clips(*indices: int, labels: bool = False) -> Features:
@@ -41,6 +45,23 @@ def test_clips_come_back_in_order_and_once(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.outputs["features"][:, 1], [0, 50, 200, 330, 400])
     part = run.read_features("key", 33)
     assert part and part.indices == [0, 5, 20]
+
+
+def test_a_shard_that_another_job_looks_at_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a job takes a shard away for a moment, after this one has listed it."""
+    run = RunFolder(tmp_path)
+    run.write_features("key", 0, 4, clips(0, 1))
+    listed = run.shards(FEATURES, "key")
+    monkeypatch.setattr(RunFolder, "shards", lambda *_: listed)
+    ((_, path),) = listed
+    aside = path.rename(tmp_path / "aside")
+    run.drop_unusable("key", 4)
+    threading.Timer(0.1, lambda: aside.rename(path)).start()
+    assert (found := run.read_features("key")) and found.indices == [0, 1]
+    path.unlink()
+    monkeypatch.setattr(run_folder, "patiently", partial(patiently, seconds=0.05))
+    with pytest.raises(AbsentFile, match="cannot be read: No such file"):
+        run.read_features("key")
 
 
 def test_rejected_files_are_kept_though_no_clip_is_left(tmp_path: Path) -> None:
