@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 from av.error import FFmpegError
 
 from latte_eval.core.errors import MachineFault, first_line
@@ -26,6 +27,9 @@ OF_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ESTA
 
 # How torch says it where no exception of Python's tells.
 NO_MEMORY = ("can't allocate memory", "not enough memory")
+
+# What reading an ordinary video takes, and more.
+ORDINARY_BYTES = 2**28
 
 
 def machine_fault(error: BaseException) -> BaseException | None:
@@ -42,13 +46,30 @@ def machine_fault(error: BaseException) -> BaseException | None:
 
 def is_fault(error: BaseException) -> bool:
     """Whether an error, taken by itself, is a fault of the machine."""
+    if asks_for_memory(error):
+        return memory_is_short()
     if isinstance(error, FFmpegError):
         return error.errno in OF_MACHINE
-    if isinstance(error, OSError):
-        return error.errno is not None and error.errno not in OF_BYTES
+    return isinstance(error, OSError) and error.errno is not None and error.errno not in OF_BYTES
+
+
+def asks_for_memory(error: BaseException) -> bool:
+    """Whether a reader could not have the memory that it wanted; where the system itself had none, it is an OSError."""
     if isinstance(error, RuntimeError):
         return any(words in str(error) for words in NO_MEMORY)
     return isinstance(error, MemoryError)
+
+
+def memory_is_short() -> bool:
+    """Whether the machine has not even what an ordinary video takes.
+
+    If it has, the file is to blame: the header of a damaged one asks for anything.
+    """
+    try:
+        np.empty(ORDINARY_BYTES, np.uint8)
+    except MemoryError:
+        return True
+    return False
 
 
 def refuse_fault(error: BaseException, path: str) -> None:
