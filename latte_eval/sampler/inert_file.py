@@ -122,7 +122,7 @@ def read_stream(path: Path) -> Any:
         return Machine(fetch).read(stream)
 
 
-def first_value(stream: mmap.mmap) -> Any:
+def first_value(stream: Any) -> Any:
     """The value of the first pickle; None where there is none."""
     try:
         return Machine(lambda *_: torch.empty(0)).read(stream)
@@ -130,12 +130,12 @@ def first_value(stream: mmap.mmap) -> Any:
         return None
 
 
-def skip_pickle(stream: mmap.mmap) -> None:
+def skip_pickle(stream: Any) -> None:
     for _ in pickletools.genops(stream):
         pass
 
 
-def skip_values(stream: mmap.mmap, width: int) -> tuple[int, int]:
+def skip_values(stream: Any, width: int) -> tuple[int, int]:
     """Where the values of the next storage begin, and how many bytes they have.
 
     Raises `ValueError` for a file that ends before them.
@@ -148,7 +148,7 @@ def skip_values(stream: mmap.mmap, width: int) -> tuple[int, int]:
     return start, count * width
 
 
-def values_of(stream: mmap.mmap, place: tuple[int, int], dtype: torch.dtype, count: int) -> Tensor:
+def values_of(stream: Any, place: tuple[int, int], dtype: torch.dtype, count: int) -> Tensor:
     """The values of a storage. Raises `ValueError` where there are other than `count`."""
     start, size = place
     if size != count * dtype.itemsize:

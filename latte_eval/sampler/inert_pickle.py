@@ -10,7 +10,7 @@ from __future__ import annotations
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -113,7 +113,7 @@ class Machine:
         self.memo: dict[int, Any] = {}
         self.steps = self.copied = 0
 
-    def read(self, stream: IO[bytes]) -> Any:
+    def read(self, stream: Any) -> Any:
         """The value of the pickle that begins where the stream stands.
 
         Raises:
