@@ -8,6 +8,7 @@ they stop the run. Readers turn errors into `ClipError`; the causes of these are
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ OF_BYTES = (errno.EINVAL, errno.EOVERFLOW, errno.EFBIG, errno.ESPIPE)
 # What FFmpeg never says of bytes. It says EIO for a file that is merely cut, and several others for headers.
 OF_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.ENOMEM, errno.EACCES,
               errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNRESET)  # fmt: skip
+
+# FFmpeg says ENOMEM also of a file that wants more than this in one piece, which it never gives.
+MOST_AT_ONCE = 2**31
 
 # How torch says it where no exception of Python's tells.
 NO_MEMORY = ("can't allocate memory", "not enough memory")
@@ -43,12 +47,21 @@ def machine_fault(error: BaseException) -> BaseException | None:
 def is_fault(error: BaseException) -> bool:
     """Whether an error, taken by itself, is a fault of the machine."""
     if isinstance(error, FFmpegError):
-        return error.errno in OF_MACHINE
+        return error.errno in OF_MACHINE and not (error.errno == errno.ENOMEM and can_have(MOST_AT_ONCE))
     if isinstance(error, OSError):
         return error.errno is not None and error.errno not in OF_BYTES
     if isinstance(error, RuntimeError):
         return any(words in str(error) for words in NO_MEMORY)
     return isinstance(error, MemoryError)
+
+
+def can_have(size: int) -> bool:
+    """Whether the machine gives this many bytes in one piece, at this moment."""
+    try:
+        mmap.mmap(-1, size).close()
+    except (OSError, MemoryError):
+        return False
+    return True
 
 
 def refuse_fault(error: BaseException, path: str) -> None:

@@ -264,7 +264,9 @@ def false_storages(material: dict[str, Path], chance: random.Random, folder: Pat
         for number, (key, value) in enumerate(EMA.items()):
             storage = Storage(changed(str(number)), changed(value.numel()), changed(torch.FloatStorage))
             size, stride = tuple(map(changed, value.shape)), tuple(map(changed, value.stride()))
-            tensors[changed(key)] = Tensor(storage, changed(0), changed(size), changed(stride), False, {})
+            tensors[key if isinstance(odd_key := changed(key), list) else odd_key] = Tensor(
+                storage, changed(0), changed(size), changed(stride), False, {}
+            )
         stream = io.BytesIO()
         Pickler(stream, 2).dump({"ema": tensors})
         return {**members, name: stream.getvalue()}

@@ -19,7 +19,7 @@ import pytest
 from media_makers import moving_frames, write_frames, write_lossless
 from PIL import Image
 
-from latte_eval.benchmarks.readers import FolderSource
+from latte_eval.benchmarks.readers import FolderSource, faults
 from latte_eval.benchmarks.readers import video as video_module
 from latte_eval.benchmarks.readers.arrays import load_videos
 from latte_eval.benchmarks.readers.faults import machine_fault
@@ -262,11 +262,20 @@ def test_what_is_a_fault(error: BaseException, is_fault: bool) -> None:
 
 
 @pytest.mark.parametrize(("number", "is_fault"), [(errno.EIO, False), (errno.EPERM, False), (errno.EMFILE, True),
-                                                  (errno.ENOMEM, True)])  # fmt: skip
+                                                  (errno.ENOMEM, False)])  # fmt: skip
 def test_ffmpeg_says_some_numbers_of_bytes(number: int, is_fault: bool) -> None:
     with pytest.raises(av.error.FFmpegError) as caught:
         av.error.err_check(-number)
     assert (machine_fault(caught.value) is not None) == is_fault
+
+
+def test_no_memory_is_a_fault_where_none_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FFmpeg says the same of a damaged header that asks for more than it ever gives in one piece."""
+    with pytest.raises(av.error.FFmpegError) as caught:
+        av.error.err_check(-errno.ENOMEM)
+    assert machine_fault(caught.value) is None
+    monkeypatch.setattr(faults, "can_have", lambda size: False)
+    assert machine_fault(caught.value) is caught.value
 
 
 def test_a_file_that_is_damaged_once_only_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
