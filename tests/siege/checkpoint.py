@@ -264,9 +264,9 @@ def false_storages(material: dict[str, Path], chance: random.Random, folder: Pat
         for number, (key, value) in enumerate(EMA.items()):
             storage = Storage(changed(str(number)), changed(value.numel()), changed(torch.FloatStorage))
             size, stride = tuple(map(changed, value.shape)), tuple(map(changed, value.stride()))
-            tensors[key if isinstance(odd_key := changed(key), list) else odd_key] = Tensor(
-                storage, changed(0), changed(size), changed(stride), False, {}
-            )
+            odd_key, place = changed(key), changed(0)
+            odd_key = key if isinstance(odd_key, list) else odd_key
+            tensors[odd_key] = Tensor(storage, place, changed(size), changed(stride), False, {})
         stream = io.BytesIO()
         Pickler(stream, 2).dump({"ema": tensors})
         return {**members, name: stream.getvalue()}
