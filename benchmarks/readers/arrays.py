@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import lzma
 import pickle
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +22,8 @@ from latte_eval.core.errors import ClipError
 ARRAY_SUFFIXES = (".npy", ".npz", ".pt", ".pth")
 
 # What numpy and torch raise for a file that is damaged or holds more than arrays.
-UNLOADABLE = (OSError, ValueError, EOFError, RuntimeError, KeyError, zipfile.BadZipFile, pickle.UnpicklingError)
+UNLOADABLE = (OSError, ValueError, EOFError, RuntimeError, KeyError, zipfile.BadZipFile, pickle.UnpicklingError,
+              zlib.error, lzma.LZMAError)  # fmt: skip
 
 # Where the colours are in [N, T, H, W, 3], [N, T, 3, H, W] and [N, 3, T, H, W].
 LAYOUTS = {4: "[N, T, H, W, 3]", 2: "[N, T, 3, H, W]", 1: "[N, 3, T, H, W]"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import lzma
 import os
 import re
 import shutil
@@ -39,7 +40,7 @@ PIECE = 4096
 BROKEN_LINK = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 # What Python raises for an archive or member that is damaged, has a password, or is packed in an unknown way.
-UNREADABLE = (OSError, zipfile.BadZipFile, EOFError, ValueError, RuntimeError, zlib.error)
+UNREADABLE = (OSError, zipfile.BadZipFile, EOFError, ValueError, RuntimeError, zlib.error, lzma.LZMAError)
 
 
 @dataclass(frozen=True)

@@ -56,11 +56,8 @@ def trial(material: dict[str, bytes], chance: random.Random, folder: Path) -> st
         path.write_bytes(bytes_damaged(path.read_bytes(), chance))
     if way == "list":
         path.write_bytes(false_list(path.read_bytes(), chance))
-    before = sorted(folder.parent.parent.glob("*.mp4"))
     found = read_twice(path)
-    if sorted(folder.parent.parent.glob("*.mp4")) != before or [each.name for each in folder.iterdir()] != [
-        "clips.zip"
-    ]:
+    if [each.name for each in folder.iterdir()] != ["clips.zip"]:
         raise Wrong("a file was written beside the archive")
     return found
 
