@@ -102,6 +102,18 @@ def twice(path: Path) -> None:
         archive.writestr(name, pickled({"ema": {}}))
 
 
+def flagged(flag: int) -> Make:
+    """An archive whose list says something of its members that torch never does."""
+
+    def write(path: Path) -> None:
+        torch.save({"ema": EMA}, path)
+        data = bytearray(path.read_bytes())
+        data[data.index(b"PK\1\2") + 8] |= flag
+        path.write_bytes(data)
+
+    return write
+
+
 def folder(index: Any = None, config: bytes | None = None, **shards: Any) -> Make:
     """A sharded checkpoint."""
 
@@ -219,6 +231,8 @@ HOSTILE: dict[str, tuple[Make, str]] = {
     "a storage of 2^60 values in old torch": (counted(2**60), r"storage"),
     "a storage of -1 values in old torch": (counted(-1), r"storage"),
     "an archive that unpacks to a thousand times its size": (compressed(2**26), "compressed"),
+    "a member that is encrypted": (flagged(1), "encrypted"),
+    "a member that is a patch": (flagged(0x20), "patch"),
     "two members of one name": (twice, "twice|two"),
     "an index that names itself": (
         folder(dict.fromkeys(EMA, "model.safetensors.index.json")), "index.json names model.safetensors.index.json"),

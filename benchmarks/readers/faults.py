@@ -8,12 +8,12 @@ they stop the run. Readers turn errors into `ClipError`; the causes of these are
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 from av.error import FFmpegError
 
 from latte_eval.core.errors import MachineFault, first_line
@@ -25,11 +25,11 @@ OF_BYTES = (errno.EINVAL, errno.EOVERFLOW, errno.EFBIG, errno.ESPIPE)
 OF_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.ENOMEM, errno.EACCES,
               errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNRESET)  # fmt: skip
 
+# FFmpeg says ENOMEM also of a file that wants more than this in one piece, which it never gives.
+MOST_AT_ONCE = 2**31
+
 # How torch says it where no exception of Python's tells.
 NO_MEMORY = ("can't allocate memory", "not enough memory")
-
-# What reading an ordinary video takes, and more.
-ORDINARY_BYTES = 2**28
 
 
 def machine_fault(error: BaseException) -> BaseException | None:
@@ -61,13 +61,10 @@ def asks_for_memory(error: BaseException) -> bool:
 
 
 def memory_is_short() -> bool:
-    """Whether the machine has not even what an ordinary video takes.
-
-    If it has, the file is to blame: the header of a damaged one asks for anything.
-    """
+    """Whether the machine does not give `MOST_AT_ONCE`. If it does, the file is to blame: damage asks for anything."""
     try:
-        np.empty(ORDINARY_BYTES, np.uint8)
-    except MemoryError:
+        mmap.mmap(-1, MOST_AT_ONCE).close()
+    except (OSError, MemoryError):
         return True
     return False
 

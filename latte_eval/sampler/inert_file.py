@@ -21,6 +21,9 @@ from latte_eval.sampler.inert_pickle import Machine
 # What a file of torch before 1.6 begins with, as its first pickle.
 OLD_MAGIC = 0x1950A86A20F9469CFC6C
 
+# Flags of a member that is encrypted or holds a difference to another file (APPNOTE of PKWARE, 4.4.4).
+UNREADABLE = 0x1 | 0x20 | 0x40
+
 
 def read_inert(path: Path) -> Any:
     """What a torch file holds; objects that are no tensors come as `Inert` stand-ins, and nothing is run.
@@ -66,6 +69,8 @@ def plain_members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.Zip
         name = info.filename.partition("/")[2]
         if info.compress_type != zipfile.ZIP_STORED:
             raise CheckpointError(f"{path} is compressed inside, as torch.save writes no file; save it again")
+        if info.flag_bits & UNREADABLE:
+            raise CheckpointError(f"{path} says that {printed(info.filename)} is encrypted or a patch; it is damaged")
         if name in members:
             raise CheckpointError(f"{path} holds {printed(info.filename)} twice: it is no file of torch.save")
         members[name] = info

