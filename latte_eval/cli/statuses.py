@@ -8,9 +8,11 @@ import sys
 import tempfile
 import traceback
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -29,17 +31,18 @@ STOPPED = "Stopped: what was finished is kept, and the same command continues"
 def report_error(error: BaseException) -> Status:
     """Say on stderr what went wrong, in one line; the status to exit with."""
     if isinstance(error, Terminated | KeyboardInterrupt | click.Abort):
-        click.echo(STOPPED, err=True)
+        tell(STOPPED)
         return Status.TERMINATED if isinstance(error, Terminated) else Status.INTERRUPTED
     if isinstance(error, click.ClickException):
-        error.show()
+        with silent_if_full():
+            error.show()
         return Status.USAGE if isinstance(error, click.UsageError) else Status.FAILED
     if isinstance(error, LatteEvalError):
         return say(str(error), error.exit_code)
     if isinstance(error, BrokenPipeError):
         return without_reader()
     if isinstance(error, OSError):
-        drop_output()
+        drop_output(sys.stdout)
         return say(f"{error}; what was finished before is kept")
     if is_out_of_memory(error):
         notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
@@ -52,7 +55,7 @@ def report_fault(error: BaseException) -> Status:
     what = f"latte-eval broke on {type(error).__name__}: {first_line(error)}; this is a fault of it, please report it"
     if log := write_traceback(error):
         return say(f"{what} with {log}", Status.FAULT)
-    click.echo("".join(traceback.format_exception(error)), err=True)
+    tell("".join(traceback.format_exception(error)))
     return say(what, Status.FAULT)
 
 
@@ -70,8 +73,24 @@ def write_traceback(error: BaseException) -> Path | None:
 
 
 def say(text: str, status: Status = Status.FAILED) -> Status:
-    click.echo(f"Error: {one_line(text)}", err=True)
+    tell(f"Error: {one_line(text)}")
     return status
+
+
+def tell(text: str) -> None:
+    """Text on stderr, as far as it takes any."""
+    with silent_if_full():
+        click.echo(text, err=True)
+
+
+@contextmanager
+def silent_if_full() -> Iterator[None]:
+    """Where stderr takes nothing, as on a full disk, the exit status alone says what happened: Python's own would be 1,
+    which is a regression."""
+    try:
+        yield
+    except (OSError, ValueError):
+        drop_output(sys.stderr)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -80,16 +99,16 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def without_reader() -> Status:
     """Nobody reads on, as after `| head`."""
-    drop_output()
+    drop_output(sys.stdout)
     return Status.FAILED
 
 
-def drop_output() -> None:
-    """Let what stdout cannot take go nowhere, or Python would complain of it once more at its end."""
+def drop_output(stream: TextIO) -> None:
+    """Let what a stream cannot take go nowhere, or Python would complain of it once more at its end."""
     try:
-        sys.stdout.flush()
+        stream.flush()
     except (OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def one_line(text: str) -> str:

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from latte_eval.baselines.table import Cell
+from latte_eval.core.digests import DIGEST
 from latte_eval.core.errors import LatteEvalError, StoreError
+from latte_eval.core.notices import notice
 from latte_eval.core.protocol import Protocol, fields_to_sha256
 from latte_eval.core.result import Result
+from latte_eval.core.schemas import parse_json_line
 from latte_eval.files.jsonl import parse_lines
 from latte_eval.files.run_folder import RESULTS, result_files
 from latte_eval.metrics.rows import METRICS
@@ -34,9 +37,21 @@ def load_results(path: Path, newest_counts: bool = False) -> list[Result]:
 
 
 def read_results(path: str | Path, newest_counts: bool = False) -> list[Result]:
-    """All results of a JSONL file, as `load_results` reads it. Raises `StoreError` with the number of a line."""
+    """All results of a JSONL file, as `load_results` reads it; one notice tells of lines without a digest.
+
+    Raises `StoreError` with the number of a line.
+    """
     path = Path(path)
-    return parse_lines(path, "results", lambda line, n: Result.from_json(line, f"{path} line {n}"), newest_counts)
+    records = parse_lines(path, "results", lambda line, n: parse_result(line, f"{path} line {n}"), newest_counts)
+    if old := sum(not verified for _, verified in records):
+        notice(f"{path} has {old:,} results of version 0.1, without a digest: damage to their numbers cannot be seen")
+    return [result for result, _ in records]
+
+
+def parse_result(line: str, where: str) -> tuple[Result, bool]:
+    """A result, and whether a digest says that it is what was measured. Raises `StoreError`."""
+    record = parse_json_line(line, where)
+    return Result.from_record(record, where), DIGEST in record
 
 
 def check_untouched(result: Result, where: str) -> None:

@@ -81,6 +81,10 @@ class DamagedFile(StoreError):
     """A file that latte-eval wrote and that is cut, or holds other bytes than were written."""
 
 
+class AbsentFile(StoreError):
+    """A file that was listed and is not there any more: another job is at work on it, or somebody deleted it."""
+
+
 class TornLine(StoreError):
     """A line of a file of lines that is no JSON: a job was stopped while it wrote it, or somebody edited it."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from latte_eval.core.digests import DIGEST, check_digest, with_digest
 from latte_eval.core.errors import StoreError
 from latte_eval.core.result_schema import check_parts
 from latte_eval.core.schemas import is_number, parse_json_line, schema_number, shortened
@@ -81,8 +82,13 @@ class Result:
             raise StoreError(f"the metric {self.metric!r} has no direction, lower or higher: better is {self.better!r}")
 
     def to_json(self) -> str:
-        """One line of JSON, floats at full precision."""
-        return json_line(dataclasses.asdict(self))
+        """One line of JSON, floats at full precision, with a digest of all fields."""
+        return json_line(with_digest(dataclasses.asdict(self)))
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as JSON gives them back, without a digest."""
+        record: dict[str, Any] = json.loads(json_line(dataclasses.asdict(self)))
+        return record
 
     @classmethod
     def from_json(cls, line: str, where: str = "result") -> Result:
@@ -91,10 +97,12 @@ class Result:
 
     @classmethod
     def from_record(cls, record: Any, where: str) -> Result:
-        """Read a line that is parsed. Raises `StoreError` as `from_json`."""
+        """Read a line that is parsed. Raises `StoreError` as `from_json`, also where its digest is not its own."""
         if schema_number(record, SCHEMA, where) is None:
             raise StoreError(f"{where} is not a latte-eval result: it has no schema")
-        return cls(**checked_fields(record, where))
+        fields = checked_fields({name: value for name, value in record.items() if name != DIGEST}, where)
+        check_digest(record, where, "fields", "measure it again, or delete the line")
+        return cls(**fields)
 
 
 def json_line(record: dict[str, Any]) -> str:

@@ -227,12 +227,13 @@ class Source:
     def receive(self, response: Any, size: int) -> bytes:
         try:
             data: bytes = response.read1(size)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, OverflowError, ValueError) as error:  # the last two: odd chunks
             raise BrokenOff(f"the connection broke off ({reason_of(error)})") from error
         return data
 
     def refused(self, error: urllib.error.HTTPError) -> Exception:
-        text = f"{host_of(self.url)} answered {error.code} {error.reason}".rstrip()
+        reason = str(error.reason).partition("\n")[0]  # urllib's, for redirects in a circle, has three lines
+        text = f"{host_of(self.url)} answered {error.code} {reason}".rstrip()
         return BrokenOff(text) if error.code in (408, 429) or error.code >= 500 else LocationError(text)
 
     def unreached(self, error: Exception) -> Exception:

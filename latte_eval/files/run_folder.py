@@ -21,13 +21,14 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from latte_eval.core.clips import Rejected
-from latte_eval.core.errors import DamagedFile, StoreError
+from latte_eval.core.errors import AbsentFile, DamagedFile, StoreError
 from latte_eval.core.features import Features
 from latte_eval.core.notices import notice
 from latte_eval.core.result import Result
@@ -35,7 +36,7 @@ from latte_eval.core.schemas import Schema, is_count, is_pair_of_texts, is_text,
 from latte_eval.files.jsonl import append_chosen, read_lines
 from latte_eval.files.weights import cache_folder
 from latte_eval.files.whole_arrays import Content, content_to_bytes, read_content
-from latte_eval.files.whole_files import make_writable, unfinished_path, write_whole
+from latte_eval.files.whole_files import make_writable, patiently, unfinished_path, write_whole
 
 RESULTS = "results.jsonl"
 
@@ -212,7 +213,7 @@ class RunFolder:
         Raises `DamagedFile` that names a damaged file, `StoreError` for one of other clips than `candidates` says.
         """
         paths = [path for span, path in self.shards(FEATURES, key) if count is None or span[0] < count]
-        shards = [checked_shard(path) for path in paths]
+        shards = [patiently(partial(checked_shard, path)) for path in paths]
         for shard in shards:
             if misfit := shard.misfit(candidates):
                 raise StoreError(f"{shard.path} {misfit}; run the same command again")
@@ -278,6 +279,8 @@ def unusable(path: Path, belongs: Path, candidates: Sequence[str] | None) -> str
     """Why a shard of features that belongs at a path cannot be used; nothing where it can."""
     try:
         shard = checked_shard(path, belongs)
+    except AbsentFile:  # another job took it away
+        return ""
     except DamagedFile as error:
         return str(error).removeprefix(f"{path} ").partition(";")[0]
     return shard.misfit(candidates)
@@ -318,8 +321,7 @@ def subject_key(result: Result) -> tuple[str, str]:
 
 def measured(result: Result) -> dict[str, Any]:
     """All of a result but when it was measured and how long that took, as it is read back."""
-    record: dict[str, Any] = json.loads(result.to_json())
-    return {name: value for name, value in record.items() if name not in ("started", "seconds")}
+    return {name: value for name, value in result.to_record().items() if name not in ("started", "seconds")}
 
 
 def runs_of(flags: np.ndarray, first: int) -> Iterator[Range]:  # [N] bool

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from latte_eval.core.errors import DamagedFile, StoreError
+from latte_eval.core.errors import AbsentFile, DamagedFile, StoreError
 from latte_eval.core.schemas import parse_json
 
 # The note that holds the digest.
@@ -47,7 +47,15 @@ def content_to_bytes(key: str, arrays: Mapping[str, np.ndarray], notes: Mapping[
 
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     texts = {name: json.dumps(value) for name, value in notes.items()}
-    return bytes(save(arrays, {**texts, DIGEST: json.dumps(content_digest(key, arrays, texts))}))
+    return with_texts(save(arrays), {**texts, DIGEST: json.dumps(content_digest(key, arrays, texts))})
+
+
+def with_texts(data: bytes, texts: Mapping[str, str]) -> bytes:
+    """A safetensors file with these texts in its header, in order of name: safetensors itself shuffles them."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps({"__metadata__": dict(sorted(texts.items())), **json.loads(data[8:end])}).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[end:]
 
 
 def content_digest(key: str, arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> str:
@@ -60,9 +68,12 @@ def content_digest(key: str, arrays: Mapping[str, np.ndarray], texts: Mapping[st
 
 
 def read_content(path: Path, key: str, first_notes: Collection[str]) -> Content:
-    """As `bytes_to_content`. Raises `StoreError` for a file that cannot be read, `DamagedFile` for a damaged one."""
+    """As `bytes_to_content`. Raises `StoreError` for a file that cannot be read, `AbsentFile` where there is none,
+    `DamagedFile` for a damaged one."""
     try:
         data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise AbsentFile(f"{path} cannot be read: {error.strerror}") from error
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
     return bytes_to_content(data, path, key, first_notes)

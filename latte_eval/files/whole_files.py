@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock
 
-from latte_eval.core.errors import StoreError, first_line
+from latte_eval.core.errors import AbsentFile, StoreError, first_line
 from latte_eval.core.notices import notice
+
+T = TypeVar("T")
 
 # What the names of unfinished files end with.
 UNFINISHED = ".partial"
@@ -79,6 +83,19 @@ def folder_to_disk(folder: Path) -> None:
             os.fsync(file)
         finally:
             os.close(file)
+
+
+def patiently(read: Callable[[], T], seconds: float = 2.0) -> T:
+    """What `read` gives, once it finds its file: another job may take it away for a moment, to look at it.
+
+    Raises `AbsentFile` where it is still not there after so many seconds.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(AbsentFile):
+            return read()
+        time.sleep(0.02)
+    return read()
 
 
 @contextlib.contextmanager

@@ -192,7 +192,7 @@ def accept(
 def to_line(accepted: Accepted) -> str:
     """One line of JSON."""
     record = {"schema": SCHEMA, "accepted": accepted.about, "features": accepted.features,
-              "result": json.loads(accepted.result.to_json())}  # fmt: skip
+              "result": accepted.result.to_record()}  # fmt: skip
     return json_line({**record, "digest": line_digest(record)})
 
 

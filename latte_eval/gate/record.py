@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from latte_eval.core.digests import check_digest, with_digest
 from latte_eval.core.errors import StoreError
 from latte_eval.core.progress import Reporter
 from latte_eval.core.result import json_line
@@ -42,7 +43,7 @@ VERDICT = Schema(
 def append_verdict(run: Path, verdict: Verdict) -> None:
     """Append a verdict and when it was given (UTC) to RUN/gate.jsonl. Raises `StoreError`."""
     record = {**to_record(verdict), "when": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
-    append_lines(run / VERDICTS, [json_line(record)])
+    append_lines(run / VERDICTS, [json_line(with_digest(record))])
 
 
 def record_beside(results: Path, verdict: Verdict, reporter: Reporter) -> None:
@@ -77,4 +78,5 @@ def parse_verdict(line: str, where: str) -> dict[str, Any]:
         raise StoreError(f"{where} is not a verdict of latte-eval gate")
     if fault := VERDICT.fault(record):
         raise StoreError(f"{where} was edited: in a verdict, {fault}")
+    check_digest(record, where, "fields", "run the gate again, or delete the line")
     return dict(record)

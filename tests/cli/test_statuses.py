@@ -129,6 +129,15 @@ def test_closed_streams(command: str, closed: str, out: str, err: str, results: 
     assert out in done.stdout and bool(out) == bool(done.stdout)
 
 
+@pytest.mark.parametrize(("words", "status"), [("history nothing.jsonl", 5), ("fvd", 2), ("bogus", 2)])
+def test_a_stderr_that_is_full_changes_no_status(words: str, status: int) -> None:
+    """Python itself would end with 1, which is a regression, or with 120."""
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full on this system")
+    script = f"{sys.executable} -m latte_eval {words} 2> /dev/full"
+    assert subprocess.run(["bash", "-c", script], capture_output=True, cwd=ROOT).returncode == status
+
+
 def test_output_that_finds_no_room_is_an_error_said_once(results: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full on this system")

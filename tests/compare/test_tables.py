@@ -123,7 +123,7 @@ def test_results_of_other_metrics_and_datasets_stay_out() -> None:
 
 
 def edited(changes: dict[str, Any]) -> str:
-    return json.dumps({**json.loads(make_result().to_json()), **changes}) + "\n"
+    return json.dumps({**make_result().to_record(), **changes}) + "\n"
 
 
 @pytest.mark.parametrize(("line", "words"), [
@@ -139,6 +139,16 @@ def edited(changes: dict[str, Any]) -> str:
 def test_a_results_file_that_was_cut_edited_or_is_newer(tmp_path: Path, line: str, words: str) -> None:
     (tmp_path / "results.jsonl").write_text(line)
     fails(StoreError, words, "table2", "--results", tmp_path)
+
+
+def test_a_digit_that_flipped_is_refused_and_a_line_without_digest_told(tmp_path: Path) -> None:
+    file, line = tmp_path / "results.jsonl", make_result().to_json()
+    file.write_text(line.replace('"value": 300.0', '"value": 301.0') + "\n")
+    with pytest.raises(StoreError, match="results.jsonl line 1 is damaged or was edited: its digest"):
+        load_results(tmp_path)
+    file.write_text(json.dumps(make_result().to_record()) + "\n" + line + "\n")
+    with pytest.warns(Notice, match="has 1 results of version 0.1, without a digest"):
+        assert load_results(tmp_path) == [make_result()] * 2
 
 
 @pytest.mark.parametrize("torn", [make_result().to_json()[:200], "hello"])

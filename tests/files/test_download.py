@@ -152,6 +152,22 @@ def test_a_redirect_to_no_address_is_named(site: Site, target: Path, address: st
     assert nothing_kept(target)
 
 
+def test_a_redirect_in_a_circle_is_one_line(site: Site, target: Path) -> None:
+    site.moved |= {"/file.pt": "/other", "/other": "/file.pt"}
+    with pytest.raises(LocationError, match="answered 302 .* infinite loop") as found:
+        download(f"{site.address}/file.pt", target)
+    assert "\n" not in str(found.value) and nothing_kept(target)
+
+
+@pytest.mark.parametrize("size", [b"f" * 40, b"-5", b"odd"])
+def test_chunks_of_odd_sizes_break_off(site: Site, target: Path, size: bytes) -> None:
+    site.headers |= {"Content-Length": "", "Transfer-Encoding": "chunked"}
+    site.files["/file.pt"] = size + b"\r\n" + bytes(100)
+    with pytest.raises(LocationError, match="broke off"):
+        download(f"{site.address}/file.pt", target)
+    assert nothing_kept(target)
+
+
 @pytest.mark.parametrize("part", ["bytes 0-9/10", "bytes */10", "nonsense", ""])
 def test_another_part_than_the_missing_one_is_refused(site: Site, target: Path, part: str) -> None:
     """A proxy may answer from a copy of another part; the sizes would fit."""

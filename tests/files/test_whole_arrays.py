@@ -114,6 +114,14 @@ def test_damage_gives_the_same_or_an_error(kind: str, tmp_path: Path, monkeypatc
     assert refused > 300
 
 
+def test_equal_content_gives_equal_bytes() -> None:
+    notes = {name: [name] for name in "abcdefgh"}
+    shuffled = dict(reversed(notes.items()))
+    files = {content_to_bytes("k", {"y": ROWS, "x": ROWS[0]}, each) for each in (notes, shuffled, notes, notes)}
+    assert len(files) == 1
+    assert len({pack({"fake": FEATURES, "real": FEATURES}, "features") for _ in range(8)}) == 1
+
+
 def test_a_file_in_the_place_of_another_is_damaged(tmp_path: Path) -> None:
     path = write_shard(tmp_path)
     path.rename(path.with_name("000032-000044.safetensors"))

@@ -70,7 +70,7 @@ def test_bad_input(tmp_path: Path) -> None:
 
 
 def test_ten_thousand_results(tmp_path: Path) -> None:
-    line = step(10).to_json()
+    line = json.dumps(step(10).to_record())
     lines = [line.replace("2026-11-10T10", f"{2000 + i % 100}-01-01T{i % 24:02d}").replace("290.0", f"290.{i:05d}")
              for i in range(10_000)]  # fmt: skip
     (tmp_path / "r.jsonl").write_text("\n".join(lines) + "\n")

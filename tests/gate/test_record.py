@@ -14,6 +14,7 @@ from command_line import latte_eval
 from gate_makers import NOISE, OLD, REAL, gate, make_accepted, write_run
 from result_makers import make_result
 
+from latte_eval.core.digests import with_digest
 from latte_eval.core.errors import StoreError
 from latte_eval.core.features import Features
 from latte_eval.core.result import Result
@@ -132,7 +133,7 @@ def test_a_file_of_ten_thousand_results_is_gated_quickly(tmp_path: Path, accepte
     """The newest line is the one that is judged, and its features are looked up once."""
     new = write_run(tmp_path / "new", NOISE + 1.3)
     line: dict[str, Any] = json.loads((new / "results.jsonl").read_text())
-    older = json.dumps(line | {"value": 0.5, "interval": None})
+    older = json.dumps(with_digest(line | {"value": 0.5, "interval": None}))
     (new / "results.jsonl").write_text("\n".join([older] * 9_999 + [json.dumps(line)]) + "\n")
     done = gate(new, accepted, "fvd:+10%")
     assert done.returncode == 1, done.stderr
