@@ -104,6 +104,15 @@ def verify(session: nox.Session) -> None:
 
 
 @nox.session
+def siege(session: nox.Session) -> None:
+    """Every siege with all its trials, before a release: about an hour. `nox -s siege -- --seed 1` draws others."""
+    install(session, "-e", ".[test]")
+    folder = Path(__file__).with_name("tests") / "siege"
+    for file in sorted(path for path in folder.glob("*.py") if "\nSIEGE = " in path.read_text()):
+        session.run("python", str(file), *session.posargs)
+
+
+@nox.session
 def gpu(session: nox.Session) -> None:
     """The tests that need an accelerator; without one they are skipped with the reason."""
     install(session, "-e", ".[test]")

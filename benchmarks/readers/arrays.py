@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import lzma
 import pickle
 import tokenize
 import zipfile
@@ -23,7 +24,8 @@ ARRAY_SUFFIXES = (".npy", ".npz", ".pt", ".pth")
 
 # What numpy and torch raise for a file that is damaged or holds more than arrays.
 UNLOADABLE = (OSError, ValueError, EOFError, RuntimeError, KeyError, TypeError, ArithmeticError, MemoryError,
-              SyntaxError, zipfile.BadZipFile, zlib.error, tokenize.TokenError, pickle.UnpicklingError)  # fmt: skip
+              SyntaxError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError,
+              pickle.UnpicklingError)  # fmt: skip
 
 # Where the colours are in [N, T, H, W, 3], [N, T, 3, H, W] and [N, 3, T, H, W].
 LAYOUTS = {4: "[N, T, H, W, 3]", 2: "[N, T, 3, H, W]", 1: "[N, 3, T, H, W]"}

@@ -8,6 +8,7 @@ they stop the run. Readers turn errors into `ClipError`; the causes of these are
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ OF_BYTES = (errno.EINVAL, errno.EOVERFLOW, errno.EFBIG, errno.ESPIPE)
 # What FFmpeg never says of bytes. It says EIO for a file that is merely cut, and several others for headers.
 OF_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ESTALE, errno.ENOMEM, errno.EACCES,
               errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNRESET)  # fmt: skip
+
+# FFmpeg says ENOMEM also of a file that wants more than this in one piece, which it never gives.
+MOST_AT_ONCE = 2**31
 
 # How torch says it where no exception of Python's tells.
 NO_MEMORY = ("can't allocate memory", "not enough memory")
@@ -42,13 +46,27 @@ def machine_fault(error: BaseException) -> BaseException | None:
 
 def is_fault(error: BaseException) -> bool:
     """Whether an error, taken by itself, is a fault of the machine."""
+    if asks_for_memory(error):
+        return memory_is_short()
     if isinstance(error, FFmpegError):
         return error.errno in OF_MACHINE
-    if isinstance(error, OSError):
-        return error.errno is not None and error.errno not in OF_BYTES
+    return isinstance(error, OSError) and error.errno is not None and error.errno not in OF_BYTES
+
+
+def asks_for_memory(error: BaseException) -> bool:
+    """Whether a reader could not have the memory that it wanted; where the system itself had none, it is an OSError."""
     if isinstance(error, RuntimeError):
         return any(words in str(error) for words in NO_MEMORY)
     return isinstance(error, MemoryError)
+
+
+def memory_is_short() -> bool:
+    """Whether the machine does not give `MOST_AT_ONCE`. If it does, the file is to blame: damage asks for anything."""
+    try:
+        mmap.mmap(-1, MOST_AT_ONCE).close()
+    except (OSError, MemoryError):
+        return True
+    return False
 
 
 def refuse_fault(error: BaseException, path: str) -> None:

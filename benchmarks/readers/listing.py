@@ -141,7 +141,7 @@ def file_moves(place: Place, folder: str, file: File) -> bool:
     try:
         with faults_refused(printable(path)), place.open_file(path) as handle:
             return moves(handle)
-    except (ClipError, *DAMAGE):
+    except (ClipError, MemoryError, *DAMAGE):
         return False
 
 

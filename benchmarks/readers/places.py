@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import lzma
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -38,7 +40,7 @@ PIECE = 4096
 BROKEN_LINK = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 # What Python raises for an archive or member that is damaged, has a password, or is packed in an unknown way.
-UNREADABLE = (OSError, zipfile.BadZipFile, EOFError, ValueError, RuntimeError, zlib.error)
+UNREADABLE = (OSError, zipfile.BadZipFile, EOFError, ValueError, RuntimeError, zlib.error, lzma.LZMAError)
 
 
 @dataclass(frozen=True)
@@ -248,6 +250,10 @@ def named_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     return {info.filename.replace("\\", "/").lstrip("/"): info for info in archive.infolist()}
 
 
+# Characters that end a line or steer a terminal.
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
 def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name was left by the system and holds no data of the user."""
     return name.startswith(".") or name == "__MACOSX"
@@ -263,5 +269,6 @@ def join(folder: str, name: str) -> str:
 
 
 def printable(path: str) -> str:
-    """A path that can be printed and hashed, whatever bytes its name holds."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    """A path that can be printed on one line and hashed, whatever bytes its name holds."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)

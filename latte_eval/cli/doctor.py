@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from latte_eval.evaluation.doctor import Finding
 
 SIGNS = {"ok": "ok", "missing": "--", "broken": "XX", "note": "  "}
-# Names of what was verified are longer than names of packages.
-NARROW, WIDE = 22, 47
+# Names of claims and of comparisons are longer than those of packages.
+WIDTH, WIDTHS = 56, {"shown by": 36, **dict.fromkeys(("program", "packages", "hardware", "folders", "weights"), 22)}
 
 
 @click.command(epilog="Example: latte-eval doctor --verify --device cuda --json > verified.json")
@@ -67,6 +67,6 @@ def show(findings: Iterable[Finding], as_json: bool) -> bool:
         if finding.section != section:
             section = finding.section
             click.echo(section)
-        width = WIDE if "tolerance" in finding.details or section == "shown by" else NARROW
+        width = WIDTHS.get(section, WIDTH)
         click.echo(f"  {SIGNS[finding.status]}  {finding.name:<{width}} {finding.text}")
     return broken

@@ -140,7 +140,8 @@ def check_text(check: Check) -> str:
         return check.note
     if check.expected:
         return f"{check.got:.9g}, published {check.expected:.9g}"
-    return f"{check.got:.1e} off, {check.tolerance:g} allowed; {check.note}"
+    off = f"{check.got:.1e} off" if check.got else "equal"
+    return f"{off}, {check.tolerance:g} allowed; {check.note}"
 
 
 def device_text(device: str) -> str:

@@ -24,10 +24,10 @@ from latte_eval.sampler.complete import with_tables
 from latte_eval.sampler.latte.config import LatteConfig
 from latte_eval.sampler.latte.network import Latte
 from latte_eval.sampler.latte.recognise import LABELS, UNTRACED, state_dict_to_config, untraced_choices
-from latte_eval.sampler.selection import ITERATION_KEYS, select_state
+from latte_eval.sampler.selection import ITERATION_KEYS, check_finite, select_state
 from latte_eval.sampler.shards import files_of
 from latte_eval.sampler.tensorfile import names_beside, read_tensor_file, suggestion
-from latte_eval.sampler.told import heads_of_name, outer_notes, told_by_file
+from latte_eval.sampler.told import heads_of_name, is_number, outer_notes, told_by_file
 
 # The shipped checkpoints, by name, in the folder `embedded`.
 EMBEDDED = {"demo": "demo.pt", "demo-early": "demo_early.pt"}
@@ -133,7 +133,10 @@ def load_checkpoint(path: str | Path, weights: str | None = None) -> Checkpoint:
     sha256, size = identity(file)
     taken, state, left_out = select_state(file, content, weights)
     told = told_by_file(content)
-    state, rebuilt, assumed_sizes = with_tables(state, told)
+    try:
+        state, rebuilt, assumed_sizes = with_tables(state, told)
+    except CheckpointError as error:
+        raise CheckpointError(f"{file}: {error}") from error
     checkpoint = Checkpoint(
         name=str(path) if str(path) in EMBEDDED or str(path).startswith("hf://") else file.name,
         path=file,
@@ -148,6 +151,7 @@ def load_checkpoint(path: str | Path, weights: str | None = None) -> Checkpoint:
         assumed_sizes=assumed_sizes,
     )
     check_latte(checkpoint)
+    check_finite(file, state)
     return checkpoint
 
 
@@ -170,7 +174,8 @@ def told_choices(told: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[s
     """What a file tells and the weights cannot; heads also from the name of a published size."""
     choices = untraced_choices(told)
     kernel = state.get("x_embedder.proj.weight")
-    named = heads_of_name(told["model"], kernel.shape[0]) if "model" in told and kernel is not None else None
+    width = kernel.shape[0] if kernel is not None and kernel.ndim else 0
+    named = heads_of_name(told["model"], width) if "model" in told else None
     return choices if named is None else {"heads": named, **choices}
 
 
@@ -203,8 +208,8 @@ def locate(name: str) -> Path:
 def iteration_of(metadata: Mapping[str, Any], file: Path) -> int | None:
     """Training steps from the metadata, else from names such as `0100000.pt` or `model_step5000.pt`."""
     for key in ITERATION_KEYS:
-        if isinstance(metadata.get(key), int):
-            return metadata[key]
+        if is_number(metadata.get(key)) and metadata[key] >= 0:
+            return int(metadata[key])
     found = re.search(r"(?:^|(?:step|iter|iteration)s?[-_=]?)(\d+)$", file.stem)
     return int(found[1]) if found else None
 

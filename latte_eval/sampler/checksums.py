@@ -41,7 +41,7 @@ def check_records(path: Path) -> None:
                 with archive.open(record) as file:
                     while file.read(READ_BYTES):
                         pass
-            except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+            except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, NotImplementedError) as error:
                 raise CheckpointError(
                     f"{path} is damaged: its record {record.filename} does not have the checksum that was written with "
                     f"it; copy or download it again"

@@ -7,12 +7,16 @@ from typing import Any
 
 from torch import Tensor
 
+from latte_eval.core.errors import CheckpointError
 from latte_eval.sampler.latte.embedding import spatial_table, temporal_table
 
 # The published sizes, for a file that does not tell: 256 pixels through the VAE, and frames of a clip.
 PUBLISHED = {"input_size": 32, "frames": 16}
 # Pixels per latent along a side, by channels: 8 through the Stable Diffusion VAE, 1 where the model paints pixels.
 FACTORS = {4: 8, 3: 1}
+
+# Values of a table that is made; the largest published one, 64x64 latents of Latte-XL/2, has 1.2 million.
+MOST_VALUES = 2**27
 
 
 def with_tables(
@@ -24,6 +28,8 @@ def with_tables(
 
     Args:
         told: what the file says: `input_size` or `image_size`, and `frames`.
+
+    Raises `CheckpointError` for sizes that no model has.
     """
     missing = [name for name in ("pos_embed", "temp_embed") if name not in state]
     if missing == ["temp_embed"] and "frames" not in told:
@@ -33,11 +39,24 @@ def with_tables(
         return dict(state), (), ()
     sizes, assumed = told_sizes(kernel, told, missing)
     width, patch, tube = kernel.shape[0], kernel.shape[-1], kernel.shape[2] if kernel.ndim == 5 else 1
+    rows = {"pos_embed": (sizes["input_size"] // patch) ** 2, "temp_embed": sizes["frames"] // tube}
+    for name in missing:
+        check_rows(name, rows[name], width)
     tables = {
-        "pos_embed": spatial_table(width, sizes["input_size"] // patch),
-        "temp_embed": temporal_table(width, sizes["frames"] // tube),
+        "pos_embed": lambda: spatial_table(width, sizes["input_size"] // patch),
+        "temp_embed": lambda: temporal_table(width, sizes["frames"] // tube),
     }
-    return {**{name: tables[name] for name in missing}, **state}, tuple(missing), assumed
+    return {**{name: tables[name]() for name in missing}, **state}, tuple(missing), assumed
+
+
+def check_rows(name: str, rows: int, width: int) -> None:
+    """Raise `CheckpointError` where a table cannot be made of this many rows."""
+    if width % 4 or not 0 < rows * width <= MOST_VALUES:
+        size = "input_size" if name == "pos_embed" else "frames"
+        raise CheckpointError(
+            f"{name} is missing and cannot be made: by the {size} that the file tells it would have {rows:,} rows of "
+            f"{width:,} values; between 1 and {MOST_VALUES:,} values are made, in rows of a multiple of 4"
+        )
 
 
 def told_sizes(kernel: Tensor, told: Mapping[str, Any], missing: list[str]) -> tuple[dict[str, int], tuple[str, ...]]:

@@ -10,21 +10,12 @@ from __future__ import annotations
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Name:
-    """A class or function that a pickle names; it is never looked up."""
-
-    module: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
+from latte_eval.sampler.inert_tensors import STORAGES, Name, typed_view_of, view_of
 
 
 @dataclass(eq=False)
@@ -52,47 +43,64 @@ class Inert:
 # key, dtype, number of values -> all values of a storage, in one row
 Fetch = Callable[[str, torch.dtype, int], Tensor]
 
-STORAGES = {
-    f"{kind}Storage": dtype
-    for kind, dtype in {
-        "Float": torch.float32, "Double": torch.float64, "Half": torch.float16, "BFloat16": torch.bfloat16,
-        "Long": torch.int64, "Int": torch.int32, "Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8,
-        "Bool": torch.bool,
-    }.items()
-}  # fmt: skip
-
-
-def view_of(flat: Tensor, offset: int, size: Any, stride: Any, *_: Any) -> Tensor:
-    """A tensor over a storage. Raises `RuntimeError` where it would reach outside."""
-    return torch.as_strided(flat, tuple(size), tuple(stride), int(offset))
+# What may be a key or an element of a set as it is. Others are never hashed: of tuples in tuples that can take forever.
+PLAIN = (str, bytes, int, float, bool, type(None))
 
 
 def first_of(value: Any, *_: Any) -> Any:
     return value
 
 
-def ordered(pairs: Any = (), *_: Any) -> dict[Any, Any]:
-    return dict(pairs)
-
-
-# The only names that are acted upon: those of tensors and of the dicts that hold them.
+# The only names that are acted upon: those of tensors.
 MAKERS: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor": view_of,
     "torch._utils._rebuild_tensor_v2": view_of,
+    "torch._utils._rebuild_tensor_v3": typed_view_of,
     "torch._utils._rebuild_parameter": first_of,
     "torch._utils._rebuild_parameter_with_state": first_of,
-    "collections.OrderedDict": ordered,
 }
+ORDERED_DICT = "collections.OrderedDict"
+
+# How torch writes a tensor on which somebody has set attributes: function, class, arguments, attributes.
+WITH_ATTRIBUTES = "torch._tensor._rebuild_from_type_v2"
+TENSOR_CLASSES = ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer")
+
+
+def is_plain_tensor(arguments: Any) -> bool:
+    """Whether what `WITH_ATTRIBUTES` is called with is a tensor of torch's own classes."""
+    return (
+        isinstance(arguments, tuple)
+        and len(arguments) == 4
+        and isinstance(arguments[0], Name)
+        and isinstance(arguments[1], Name)
+        and str(arguments[1]) in TENSOR_CLASSES
+    )
 
 
 def made(name: Any, arguments: Any) -> Any:
-    """What a call or a class stands for: a tensor, a dict, or a stand-in."""
-    maker = MAKERS.get(str(name)) if isinstance(name, Name) else None
-    if maker is None:
-        return Inert(name.kind if isinstance(name, Inert) else str(name), arguments)
-    if maker is view_of and not isinstance(arguments[0], Tensor):
-        return Inert(str(name), arguments)
+    """What a call or a class stands for: a tensor, or a stand-in."""
+    if kind_of(name) == WITH_ATTRIBUTES and is_plain_tensor(arguments):
+        name, arguments = arguments[0], arguments[2]
+    maker = MAKERS.get(str(name)) if isinstance(name, Name) and isinstance(arguments, tuple) and arguments else None
+    if maker is None or (maker is not first_of and not isinstance(arguments[0], Tensor)):
+        return Inert(kind_of(name), arguments)
     return maker(*arguments)
+
+
+def kind_of(name: Any) -> str:
+    """What a stand-in is called. What is no name is not written out: it can be without end."""
+    if isinstance(name, Inert):
+        return name.kind
+    return str(name) if isinstance(name, Name) else f"a {type(name).__name__}"
+
+
+def key_of(value: Any) -> Any:
+    """A value as a key: itself, or a stand-in where hashing it could take forever."""
+    if isinstance(value, (*PLAIN, Inert, Name)):
+        return value
+    if isinstance(value, tuple) and all(isinstance(each, PLAIN) for each in value):
+        return value
+    return Inert(f"a {type(value).__name__}", value)
 
 
 class Machine:
@@ -103,8 +111,9 @@ class Machine:
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
+        self.steps = self.copied = 0
 
-    def read(self, stream: IO[bytes]) -> Any:
+    def read(self, stream: Any) -> Any:
         """The value of the pickle that begins where the stream stands.
 
         Raises:
@@ -114,6 +123,7 @@ class Machine:
         for opcode, argument, _ in pickletools.genops(stream):
             if opcode.name == "STOP":
                 return self.stack.pop()
+            self.steps += 1
             self.step(opcode.name, argument)
         raise ValueError("the pickle does not end")
 
@@ -159,14 +169,14 @@ class Machine:
         """Add to the list, set or stand-in on top of the stack."""
         target = self.stack[-1]
         if isinstance(target, set):
-            target.update(values)
+            target.update(map(key_of, values))
         else:
             (target.elements if isinstance(target, Inert) else target).extend(values)
 
     def put(self, values: list[Any]) -> None:
         """Set keys of the dict or stand-in on top of the stack."""
         target = self.stack[-1]
-        pairs = zip(values[::2], values[1::2], strict=True)
+        pairs = zip(map(key_of, values[::2]), values[1::2], strict=True)
         (target.items if isinstance(target, Inert) else target).update(pairs)
 
     def build(self, _: Any) -> None:
@@ -177,15 +187,30 @@ class Machine:
 
     def storage(self, _: Any) -> None:
         """The only thing that lies outside the pickle: the values of a storage."""
-        kind, name, *place = self.popped(1)[0]
+        record = self.popped(1)[0]
+        if not isinstance(record, tuple) or len(record) < 2 or not isinstance(record[0], str):
+            raise ValueError("it refers to something outside that is no storage")
+        kind, name, *place = record
         if kind == "module":  # old torch wrote the class of a module with its source
             return self.push(name)
         key, _, count, *views = place
+        if not isinstance(key, str | int) or type(count) is not int or not 0 <= count < 2**62:
+            raise ValueError("it refers to a storage without a key or a number of values")
         if any(view is not None for view in views):
             raise ValueError(f"storage {key} is a part of another, as no torch of these years writes it")
         dtype = STORAGES.get(name.name) if kind == "storage" and isinstance(name, Name) else None
-        found = Inert(f"a {name}") if dtype is None else self.fetch(str(key), dtype, int(count))
-        self.push(found)
+        self.push(Inert(kind_of(name)) if dtype is None else self.fetch(str(key), dtype, count))
+
+    def reduce(self, _: Any) -> None:
+        """A call; that of an ordered dict may bring pairs, of which the one list can be used again and again."""
+        name, arguments = self.popped(2)
+        if not isinstance(name, Name) or str(name) != ORDERED_DICT or not isinstance(arguments, tuple):
+            return self.push(made(name, arguments))
+        pairs = arguments[0] if arguments and isinstance(arguments[0], list | tuple) else ()
+        self.copied += len(pairs)
+        if self.copied > self.steps:
+            raise ValueError(f"it copies {self.copied:,} entries, in {self.steps:,} steps")
+        self.push({key_of(key): value for key, value in pairs})
 
     def dictionary(self, _: Any) -> None:
         values = self.marked()
@@ -206,6 +231,13 @@ def split_name(text: str) -> Name:
     return Name(module, name)
 
 
+def name_of(module: Any, name: Any) -> Name:
+    """Raises `ValueError` where it is not made of two texts."""
+    if not isinstance(module, str) or not isinstance(name, str):
+        raise ValueError("it names a class without a name")
+    return Name(module, name)
+
+
 VALUES = ("BININT", "INT", "LONG", "FLOAT", "BINFLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE",
           "BINUNICODE", "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES", "BYTEARRAY8")  # fmt: skip
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
@@ -223,7 +255,7 @@ STEPS: dict[str, Step] = {
     "DUP": lambda m, _: m.push(m.stack[-1]),
     "TUPLE": lambda m, _: m.push(tuple(m.marked())),
     "LIST": lambda m, _: m.push(list(m.marked())),
-    "FROZENSET": lambda m, _: m.push(frozenset(m.marked())),
+    "FROZENSET": lambda m, _: m.push(frozenset(map(key_of, m.marked()))),
     "DICT": Machine.dictionary,
     "TUPLE1": lambda m, _: m.combine(1, lambda *values: values),
     "TUPLE2": lambda m, _: m.combine(2, lambda *values: values),
@@ -236,9 +268,9 @@ STEPS: dict[str, Step] = {
     **{name: lambda m, place: m.push(m.memo[place]) for name in ("GET", "BINGET", "LONG_BINGET")},
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), Machine.memoize),
     "GLOBAL": lambda m, text: m.push(split_name(text)),
-    "STACK_GLOBAL": lambda m, _: m.combine(2, Name),
-    "REDUCE": lambda m, _: m.combine(2, made),
-    "NEWOBJ": lambda m, _: m.combine(2, made),
+    "STACK_GLOBAL": lambda m, _: m.combine(2, name_of),
+    "REDUCE": Machine.reduce,
+    "NEWOBJ": Machine.reduce,
     "NEWOBJ_EX": lambda m, _: m.combine(3, lambda name, arguments, _: made(name, arguments)),
     "INST": Machine.instance,
     "OBJ": Machine.old_object,

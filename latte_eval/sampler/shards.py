@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from latte_eval.core.errors import CheckpointError
 from latte_eval.core.schemas import is_path, parse_json
+from latte_eval.sampler.told import text_of
 
 INDEX = ".index.json"
 
@@ -30,7 +31,9 @@ def shards(index: Path) -> list[Path]:
     found = [index.parent / name for name in sorted(set(weight_map(index).values()))]
     for shard in found:
         if not shard.is_file():
-            raise CheckpointError(f"{index} names {shard.name}, which is not beside it; copy all {len(found)} shards")
+            raise CheckpointError(
+                f"{index} names {text_of(shard.name)}, which is not beside it; copy all {len(found)} shards"
+            )
     return found
 
 
@@ -38,11 +41,12 @@ def weight_map(index: Path) -> dict[str, str]:
     """Names of weights to names of shards."""
     try:
         places = parse_json(index.read_bytes())["weight_map"]
-        bad = [name for name in places.values() if Path(name).name != name or not is_path(name)]
+        bad = [n for n in places.values() if not is_path(n) or Path(n).name != n or n.endswith(INDEX)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{index} is damaged: it is no index of shards with a weight_map") from error
     if bad or not places:
-        raise CheckpointError(f"{index} names {bad[0] if bad else 'no shards'}: shards lie beside their index")
+        named = text_of(bad[0]) if bad else "no shards"
+        raise CheckpointError(f"{index} names {named}: shards are files of weights that lie beside their index")
     return dict(places)
 
 
@@ -56,11 +60,16 @@ def read_shards(index: Path, read: Callable[[Path], Any]) -> dict[str, Any]:
         CheckpointError: an index or config that is damaged, a shard that is absent, or one that lacks its weights.
     """
     content: dict[str, Any] = {}
+    places = weight_map(index)
     for shard in shards(index):
-        content |= read(shard)
-    lacking = [key for key in weight_map(index) if key not in content]
+        held = read(shard)
+        if not isinstance(held, Mapping):
+            raise CheckpointError(f"{shard} holds a {type(held).__name__}, not a state dict")
+        content |= {key: value for key, value in held.items() if places.get(key, shard.name) == shard.name}
+    lacking = [key for key in places if key not in content]
     if lacking:
-        raise CheckpointError(f"{index} names {lacking[0]}, which its shard lacks; copy or download the shards again")
+        named = text_of(lacking[0])
+        raise CheckpointError(f"{index} names {named}, which its shard lacks; copy or download the shards again")
     return {**content, "config": config_beside(index)}
 
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import difflib
-import pickle
-import warnings
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from latte_eval.core.errors import CheckpointError, first_line
 from latte_eval.sampler.inert_file import read_inert
@@ -76,14 +71,7 @@ def read_torch(path: Path, zipped: bool) -> Any:
         raise CheckpointError(f"{path} is cut short ({path.stat().st_size:,} bytes); copy or download it again")
     if zipped and is_script(path):
         raise CheckpointError(f"{path} is a TorchScript program, not a checkpoint; save the state dict of its model")
-    # Training scripts store their options as a Namespace, which holds values and runs nothing.
-    with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-        except pickle.UnpicklingError:
-            # It holds other objects as well: they are passed over, and nothing of the file is run.
-            return read_inert(path)
+    return read_inert(path)
 
 
 def is_script(path: Path) -> bool:

@@ -27,6 +27,9 @@ MODEL_NAMES = ("model", "model_name", "arch")
 # Options inside options: `config.model.params.num_heads` and no deeper.
 DEPTH = 4
 
+# No key or text of a model's options is longer, and no size or step larger.
+LONGEST_TEXT, LARGEST_NUMBER = 200, 2**53
+
 
 def told_by_file(content: Any) -> dict[str, Any]:
     """Fields of `LatteConfig`, `image_size` and `model` (a name such as `Latte-XL/2`) that a file states."""
@@ -50,7 +53,22 @@ def heads_of_name(name: str, width: int) -> int | None:
 
 
 def is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return is_number(value) and value > 0
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a whole number that a file may mean: Python's have no end, and are slow or refused as text."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_NUMBER
+
+
+def text_of(key: Any) -> str:
+    """A key as text that can be printed on one line; keys of a Latte stay as they are."""
+    if isinstance(key, int) and not is_number(key):
+        return f"a whole number of {key.bit_length():,} bits"
+    text = key if isinstance(key, str) else repr(key)
+    if len(text) > LONGEST_TEXT:
+        text = f"{text[: LONGEST_TEXT // 2]}... ({len(text):,} characters)"
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def flat_notes(content: Any) -> dict[str, Any]:
@@ -77,10 +95,15 @@ def scalars(options: Any, depth: int) -> Iterator[tuple[str, int | str]]:
     """The numbers and texts of options and of the options in them, the outer ones first, everything once."""
     level, seen = [options], set[int]()
     for _ in range(depth):
-        entries = [(str(key), plain(value)) for part in level for key, value in as_mapping(part).items()]
-        yield from ((key, as_number(value)) for key, value in entries if isinstance(value, int | str))
+        entries = [(text_of(key), plain(value)) for part in level for key, value in as_mapping(part).items()]
+        yield from ((key, as_number(value)) for key, value in entries if is_note(value))
         seen |= {id(part) for part in level}
         level = list({id(value): value for _, value in entries if id(value) not in seen}.values())
+
+
+def is_note(value: Any) -> bool:
+    """Whether a value is a number or a text that can say something of a model."""
+    return isinstance(value, str | bool) or is_number(value)
 
 
 def as_mapping(options: Any) -> Mapping[Any, Any]:
@@ -104,4 +127,7 @@ def plain(value: Any) -> Any:
 
 def as_number(value: int | str) -> int | str:
     """Safetensors keeps numbers as text."""
-    return int(value) if isinstance(value, str) and value.isdecimal() else value
+    if not isinstance(value, str):
+        return value
+    text = text_of(value)
+    return int(text) if text.isdecimal() and text.isascii() else text

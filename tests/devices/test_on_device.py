@@ -120,10 +120,12 @@ def test_decoded_frames_are_those_of_the_cpu(device: str, dtype: str) -> None:
     assert different <= (LEVELS if dtype == "fp32" else 12)
 
 
-@pytest.mark.parametrize("name", ["i3d-seeded", "inception-seeded", "c3d-seeded"])
+@pytest.mark.parametrize(("device", "name"), [
+    ("cpu", "i3d-seeded"), *(pytest.param("gpu", name, marks=pytest.mark.gpu) for name in
+                             ("i3d-seeded", "inception-seeded", "c3d-seeded")),
+], indirect=["device"])  # fmt: skip
 def test_features_are_those_of_the_cpu(device: str, name: str) -> None:
-    if device == "cpu" and not CHOSEN and name != "i3d-seeded":
-        pytest.skip("one network is enough on the CPU")
+    """One network is enough on the CPU."""
     clips, reference = probe_clips(16), open_detector(name)
     detector = reference if device == "cpu" else open_detector(name, device)
     found, expected = detector(clips), reference(clips)

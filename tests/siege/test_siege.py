@@ -7,9 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
+from siege import checkpoint, distances, video, zips
 from siege.siege import CodeRun, Siege, Wrong, besiege
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="trials run in forked processes")
@@ -59,3 +62,19 @@ def test_a_trial_is_the_same_whatever_runs_beside_it(tmp_path):
     assert drawn[2] == drawn[3] and len(set(drawn)) == 3 and drawn[0].startswith("made ")
     assert str(together).startswith("drawing: 3 trials, seed 5: 3 fine, 0 wrong, 0 code run, 0 hung,")
     assert alone.counts == {"fine": 1}
+
+
+SLICES = {
+    "checkpoint": (checkpoint.SIEGE, 40),
+    "video": (replace(video.SIEGE, prepare=partial(video.prepare, names=("H.264", "VP8 in IVF", "GIF"))), 30),
+    "zips": (zips.SIEGE, 6),
+    "numbers": (distances.SIEGE, 5),
+}
+
+
+@pytest.mark.parametrize("name", SLICES)
+def test_a_short_slice_holds(name):
+    siege, trials = SLICES[name]
+    report = besiege(siege, range(trials), 1)
+    assert report.counts.total() == trials
+    assert not report.bad, "\n".join([str(report), *report.described])

@@ -98,9 +98,9 @@ def frame_measures(device: str) -> Iterator[Measure]:
     yield Measure("windows of real videos", CODE_BASES["stylegan-v"], 0, window_error)
     for case, code_base in itertools.product(CASES, CODE_BASES):
         for stored, tolerance in ((False, 1), (True, 2)):
-            what = "in grey levels, " + ("after JPEG" if stored else "before JPEG")
+            what = "after JPEG" if stored else "before JPEG"
             error = partial(converter_error, case, code_base, stored)
-            yield Measure(f"{code_base} frames ({case}), {what}", CODE_BASES[code_base], tolerance, error)
+            yield Measure(f"{code_base} {case} frame {what}, in grey levels", CODE_BASES[code_base], tolerance, error)
     for dtype in ("float32", "float16"):
         yield Measure(f"bytes of {dtype} pixels", LATTE, 0, partial(bytes_error, dtype, device))
     for name in ("blocky", "ramp"):

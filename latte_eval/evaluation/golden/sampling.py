@@ -12,10 +12,10 @@ from torch import Tensor
 from latte_eval.evaluation.golden.files import open_golden
 from latte_eval.evaluation.golden.measure import Measure, float32_tolerance, relative_error
 from latte_eval.evaluation.golden.seeded import seeded_normal
+from latte_eval.sampler.diffusion import DTYPES as TORCH_DTYPES
 from latte_eval.sampler.diffusion import make_schedule, sample_steps
 from latte_eval.sampler.latte.network import Latte
 from latte_eval.sampler.settings import DTYPES
-from latte_eval.sampler.sources import DTYPES as TORCH_DTYPES
 
 LATTE = "Vchitect/Latte@b27c24a under seeded weights"
 CLOSED_FORM = "the closed form for normal data"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -117,7 +118,8 @@ class LatteConfig:
 
 def possible_heads(width: int, variant: int = 1, temporal_position: str = "absolute") -> list[int]:
     """Every number of heads that a width can be divided into."""
-    divisors = [heads for heads in range(1, width + 1) if width % heads == 0]
+    small = [heads for heads in range(1, math.isqrt(width) + 1) if width % heads == 0]
+    divisors = sorted({*small, *(width // heads for heads in small)})
     even = [heads for heads in divisors if heads % 2 == 0] if variant == 4 else divisors
     return [heads for heads in even if temporal_position == "absolute" or width // heads % 2 == 0]
 

@@ -15,6 +15,9 @@ from latte_eval.sampler.latte.config import PUBLISHED_HEADS, LatteConfig, possib
 UNTRACED = ("heads", "variant", "temporal_position", "classes")
 LABELS = "y_embedder.embedding_table.weight"
 
+# The deepest published Latte has 28.
+MOST_BLOCKS = 1000
+
 
 def untraced_choices(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Of a stored config, what `Latte.from_state_dict` cannot see in the weights, as its arguments."""
@@ -40,14 +43,14 @@ def state_dict_to_config(
         kernel = state["x_embedder.proj.weight"].shape
         (width, channels), patch, tube = kernel[:2], kernel[-1], kernel[2] if len(kernel) == 5 else 1
         tokens, tubes = state["pos_embed"].shape[1], state["temp_embed"].shape[1]
-        depth = 1 + max(int(m[1]) for key in state if (m := re.match(r"blocks\.(\d+)\.", key)))
+        depth = depth_of(state)
         out_channels = state["final_layer.linear.bias"].shape[0] // patch**2
         seen = visible_variant(state, width)
+        classes, null_row = agreed_classes(state, classes)
     except (KeyError, ValueError, IndexError) as error:
         raise CheckpointError(foreign_state_dict(state)) from error
     variant, position = agreed_variant(seen, variant), temporal_position or "absolute"
     some_heads = PUBLISHED_HEADS.get(width) or next(iter(possible_heads(width, variant, position)), 1)
-    classes, null_row = agreed_classes(state, classes)
     return LatteConfig(
         input_size=int(round(tokens**0.5)) * patch,
         patch=patch,
@@ -64,6 +67,23 @@ def state_dict_to_config(
         temporal_position=position,
         null_row=null_row,
     )
+
+
+def depth_of(state: Mapping[str, Tensor]) -> int:
+    """How many blocks a state dict has. Raises `CheckpointError` for more than `MOST_BLOCKS`, or a gap between them.
+
+    What a file says is not built before: the number of a block is a text of the file, and can be any.
+    """
+    numbers = {m[1] for key in state if (m := re.match(r"blocks\.([0-9]{1,9})\.", key))}
+    blocks = sorted(map(int, numbers))
+    if blocks and (len(blocks) > MOST_BLOCKS or blocks[-1] >= MOST_BLOCKS):
+        raise CheckpointError(f"block {blocks[-1]:,} is beyond the {MOST_BLOCKS:,} blocks that a Latte may have here")
+    if blocks != list(range(len(blocks))):
+        lacking = next(i for i in range(len(blocks) + 1) if i not in blocks)
+        raise CheckpointError(f"block {lacking} is missing: the last one is block {blocks[-1]}")
+    if not blocks:
+        raise ValueError("no blocks")
+    return len(blocks)
 
 
 def check_heads_told(config: LatteConfig, heads: int | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import errno
 import io
 import os
@@ -19,10 +20,11 @@ import pytest
 from media_makers import moving_frames, write_frames, write_lossless
 from PIL import Image
 
-from latte_eval.benchmarks.readers import FolderSource
+from latte_eval.benchmarks.readers import FolderSource, faults
 from latte_eval.benchmarks.readers import video as video_module
 from latte_eval.benchmarks.readers.arrays import load_videos
 from latte_eval.benchmarks.readers.faults import machine_fault
+from latte_eval.benchmarks.readers.packets import PacketCount
 from latte_eval.core.errors import ClipError, MachineFault
 from latte_eval.core.protocol import Protocol
 
@@ -252,8 +254,6 @@ def caused(by: BaseException, error: Callable[[str], BaseException] = ClipError)
     (OSError("image file is truncated"), False),
     (OSError(errno.EINVAL, "Invalid argument"), False),
     (caused(caused(OSError(errno.EIO, "Input/output error")), ValueError), True),
-    (caused(MemoryError()), True),
-    (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"), True),
     (RuntimeError("PytorchStreamReader failed reading zip archive"), False),
     (ClipError("damaged: frame 3 does not decode"), False),
 ])  # fmt: skip
@@ -261,8 +261,20 @@ def test_what_is_a_fault(error: BaseException, is_fault: bool) -> None:
     assert (machine_fault(error) is not None) == is_fault
 
 
-@pytest.mark.parametrize(("number", "is_fault"), [(errno.EIO, False), (errno.EPERM, False), (errno.EMFILE, True),
-                                                  (errno.ENOMEM, True)])  # fmt: skip
+@pytest.mark.parametrize("short", [True, False])
+@pytest.mark.parametrize("error", [
+    caused(MemoryError()), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"),
+    caused(av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")),
+])  # fmt: skip
+def test_a_file_may_ask_for_more_memory_than_there_is(
+    error: BaseException, short: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine is to blame only where it has not even what an ordinary video takes."""
+    monkeypatch.setattr(faults, "MOST_AT_ONCE", 2**60 if short else 2**20)
+    assert (machine_fault(error) is not None) == short
+
+
+@pytest.mark.parametrize(("number", "is_fault"), [(errno.EIO, False), (errno.EPERM, False), (errno.EMFILE, True)])
 def test_ffmpeg_says_some_numbers_of_bytes(number: int, is_fault: bool) -> None:
     with pytest.raises(av.error.FFmpegError) as caught:
         av.error.err_check(-number)
@@ -272,10 +284,10 @@ def test_ffmpeg_says_some_numbers_of_bytes(number: int, is_fault: bool) -> None:
 def test_a_file_that_is_damaged_once_only_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, real, asked = write_videos(tmp_path / "data"), video_module.count_packets, []
 
-    def cut_short(*arguments: Any) -> tuple[int, int]:
+    def cut_short(*arguments: Any) -> PacketCount:
         asked.append(arguments)
-        stored, shown = real(*arguments)
-        return (stored, shown) if len(asked) > 1 else (3, 3)
+        found = real(*arguments)
+        return found if len(asked) > 1 else dataclasses.replace(found, stored=3, shown=3)
 
     monkeypatch.setattr(video_module, "count_packets", cut_short)
     monkeypatch.setattr(video_module, "declared_frames", lambda *_: 6)

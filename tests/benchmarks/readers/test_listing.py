@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +161,11 @@ def test_other_containers(suffix: str, tmp_path: Path) -> None:
     codec, container = CONTAINERS[suffix]
     write_video(tmp_path / f"a.{suffix}", FRAMES, codec, format=container)
     assert np.abs(pixels(tmp_path)[0].astype(int) - FRAMES).mean() < 20
+
+
+def test_names_that_end_a_line_or_steer_a_terminal_are_written_out(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "clips.zip", "w") as archive:
+        archive.writestr("a\nb\x1b[31m.mp4", b"no video")
+    with pytest.raises(ClipError, match=r"a\\nb\\x1b\[31m\.mp4") as caught:
+        FolderSource.open(tmp_path / "clips.zip", Protocol(frames=4), 0, "real")
+    assert str(caught.value).isprintable()
