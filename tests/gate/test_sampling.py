@@ -86,7 +86,7 @@ def test_what_is_left_is_a_run(run: Path) -> None:
 
 
 def as_json(result: Result) -> dict[str, Any]:
-    return dict(json.loads(result.to_json()))
+    return result.to_record()
 
 
 def test_two_rules_on_one_sampling_pass(run: Path, tmp_path: Path) -> None:
