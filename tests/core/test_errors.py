@@ -36,6 +36,7 @@ STAGES: dict[str, tuple[Stage, str]] = {
     "StoreError": ("during", "a disk fills up; that it can be written at all is tried before"),
     "MachineFault": ("during", "a disk or network may fail at any time"),
     "DamagedFile": ("during", "a shard is damaged after it was checked"),
+    "AbsentFile": ("during", "another job may take a shard away at any time"),
     "FeatureError": ("after", "a network's answers are seen when it has answered"),
     "MetricFailed": ("after", "it carries the metrics that did not fail"),
     "TornLine": ("reading", ""),
