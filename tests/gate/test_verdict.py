@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -12,6 +13,8 @@ from command_line import latte_eval
 from gate_makers import CLIPS, NOISE, OLD, REAL, gate, make_accepted, source, write_run
 from result_makers import I3D, make_result
 
+from latte_eval.compare.results import read_results
+from latte_eval.files.run_folder import RunFolder
 from latte_eval.gate.accepted import read_accepted
 from latte_eval.gate.contrast import degrees_of
 
@@ -136,8 +139,9 @@ def test_usage(tmp_path: Path, accepted: Path) -> None:
 
 def test_a_run_of_several_checkpoints_needs_a_name(tmp_path: Path, accepted: Path) -> None:
     new = write_run(tmp_path / "new", OLD)
-    line = (new / "results.jsonl").read_text()
-    (new / "results.jsonl").write_text(line + line.replace("new.pt", "other.pt"))
+    (result,) = read_results(new / "results.jsonl")
+    other = dataclasses.replace(result, checkpoint={**(result.checkpoint or {}), "name": "other.pt"})
+    RunFolder(new).append_results([other])
     assert "results of new.pt, other.pt: say which with --of" in gate(new, accepted, "fvd:+9%").stderr
     assert gate(new, accepted, "fvd:+9%", of="new.pt").returncode == 0
     assert "Did you mean new.pt?" in gate(new, accepted, "fvd:+9%", of="nwe.pt").stderr
