@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 
 from latte_eval.core.clips import Clips, ClipSource, Rejected
-from latte_eval.core.errors import AbsentFile, NotEnoughClips
+from latte_eval.core.errors import NotEnoughClips
 from latte_eval.core.features import Features
 from latte_eval.core.processes import barrier, rank, world_size
 from latte_eval.evaluation.stored import identities_of
@@ -22,7 +22,6 @@ from latte_eval.files.run_folder import (
     preview_key,
     shard_ranges,
 )
-from latte_eval.files.whole_files import patiently
 from latte_eval.metrics.detectors import Detector
 
 OnClips = Callable[[int], None]
@@ -163,13 +162,7 @@ def in_batches(indices: Sequence[int], size: int) -> Iterator[list[int]]:
 def read_back(source: ClipSource, detector: Detector, run: RunFolder, count: int) -> Features:
     """The features of candidates 0..count-1, which every process has stored by now."""
     key = feature_key(source.fingerprint, detector.record())
-
-    def check_there() -> None:
-        if lost := run.lacking(FEATURES, key, (0, count)):
-            raise AbsentFile(f"{run.path} lost the features of clips {lost[0][0]} to {lost[0][1] - 1} of {source.name} "
-                             "during the run; run the same command again")  # fmt: skip
-
-    patiently(check_there)
+    run.wait_for(FEATURES, key, (0, count), source.name)
     features = run.read_features(key, count, identities_of(source, range(count)))
     assert features is not None  # at least two clips were asked for
     return features

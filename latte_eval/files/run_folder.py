@@ -251,6 +251,19 @@ class RunFolder:
             covered[max(0, start - span[0]) : max(0, min(stop, span[1]) - span[0])] = True
         return list(runs_of(~covered[:-1], span[0]))
 
+    def wait_for(self, kind: str, key: str, span: Range, name: str) -> None:
+        """Return once a range of candidates is stored: another job may look at a shard, which takes it away a moment.
+
+        Raises `AbsentFile` with the `name` of their source where they stay away.
+        """
+
+        def check_there() -> None:
+            if lost := self.lacking(kind, key, span):
+                clips = f"clips {lost[0][0]} to {lost[0][1] - 1} of {name}"
+                raise AbsentFile(f"{self.path} lost the {kind} of {clips} during the run; run the same command again")
+
+        patiently(check_there)
+
     def shards(self, kind: str, key: str) -> list[tuple[Range, Path]]:
         """The shards of a key with the candidates that each covers, in order."""
         folder = self.path / kind / key
