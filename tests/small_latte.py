@@ -6,28 +6,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latte_eval.evaluation.golden.files import Golden
 from latte_eval.sampler.latte import Latte, LatteConfig
 
 SMALL = LatteConfig(input_size=8, patch=4, channels=3, width=32, depth=2, heads=4, frames=4, classes=3)
 
 
-def golden_state(file, seeded) -> dict[str, Tensor]:
-    """The state dict of a golden file: two stored tables, everything else from the seed."""
-    stored = file.meta["not_seeded"]
-    return {
-        key: torch.from_numpy(file[key] if key in stored else seeded.seeded_tensor(key, shape, file.meta["seed"]))
-        for key, shape in file.meta["shapes"].items()
-    }
+def golden_latte(file: Golden) -> Latte:
+    return Latte.from_state_dict(file.tensors(), heads=file.meta["config"]["num_heads"])
 
 
-def golden_latte(file, seeded) -> Latte:
-    return Latte.from_state_dict(golden_state(file, seeded), heads=file.meta["config"]["num_heads"])
-
-
-def seeded_input(file, seeded, name: str) -> Tensor:
+def seeded_input(file: Golden, name: str) -> Tensor:
     """A named input of a golden file."""
-    tag, shape = file.meta["inputs"][name]
-    return torch.from_numpy(seeded.seeded_normal(tag, shape, file.meta["seed"]))
+    return torch.from_numpy(file.noise(name))
 
 
 def small_latte(config: LatteConfig = SMALL, seed: int = 0) -> Latte:

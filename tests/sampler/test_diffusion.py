@@ -40,8 +40,8 @@ class Run:
     """The loop of a golden file: its model, its starting noise and its step noise."""
 
     def __init__(self, file, seeded):
-        self.file, self.seeded, self.model = file, seeded, golden_latte(file, seeded)
-        self.z, self.guidance = seeded_input(file, seeded, "z"), file.meta["cfg"]
+        self.file, self.seeded, self.model = file, seeded, golden_latte(file)
+        self.z, self.guidance = seeded_input(file, "z"), file.meta["cfg"]
 
     def denoiser(self, x, t):
         if self.guidance["y"] is None:

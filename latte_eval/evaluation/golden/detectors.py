@@ -20,14 +20,10 @@ INCEPTION_SOURCE = "toshas/torch-fidelity@5e211a9 under seeded weights"
 C3D_SOURCE = "pfnet-research/tgan2@f892bc4 under seeded weights"
 
 
-def tensors(golden: Golden) -> dict[str, Tensor]:
-    return {key: torch.from_numpy(np.asarray(value)) for key, value in golden.state.items()}
-
-
 def i3d_error(name: str, clip: str, device: str) -> float:
     """Logits of clips of 9 or 16 frames."""
     golden = open_golden(name)
-    network = I3D.from_state_dict(tensors(golden)).to(device)
+    network = I3D.from_state_dict(golden.tensors()).to(device)
     logits = network.logits(preprocess(torch.from_numpy(golden.clip(clip)).to(device)))
     return relative_error(logits, golden[f"{clip}_logits"])
 
@@ -35,7 +31,7 @@ def i3d_error(name: str, clip: str, device: str) -> float:
 def inception_error(size: str, device: str, output: Callable[[InceptionV3, Tensor], Tensor], expected: str) -> float:
     """Features, or logits without the bias of the head, of images of one size."""
     golden = open_golden("inception_fid")
-    network = InceptionV3.from_state_dict(tensors(golden)).to(device)
+    network = InceptionV3.from_state_dict(golden.tensors()).to(device)
     features = network.outputs(torch.from_numpy(golden.clip(size)[:, :, 0]).to(device))["features"]
     return relative_error(output(network, features), golden[f"{size}_{expected}"])
 
@@ -51,11 +47,15 @@ def logits_of(network: InceptionV3, features: Tensor) -> Tensor:
 def c3d_error(device: str) -> float:
     """Logits of the Inception Score's network, and the probabilities they make."""
     golden = open_golden("c3d_ucf101")
-    mean = golden.meta["mean"]
-    pixels = (100 + 10 * seeded_normal(mean["key"], mean["shape"], golden.meta["seed"])).astype(np.float32)
-    network = C3D.from_state_dict(golden.state, mean=pixels).to(device)
+    network = C3D.from_state_dict(golden.state, mean=mean_clip(golden)).to(device)
     logits = network.logits(torch.from_numpy(golden.clip("clip")).to(device))
     return max(relative_error(logits, golden["a_fc8"]), relative_error(logits.softmax(1), golden["a_prob"]))
+
+
+def mean_clip(golden: Golden) -> np.ndarray:  # -> [3, 16, 128, 171] float32
+    """The seeded mean that the reference subtracted."""
+    mean = golden.meta["mean"]
+    return (100 + 10 * seeded_normal(mean["key"], mean["shape"], golden.meta["seed"])).astype(np.float32)
 
 
 def detector_measures(device: str) -> Iterator[Measure]:

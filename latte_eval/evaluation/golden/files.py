@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from latte_eval.evaluation.golden.seeded import seeded_clip, seeded_normal, seeded_tensor
 
@@ -32,6 +34,10 @@ class Golden:
     def state(self) -> dict[str, np.ndarray]:
         """The state dict that the reference had: seeded, but for what the file stores."""
         return {key: self.weight(key) for key in self.meta["keys"]}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The same as a state dict of torch."""
+        return {key: torch.from_numpy(np.asarray(value)) for key, value in self.state.items()}
 
     def weight(self, key: str) -> np.ndarray:
         meta = self.meta

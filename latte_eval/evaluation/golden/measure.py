@@ -11,6 +11,7 @@ from torch import Tensor
 
 from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.errors import first_line
+from latte_eval.metrics.detectors.network import relative_difference
 from latte_eval.metrics.detectors.verify import Check
 
 # Sums of float32 in another order, as kernels of an accelerator take them, may be this much further away.
@@ -60,12 +61,13 @@ def checks(measures: Iterable[Measure]) -> Iterator[Check]:
 
 
 def relative_error(found: Tensor | np.ndarray, reference: np.ndarray) -> float:
-    """Largest difference over the root mean square of the reference; NaN where there is one."""
-    values = found.detach().double().cpu().numpy() if isinstance(found, Tensor) else np.asarray(found, np.float64)
-    expected = np.asarray(reference, np.float64)
-    if values.shape != expected.shape:
-        raise ValueError(f"the answer has shape {values.shape}, the reference {expected.shape}")
-    return float(np.abs(values - expected).max() / np.sqrt(np.square(expected).mean()))
+    """Largest difference over the root mean square of the reference; NaN where there is one.
+
+    Raises `ValueError` for another shape, which would be broadcast.
+    """
+    if tuple(found.shape) != reference.shape:
+        raise ValueError(f"the answer has shape {tuple(found.shape)}, the reference {reference.shape}")
+    return relative_difference(torch.as_tensor(found), torch.as_tensor(reference))
 
 
 def float32_tolerance(tolerance: float, device: str) -> float:

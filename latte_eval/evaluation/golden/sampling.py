@@ -37,8 +37,7 @@ class Run:
     def __init__(self, name: str, device: str, dtype: str):
         self.golden, self.device, self.dtype = open_golden(name), torch.device(device), TORCH_DTYPES[dtype]
         self.guidance = self.golden.meta["cfg"]
-        state = {key: torch.from_numpy(value) for key, value in self.golden.state.items()}
-        model = Latte.from_state_dict(state, heads=self.golden.meta["config"]["num_heads"])
+        model = Latte.from_state_dict(self.golden.tensors(), heads=self.golden.meta["config"]["num_heads"])
         self.model = model.to(self.device, self.dtype).eval()
 
     def tensor(self, values: np.ndarray | list[int]) -> Tensor:

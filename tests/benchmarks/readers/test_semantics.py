@@ -10,7 +10,6 @@ import itertools
 import random
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from latte_eval.core.clips import Clips
 from latte_eval.core.errors import ClipError
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.protocols import named_protocol
+from latte_eval.evaluation.golden.frames import blocky_clip, ramp_clip, source_frame
 from latte_eval.files.lossy import apply_storage, jpeg_frame
 
 CASES = list(itertools.product(("land", "port", "square"), ("stylegan-v", "latte")))
@@ -102,16 +102,10 @@ def test_the_first_videos_in_sorted_order(semantics: Any, tmp_path: Path) -> Non
         assert source.groups(sorted(taken)) == names[: example["n"]]
 
 
-def source_frame(semantics: Any, seeded: ModuleType, case: str) -> np.ndarray:
-    height, width = semantics.meta["converter_frame"]["cases"][case]
-    small = seeded.seeded_clip(f"conv/{case}", (3, 1, height // 4 + 1, width // 4 + 1), semantics.meta["seed"])
-    return small[:, 0].transpose(1, 2, 0).repeat(4, 0).repeat(4, 1)[:height, :width]
-
-
 @pytest.mark.parametrize(("case", "code_base"), CASES)
-def test_converters(case: str, code_base: str, semantics: Any, seeded: ModuleType) -> None:
+def test_converters(case: str, code_base: str, semantics: Any) -> None:
     """Before JPEG within 1 grey level, after it within 2: another Pillow or libjpeg may round differently."""
-    before = prepare_frame(source_frame(semantics, seeded, case), named_protocol(code_base))
+    before = prepare_frame(source_frame(semantics, case), named_protocol(code_base))
     after = jpeg_frame(before)
     assert before.shape == (256, 256, 3)
     key, patch = f"conv_{case}_{code_base}", slice(112, 144)
@@ -128,27 +122,27 @@ def assert_close(actual: np.ndarray, expected: np.ndarray, levels: int) -> None:
 
 
 @pytest.mark.parametrize(("case", "code_base"), CASES)
-def test_converters_bit_for_bit(case: str, code_base: str, semantics: Any, seeded: ModuleType) -> None:
+def test_converters_bit_for_bit(case: str, code_base: str, semantics: Any) -> None:
     import PIL
 
     if PIL.__version__.split(".")[0] != "13":
         pytest.skip(f"the hashes were made with Pillow 13, this is {PIL.__version__}")
-    before = prepare_frame(source_frame(semantics, seeded, case), named_protocol(code_base))
+    before = prepare_frame(source_frame(semantics, case), named_protocol(code_base))
     record = semantics.meta["converter"][f"{case}/{code_base}"]
     assert hashlib.sha256(before.tobytes()).hexdigest() == record["sha256_before_jpeg"]
     assert hashlib.sha256(jpeg_frame(before).tobytes()).hexdigest() == record["sha256_decoded"]
 
 
-def test_the_order_of_crop_and_resize_shows(semantics: Any, seeded: ModuleType) -> None:
+def test_the_order_of_crop_and_resize_shows(semantics: Any) -> None:
     """A twin that swaps the two converters is caught."""
     for case in ("land", "port"):
-        wrong = prepare_frame(source_frame(semantics, seeded, case), named_protocol("latte"))[112:144, 112:144]
+        wrong = prepare_frame(source_frame(semantics, case), named_protocol("latte"))[112:144, 112:144]
         assert np.abs(wrong.astype(int) - semantics[f"conv_{case}_stylegan-v_before_jpeg_patch"]).max() > 1
 
 
-def test_a_real_video_through_the_whole_road(semantics: Any, seeded: ModuleType, tmp_path: Path) -> None:
+def test_a_real_video_through_the_whole_road(semantics: Any, tmp_path: Path) -> None:
     """The same frame inside a video file, under both protocols, with their storage."""
-    frame = source_frame(semantics, seeded, "land")
+    frame = source_frame(semantics, "land")
     write_lossless(tmp_path / "v.mkv", np.repeat(frame[None], 16 * 3, axis=0))
     for code_base in ("stylegan-v", "latte"):
         clips = stored(FolderSource.open(tmp_path, named_protocol(code_base), 0, "real")).clips([0])
@@ -156,18 +150,10 @@ def test_a_real_video_through_the_whole_road(semantics: Any, seeded: ModuleType,
         assert_close(patch, semantics[f"conv_land_{code_base}_decoded_patch"], 2)
 
 
-def mp4_inputs(semantics: Any, seeded: ModuleType) -> dict[str, np.ndarray]:
-    side = semantics.meta["mp4_inputs"]["S"]
-    small = seeded.seeded_clip("mp4", (3, 16, side // 4, side // 4), semantics.meta["seed"])
-    y, x = np.mgrid[:side, :side]
-    ramp = [np.stack([(x + 3 * t) % 256, (y + 2 * t) % 256, (x + y) // 2 % 256], -1) for t in range(16)]
-    return {"blocky": small.transpose(1, 2, 3, 0).repeat(4, 1).repeat(4, 2), "ramp": np.stack(ramp).astype(np.uint8)}
-
-
 @pytest.mark.parametrize("name", ["blocky", "ramp"])
-def test_mp4_round_trip(name: str, semantics: Any, seeded: ModuleType) -> None:
+def test_mp4_round_trip(name: str, semantics: Any) -> None:
     """PSNR, in all and by channel, within 0.2 dB of imageio at quality 9 and 8 frames a second."""
-    frames = mp4_inputs(semantics, seeded)[name]
+    frames = {"blocky": blocky_clip, "ramp": ramp_clip}[name](semantics)
     clips = Clips(torch.from_numpy(frames.transpose(0, 3, 1, 2).copy())[None], (0,))
     stored = apply_storage(clips, ["h264-crf5"]).pixels[0].permute(0, 2, 3, 1).numpy()
     record = semantics.meta["mp4"][name]

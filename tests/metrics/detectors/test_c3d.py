@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latte_eval.core.errors import ClipError, WeightsError
+from latte_eval.evaluation.golden.detectors import mean_clip
+from latte_eval.evaluation.golden.files import Golden
 from latte_eval.metrics.detectors import C3D, open_detector
 from latte_eval.metrics.detectors import c3d as c3d_module
 from latte_eval.metrics.detectors.c3d import CPU_BATCH, SCALE, crop_mean, max_pool, resize_aligned
@@ -29,24 +30,18 @@ SMALL = {"conv1a": 4, "conv2a": 6, "conv3a": 8, "conv3b": 8, "conv4a": 8, "conv4
 class Reference:
     """Weights, input and outputs of the golden file."""
 
-    def __init__(self, golden: Any, seeded: ModuleType):
+    def __init__(self, golden: Golden):
         self.golden, self.meta = golden, golden.meta
-        seed, gains = self.meta["seed"], self.meta["gain_overrides"]
-        self.state = {
-            key: seeded.seeded_tensor(key, self.meta["shapes"][key], seed, gains.get(key, self.meta["gain"]))
-            for key in self.meta["keys"]
-        }
-        mean = self.meta["mean"]
-        self.mean = (100 + 10 * seeded.seeded_normal(mean["key"], mean["shape"], seed)).astype(np.float32)
-        self.clips = torch.from_numpy(seeded.seeded_clip(*self.meta["inputs"]["clip"], seed))
+        self.state, self.mean = golden.state, mean_clip(golden)
+        self.clips = torch.from_numpy(golden.clip("clip"))
 
     def __getitem__(self, name: str) -> Tensor:
         return torch.from_numpy(self.golden[name])
 
 
 @pytest.fixture(scope="module")
-def reference(golden: Callable[[str], Any], seeded: ModuleType) -> Reference:
-    return Reference(golden("c3d_ucf101"), seeded)
+def reference(golden: Callable[[str], Golden]) -> Reference:
+    return Reference(golden("c3d_ucf101"))
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,13 @@ from functools import cached_property
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from latte_eval.core.errors import ClipError, UsageError, WeightsError
+from latte_eval.evaluation.golden.files import Golden
 from latte_eval.metrics.detectors import I3D, open_detector
 from latte_eval.metrics.detectors import i3d as i3d_module
 from latte_eval.metrics.detectors.i3d import INNER_BATCH, MaxPool, preprocess, same_padding, seeded_state
@@ -27,25 +27,19 @@ STATS_TOLERANCE = 1e-4
 class Reference:
     """Weights, inputs and outputs of one golden file."""
 
-    def __init__(self, golden: Any, seeded: ModuleType):
+    def __init__(self, golden: Golden, seeded: ModuleType):
         self.golden, self.seeded, self.meta = golden, seeded, golden.meta
 
     @cached_property
     def state(self) -> dict[str, Tensor]:
-        return {key: self.tensor(key) for key in self.meta["keys"]}
+        return self.golden.tensors()
 
     @cached_property
     def network(self) -> I3D:
         return I3D.from_state_dict(self.state)
 
-    def tensor(self, key: str) -> Tensor:
-        values = self.seeded.seeded_tensor(key, self.meta["shapes"][key], self.meta["seed"], self.meta["gain"])
-        ones = self.meta["batchnorm_weight"] == "ones" and key.endswith("batch3d.weight")
-        return torch.from_numpy(np.ones_like(values) if ones else np.asarray(values))
-
     def clip(self, name: str) -> Tensor:
-        path, shape = self.meta["inputs"][name]
-        return torch.from_numpy(self.seeded.seeded_clip(path, shape, self.meta["seed"]))
+        return torch.from_numpy(self.golden.clip(name))
 
     def logits(self, name: str, suffix: str = "logits") -> Tensor:
         return torch.from_numpy(self.golden[f"{name}_{suffix}"])

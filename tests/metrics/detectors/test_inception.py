@@ -9,13 +9,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latte_eval.core.errors import ClipError, WeightsError
+from latte_eval.evaluation.golden.files import Golden
 from latte_eval.files.weights import Weights
 from latte_eval.metrics.detectors import InceptionV3, open_detector
 from latte_eval.metrics.detectors import inception as inception_module
@@ -33,25 +33,19 @@ SIZES = ["64x80", "256x256", "299x299"]
 class Reference:
     """Weights, inputs and outputs of the golden file."""
 
-    def __init__(self, golden: Any, seeded: ModuleType):
-        self.golden, self.seeded, self.meta = golden, seeded, golden.meta
-        self.state = {key: self.tensor(key) for key in self.meta["keys"]}
-
-    def tensor(self, key: str) -> Tensor:
-        shape, seed, gain = self.meta["shapes"][key], self.meta["seed"], self.meta["gain"]
-        return torch.from_numpy(np.asarray(self.seeded.seeded_tensor(key, shape, seed, gain)))
+    def __init__(self, golden: Golden):
+        self.golden, self.meta, self.state = golden, golden.meta, golden.tensors()
 
     def images(self, size: str) -> Tensor:
-        name, shape, _ = self.meta["inputs"][size]
-        return torch.from_numpy(self.seeded.seeded_clip(name, shape, self.meta["seed"])[:, :, 0])
+        return torch.from_numpy(self.golden.clip(size)[:, :, 0])
 
     def __getitem__(self, name: str) -> Tensor:
         return torch.from_numpy(self.golden[name])
 
 
 @pytest.fixture(scope="module")
-def reference(golden: Callable[[str], Any], seeded: ModuleType) -> Reference:
-    return Reference(golden("inception_fid"), seeded)
+def reference(golden: Callable[[str], Golden]) -> Reference:
+    return Reference(golden("inception_fid"))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from small_latte import SMALL, golden_latte, golden_state, relative, seeded_input, small_latte
+from small_latte import SMALL, golden_latte, relative, seeded_input, small_latte
 
 from latte_eval.core.errors import CheckpointError, SamplerError
 from latte_eval.sampler import Latte, LatteConfig
@@ -21,17 +21,17 @@ def labels_of(file) -> torch.Tensor | None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_forward_is_the_published_one(golden, seeded, case):
+def test_forward_is_the_published_one(golden, case):
     file = golden(case)
-    model = golden_latte(file, seeded)
-    out = model(seeded_input(file, seeded, "x"), torch.tensor(file.meta["t"]), labels_of(file))
+    model = golden_latte(file)
+    out = model(seeded_input(file, "x"), torch.tensor(file.meta["t"]), labels_of(file))
     assert (out - torch.from_numpy(file["forward_out"])).abs().max() < FORWARD
 
 
 @pytest.mark.parametrize("case", CASES[:2])
-def test_every_stage_is_the_published_one(golden, seeded, case):
+def test_every_stage_is_the_published_one(golden, case):
     file = golden(case)
-    model, seen = golden_latte(file, seeded), {}
+    model, seen = golden_latte(file), {}
     stages = {"x_embedder": model.x_embedder, "t_embedder": model.t_embedder, "y_embedder": model.y_embedder,
               "block0_attn": model.blocks[0].attn, "block0_mlp": model.blocks[0].mlp,
               "final_layer": model.final_layer.linear}  # fmt: skip
@@ -40,7 +40,7 @@ def test_every_stage_is_the_published_one(golden, seeded, case):
         if stage is not None:
             stage.register_forward_hook(lambda _, inputs, out, name=name: seen.update({name: out}))
     t = torch.tensor(file.meta["t"])
-    model(seeded_input(file, seeded, "x"), t, labels_of(file))
+    model(seeded_input(file, "x"), t, labels_of(file))
     seen["t_freq"] = model.t_embedder.sinusoid(t)
     for name, out in seen.items():
         # Odd blocks of the reference run in the (clip, token) x frame layout.
@@ -50,10 +50,10 @@ def test_every_stage_is_the_published_one(golden, seeded, case):
 
 
 @pytest.mark.parametrize("case", CASES[::2])
-def test_guided_forward_is_the_published_one(golden, seeded, case):
+def test_guided_forward_is_the_published_one(golden, case):
     file = golden(case)
-    model, guidance = golden_latte(file, seeded), file.meta["cfg"]
-    x = seeded_input(file, seeded, "z")
+    model, guidance = golden_latte(file), file.meta["cfg"]
+    x = seeded_input(file, "z")
     t, labels = torch.full((2,), guidance["t"]), torch.tensor(guidance["y"][:2])
     assert guidance["y"][2:] == [model.null_class] * 2
     out = model.guided_forward(x, t, labels, guidance["scale"])
@@ -77,12 +77,12 @@ class UntransposedAttention(Attention):
         return self.proj(attended.reshape(*lead, length, width))
 
 
-def test_golden_sees_a_missing_transpose(golden, seeded):
+def test_golden_sees_a_missing_transpose(golden):
     file = golden("latte_cond")
-    model = golden_latte(file, seeded)
+    model = golden_latte(file)
     for block in model.blocks:
         block.attn.__class__ = UntransposedAttention
-    out = model(seeded_input(file, seeded, "x"), torch.tensor(file.meta["t"]), labels_of(file))
+    out = model(seeded_input(file, "x"), torch.tensor(file.meta["t"]), labels_of(file))
     assert (out - torch.from_numpy(file["forward_out"])).abs().max() > 0.1
 
 
@@ -136,9 +136,9 @@ def test_tables_are_the_published_ones(golden, seeded, name):
     assert table.shape == (tokens, width)
 
 
-def test_the_published_state_dict_loads_as_it_is(golden, seeded):
+def test_the_published_state_dict_loads_as_it_is(golden):
     file = golden("latte_cond")
-    state = golden_state(file, seeded)
+    state = file.tensors()
     model = Latte.from_state_dict(state, heads=file.meta["config"]["num_heads"])
     assert list(model.state_dict()) == file.meta["keys"]
     assert all(torch.equal(model.state_dict()[key], value) for key, value in state.items())

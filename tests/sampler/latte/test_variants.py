@@ -7,6 +7,7 @@ import itertools
 import pytest
 import torch
 from slow_latte import SlowLatte
+from small_latte import golden_latte
 
 from latte_eval.core.errors import CheckpointError, SamplerError
 from latte_eval.sampler.dit import dit_to_latte, start_from_dit
@@ -107,13 +108,7 @@ def test_joint_forward_is_the_slow_formulation(name):
 def test_joint_forward_is_the_published_one(golden, seeded, case):
     data = golden(case)
     meta, joint = data.meta, data.meta["joint"]
-    state = {
-        key: torch.from_numpy(
-            data[key] if key in meta["not_seeded"] else seeded.seeded_tensor(key, shape, meta["seed"], meta["gain"])
-        )
-        for key, shape in meta["shapes"].items()
-    }
-    model = Latte.from_state_dict(state, heads=meta["config"]["num_heads"])
+    model = golden_latte(data)
     x = torch.from_numpy(seeded.seeded_normal(*joint["x"], meta["seed"]))
     labels = [None if y is None else torch.tensor(y) for y in (meta["y"], joint["y_image"])]
     out = model.joint_forward(x, torch.tensor(meta["t"]), *labels)
