@@ -11,7 +11,7 @@ from latte_eval.core.digests import DIGEST
 from latte_eval.core.errors import LatteEvalError, StoreError
 from latte_eval.core.notices import notice
 from latte_eval.core.protocol import Protocol, fields_to_sha256
-from latte_eval.core.result import Result
+from latte_eval.core.result import Result, subject
 from latte_eval.core.schemas import parse_json_line
 from latte_eval.files.jsonl import parse_lines
 from latte_eval.files.run_folder import RESULTS, result_files
@@ -71,11 +71,6 @@ def check_untouched(result: Result, where: str) -> None:
         raise StoreError(f"{where}: the metric {result.metric!r} has no direction here; known: {', '.join(METRICS)}")
     if result.better != METRICS[result.metric].better:
         raise StoreError(f"{what} was edited: {result.better!r} is not the better direction of {result.metric}")
-
-
-def subject(result: Result) -> str:
-    """The name of what was measured: that of the checkpoint or, without one, of the fake source."""
-    return str((result.checkpoint or result.fake_source)["name"])
 
 
 def training_run(result: Result) -> str | None:

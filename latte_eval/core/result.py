@@ -105,6 +105,11 @@ class Result:
         return cls(**fields)
 
 
+def subject(result: Result) -> str:
+    """The name of what was measured: that of the checkpoint or, without one, of the fake source."""
+    return str((result.checkpoint or result.fake_source)["name"])
+
+
 def json_line(record: dict[str, Any]) -> str:
     """One line of JSON. Letters beyond ASCII stay as they are; if a file name is not UTF-8, all are escaped."""
     text = json.dumps(record, allow_nan=False, ensure_ascii=False)

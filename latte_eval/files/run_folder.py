@@ -25,7 +25,7 @@ import numpy as np
 from latte_eval.core.errors import AbsentFile, StoreError
 from latte_eval.core.features import Features
 from latte_eval.core.notices import notice
-from latte_eval.core.result import Result
+from latte_eval.core.result import Result, subject
 from latte_eval.files.jsonl import append_chosen, read_lines
 from latte_eval.files.shards import (
     SHARD_CLIPS,
@@ -251,7 +251,7 @@ def newest_by_subject(file: Path) -> dict[tuple[str, str], dict[str, Any]]:
 
 def subject_key(result: Result) -> tuple[str, str]:
     """Results of one key follow each other in time, and the newest counts."""
-    return result.metric, str((result.checkpoint or result.fake_source)["name"])
+    return result.metric, subject(result)
 
 
 def measured(result: Result) -> dict[str, Any]:
