@@ -105,25 +105,45 @@ class SampledSource:
         """Clips are drawn independently: one group each."""
         return [f"clip-{index:06d}" for index in indices]
 
-    @exact_float32()
     def clips(self, indices: Sequence[int]) -> Clips:
         """Sample exactly these clips, whatever the caller has set of TF32 and autocast.
 
         Raises `SamplerError` for one that does not exist, `ClipError` for latents or pixels that are NaN or infinite.
         """
+        return self.latents_to_clips(self.latents(indices), indices)
+
+    @exact_float32()
+    def latents(self, indices: Sequence[int]) -> Tensor:  # -> [N, T, C, H, W] float32
+        """The sampled latents of exactly these clips, on the device of the model. Raises as `clips`."""
         for index in indices:
             if not 0 <= index < self.count:
                 raise SamplerError(f"clip {index} is outside 0..{self.count - 1}")
         if not indices:
-            side = self.model.config.input_size * self.codec.factor
-            return Clips(torch.zeros(0, self.model.config.frames, 3, side, side, dtype=torch.uint8), ())
+            return torch.zeros(0, *self.latent_shape)
         parts = self.parts(indices)
         try:
-            pixels = [self.part_pixels(part, i, len(parts)) for i, part in enumerate(parts)]
+            sampled = [self.part_latents(part, i, len(parts)) for i, part in enumerate(parts)]
         except torch.OutOfMemoryError as error:
             error.add_note(self.memory_note(len(parts[0])))
             raise
-        return Clips(torch.cat(pixels)[: len(indices)], tuple(indices), self.labels(indices))
+        latents = torch.cat(sampled)[: len(indices)]
+        self.check_finite(latents, indices)
+        return latents
+
+    @exact_float32()
+    def latents_to_clips(self, latents: Tensor, indices: Sequence[int]) -> Clips:  # [N, T, C, H, W] float32
+        """The frames of the latents of these clips. Raises `ClipError` for pixels that are NaN or infinite."""
+        if not indices:
+            frames, _, side, _ = self.latent_shape
+            return Clips(torch.zeros(0, frames, 3, *[side * self.codec.factor] * 2, dtype=torch.uint8), ())
+        try:
+            pixels = to_host(self.codec.decode(latents))
+        except FramesNotFinite as error:
+            raise ClipError(
+                f"clip {indices[error.position]} came out of the codec {self.codec.name} as NaN or infinite, "
+                f"decoded in {error.dtype}{self.dtype_hint}"
+            ) from error
+        return Clips(pixels, tuple(indices), self.labels(indices))
 
     def parts(self, indices: Sequence[int]) -> list[list[int]]:
         """The clips of each batch; on the CPU always `clips_at_once`, filled up with copies of the last clip."""
@@ -154,19 +174,12 @@ class SampledSource:
         needed, there = gib(self.memory.beside_weights(clips)), free_bytes(self.device)
         return f"a step of {clips} clips needs {needed}, {gib(there)} are free: {self.memory.clips_in(there)} fit"
 
-    def part_pixels(self, indices: Sequence[int], part: int, parts: int) -> Tensor:  # -> [N, T, 3, H, W] uint8
+    def part_latents(self, indices: Sequence[int], part: int, parts: int) -> Tensor:  # -> [N, T, C, H, W] float32
         steps, latents = self.settings.steps, torch.empty(0)
         for done, latents in enumerate(self.states(indices), start=1):  # noqa: B007
             if self.on_step:
                 self.on_step(part * steps + done, parts * steps)
-        self.check_finite(latents, indices)
-        try:
-            return to_host(self.codec.decode(latents))
-        except FramesNotFinite as error:
-            raise ClipError(
-                f"clip {indices[error.position]} came out of the codec {self.codec.name} as NaN or infinite, "
-                f"decoded in {error.dtype}{self.dtype_hint}"
-            ) from error
+        return latents
 
     def states(self, indices: Sequence[int]) -> Iterator[Tensor]:  # each [N, T, C, H, W] float32
         """The latents of these clips after every step; the last are the sampled ones."""
@@ -191,11 +204,15 @@ class SampledSource:
         return generator, float(torch.rand((), generator=generator, dtype=torch.float64))
 
     def noise(self, generators: Sequence[Generator]) -> Tensor:  # -> [N, T, C, H, W] float32
-        c = self.model.config
-        shape = (c.frames, c.channels, c.input_size, c.input_size)
-        noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+        noise = torch.stack([torch.randn(self.latent_shape, generator=generator) for generator in generators])
         # From pinned memory the copy does not wait for the step before.
         return noise.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else noise
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int, int]:
+        """Frames, channels, height and width of one clip's latents."""
+        c = self.model.config
+        return c.frames, c.channels, c.input_size, c.input_size
 
     def labels(self, indices: Sequence[int]) -> tuple[int, ...] | None:
         """The class of every clip; None for an unconditional checkpoint."""

@@ -150,7 +150,7 @@ def test_out_of_memory_says_what_was_needed(
     def full(*given: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr(source, "part_pixels", full)
+    monkeypatch.setattr(source, "part_latents", full)
     with pytest.raises(torch.OutOfMemoryError) as caught:
         source.clips(range(32))
     assert statuses.report_error(caught.value) == Status.FAILED
