@@ -38,7 +38,7 @@ def install(session: nox.Session, *packages: str) -> None:
 def tests(session: nox.Session) -> None:
     """The test suite; what follows `--` goes to pytest: `nox -s tests-3.12 -- -x tests/gate`."""
     install(session, "-e", ".[test]")
-    session.run("pytest", "-q", *session.posargs)
+    session.run("pytest", "-q", "-n", "auto", *session.posargs)
 
 
 @nox.session
@@ -70,7 +70,7 @@ def lowest(session: nox.Session) -> None:
     # The newest of this tool needs a later click than it says.
     used += [line for line in tools if line.startswith("check-jsonschema")]
     install(session, "-e", ".[test]", *(line.replace(">=", "==") for line in used))
-    session.run("pytest", "-q", *session.posargs)
+    session.run("pytest", "-q", "-n", "auto", *session.posargs)
 
 
 # Never the environment of last time: pip does not replace a wheel by one of the same version.

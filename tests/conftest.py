@@ -9,6 +9,10 @@ from types import ModuleType
 
 import pytest
 
+# Workers of pytest-xdist share the cores. Read when torch is imported, and by the processes that tests start.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
+
 from latte_eval.evaluation.golden import seeded as seeded_module
 from latte_eval.evaluation.golden.files import Golden
 

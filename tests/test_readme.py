@@ -73,7 +73,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_two_commands_set_up_everything() -> None:
     installing = [line for line in README.splitlines() if "pip install" in line]
     assert len(installing) == 2
-    assert installing[0].endswith("latte-eval fvd --ckpt demo") and installing[1].endswith("pytest -q")
+    assert installing[0].endswith("latte-eval fvd --ckpt demo") and installing[1].endswith("pytest -q -n auto")
 
 
 @pytest.mark.parametrize("command", commands())
