@@ -31,7 +31,8 @@ class Branch(Protocol):
         """The branch for the video alone, where every frame has a condition of its own."""
 
 
-@dataclass(frozen=True)
+# Branches are compared by identity: Dynamo of torch 2.11 hashes them before they have their fields.
+@dataclass(frozen=True, eq=False)
 class AdaptiveBranch:
     """x + gate * inside(norm(x) * (1 + scale) + shift); shift, scale, gate: [N, 1 or frames, 1, width]."""
 
@@ -46,7 +47,7 @@ class AdaptiveBranch:
         return AdaptiveBranch(self.norm, tuple(part[:, :1] for part in self.modulation))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PlainBranch:
     """x + inside(norm(x))."""
 
