@@ -23,6 +23,8 @@ from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.clips import Clips, Rejected
 from latte_eval.core.errors import ClipError, SamplerError
 from latte_eval.core.seeding import clip_generator, numpy_generator
+from latte_eval.core.stages import Batch, Stage
+from latte_eval.core.stops import check_stop
 from latte_eval.sampler.checkpoint import Checkpoint
 from latte_eval.sampler.diffusion import DTYPES, make_schedule, sample_steps
 from latte_eval.sampler.guidance import guided_denoiser
@@ -112,6 +114,15 @@ class SampledSource:
         """
         return self.latents_to_clips(self.latents(indices), indices)
 
+    def clip_stages(self) -> tuple[Stage, ...]:
+        """Sampling, then decoding: beside each other on a CUDA device; on a CPU they would share its cores anyway."""
+        cuda = str(self.device) if self.device.type == "cuda" else None
+        return (
+            Stage(lambda indices, given, workers: self.latents(indices), beside=cuda is not None, cuda=cuda),
+            Stage(lambda indices, latents, workers: Batch(self.latents_to_clips(latents, indices)),
+                  beside=cuda is not None, cuda=cuda),
+        )  # fmt: skip
+
     @exact_float32()
     def latents(self, indices: Sequence[int]) -> Tensor:  # -> [N, T, C, H, W] float32
         """The sampled latents of exactly these clips, on the device of the model. Raises as `clips`."""
@@ -177,6 +188,7 @@ class SampledSource:
     def part_latents(self, indices: Sequence[int], part: int, parts: int) -> Tensor:  # -> [N, T, C, H, W] float32
         steps, latents = self.settings.steps, torch.empty(0)
         for done, latents in enumerate(self.states(indices), start=1):  # noqa: B007
+            check_stop()
             if self.on_step:
                 self.on_step(part * steps + done, parts * steps)
         return latents

@@ -18,6 +18,7 @@ from torch import Tensor
 from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.errors import ClipError, UsageError, WeightsError, first_line
 from latte_eval.core.seeding import numpy_generator
+from latte_eval.core.stops import check_stop
 from latte_eval.files.weights import cache_folder, file_sha256, user_folder
 from latte_eval.sampler.memory import free_bytes, peak_bytes
 
@@ -163,6 +164,7 @@ class VaeCodec:
 
     def decoded(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels of latents, and which of them are finite. # [F, C, H, W] -> [F, 3, H*factor, W*factor] uint8, [F]"""
+        check_stop()
         x = self.vae.decode(frames / SCALE, return_dict=False)[0]
         return to_uint8(x), finite_frames(x)
 
