@@ -26,11 +26,10 @@ class Errand(Protocol):
 
 
 E = TypeVar("E", bound=Errand)
+Pairs = Generator[tuple[E, Batch | None], None, None]
 
 
-def run_stages(
-    stages: Sequence[Stage], errands: Iterable[E], workers: int
-) -> Generator[tuple[E, Batch | None], None, None]:
+def run_stages(stages: Sequence[Stage], errands: Iterable[E], workers: int) -> Pairs[E]:
     """Each errand with its batch, in order.
 
     Errands are asked for in the caller's thread, when the first stage has begun with all earlier ones. An error comes
@@ -54,9 +53,7 @@ def in_line(stages: Sequence[Stage], indices: Sequence[int]) -> Batch | None:
     return given
 
 
-def beside(
-    stages: Sequence[Stage], errands: Iterable[E], workers: int
-) -> Generator[tuple[E, Batch | None], None, None]:
+def beside(stages: Sequence[Stage], errands: Iterable[E], workers: int) -> Pairs[E]:
     flow, waiting, on_their_way = Flow(stages, workers), Waiting(errands), deque[tuple[E, Future[Handed]]]()
     try:
         while True:
