@@ -60,7 +60,7 @@ def random_source(model: str, vae: str, settings: SamplerSettings, clips: int, d
     torch.manual_seed(0)
     latte = Latte(latte_config(model))
     latte.load_state_dict({key: torch.randn_like(value) * 0.02 for key, value in latte.state_dict().items()})
-    dtype = torch.float16 if settings.dtype == "fp16" else torch.float32
+    dtype = torch.float32 if settings.dtype == "fp32" or device == "cpu" else torch.float16
     seeded, published = vae == "vae-seeded", quiet_autoencoder()
     codec = VaeCodec.seeded(device, dtype) if seeded else VaeCodec(published(**SD_VAE_CONFIG), vae, None, device, dtype)
     checkpoint = Checkpoint("random", Path("random"), "0" * 64, 0, {}, "ema")

@@ -31,7 +31,7 @@ from latte_eval.sampler.guidance import guided_denoiser
 from latte_eval.sampler.latte.network import Latte
 from latte_eval.sampler.memory import StepMemory, free_bytes, gib, step_memory
 from latte_eval.sampler.settings import SamplerSettings
-from latte_eval.sampler.vae import Codec, FramesNotFinite, codec_record, to_host
+from latte_eval.sampler.vae import Codec, FramesNotFinite, codec_record, decode_in, to_host
 
 # Counts up when a change here changes the clips.
 CODE_VERSION = 1
@@ -117,11 +117,14 @@ class SampledSource:
     def clip_stages(self) -> tuple[Stage, ...]:
         """Sampling, then decoding: beside each other on a CUDA device; on a CPU they would share its cores anyway."""
         cuda = str(self.device) if self.device.type == "cuda" else None
-        return (
-            Stage(lambda indices, given, workers: self.latents(indices), beside=cuda is not None, cuda=cuda),
-            Stage(lambda indices, latents, workers: Batch(self.latents_to_clips(latents, indices)),
-                  beside=cuda is not None, cuda=cuda),
-        )  # fmt: skip
+        free, beside = free_bytes(self.device) if cuda else None, cuda is not None
+        sample = Stage(lambda indices, given, workers: self.latents(indices), beside, cuda=cuda)
+        return sample, Stage(lambda indices, latents, workers: self.decoded(latents, indices, free), beside, cuda=cuda)
+
+    def decoded(self, latents: Tensor, indices: Sequence[int], free: int | None) -> Batch:
+        """As `latents_to_clips`, in half of what a step of as many clips leaves of the memory that was free before."""
+        room = None if free is None else max(0, free - self.memory.beside_weights(len(indices))) // 2
+        return Batch(self.latents_to_clips(latents, indices, room))
 
     @exact_float32()
     def latents(self, indices: Sequence[int]) -> Tensor:  # -> [N, T, C, H, W] float32
@@ -142,13 +145,18 @@ class SampledSource:
         return latents
 
     @exact_float32()
-    def latents_to_clips(self, latents: Tensor, indices: Sequence[int]) -> Clips:  # [N, T, C, H, W] float32
-        """The frames of the latents of these clips. Raises `ClipError` for pixels that are NaN or infinite."""
+    def latents_to_clips(
+        self, latents: Tensor, indices: Sequence[int], room: int | None = None
+    ) -> Clips:  # [N, T, C, H, W] float32
+        """The frames of the latents of these clips, decoded in so many bytes of a GPU, or as the codec chooses.
+
+        Raises `ClipError` for pixels that are NaN or infinite.
+        """
         if not indices:
             frames, _, side, _ = self.latent_shape
             return Clips(torch.zeros(0, frames, 3, *[side * self.codec.factor] * 2, dtype=torch.uint8), ())
         try:
-            pixels = to_host(self.codec.decode(latents))
+            pixels = to_host(decode_in(room, self.codec, latents))
         except FramesNotFinite as error:
             raise ClipError(
                 f"clip {indices[error.position]} came out of the codec {self.codec.name} as NaN or infinite, "
