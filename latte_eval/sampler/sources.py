@@ -241,7 +241,7 @@ class SampledSource:
     def step_noise(self, generators: Sequence[Generator]) -> Callable[[int], Tensor]:
         """The noise of step after step; for a GPU it is drawn ahead."""
         if not self.draws_ahead:
-            return lambda step: self.noise(generators)
+            return lambda step: self.on_device(self.noise(generators))
         draws = drawn_ahead(lambda: self.noise(generators))
         return lambda step: self.on_device(next(draws))
 
