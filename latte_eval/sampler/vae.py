@@ -243,8 +243,8 @@ def open_codec(name: str, channels: int, device: str = "cpu", dtype: str = "fp32
     Args:
         name: `auto` (pixels for 3 channels, else the Stable Diffusion VAE), `identity`, `vae-seeded`, a folder, or a
             hub repository `owner/name`.
-        dtype: `fp16` decodes in float16, as published. `bf16` decodes in float32: its 8 significant bits are too
-            coarse for pixels.
+        dtype: `fp16` decodes in float16, as published. The 8 significant bits of `bf16` are too coarse for pixels: it
+            decodes in float16 too on a GPU, and in float32 elsewhere.
 
     Raises:
         WeightsError: the VAE is not there and cannot be had; says what to do.
@@ -260,7 +260,8 @@ def open_codec(name: str, channels: int, device: str = "cpu", dtype: str = "fp32
 
 def open_vae(name: str, device: str, dtype: str) -> VaeCodec:
     """A VAE by name: `vae-seeded`, a folder, or a hub repository."""
-    precision = torch.float16 if dtype == "fp16" else torch.float32
+    halves = ("fp16", "bf16") if device.startswith("cuda") else ("fp16",)
+    precision = torch.float16 if dtype in halves else torch.float32
     if name == "vae-seeded":
         return VaeCodec.seeded(device, precision)
     folder = Path(name).expanduser()
