@@ -120,7 +120,7 @@ def test_a_folder_gives_the_same_with_any_number_of_workers(tmp_path: Path, batc
     for workers in WORKERS:
         source = StoredSource(FolderSource.open(data, protocol, 0, "real"), protocol.real_storage)
         found.append(everything(source, RunFolder(tmp_path / str(workers)), workers, batch_size))
-    assert len(found[0][0]) == 12 and len(found[0][4]) == 4  # type: ignore[arg-type]
+    assert len(found[0][0]) == 13 and len(found[0][4]) == 4  # type: ignore[arg-type]
     assert all(each == found[0] for each in found[1:])
 
 
