@@ -19,10 +19,11 @@ from latte_eval.cli.options import (
     run_options,
     sampler_options,
     stack,
+    workers_option,
 )
 from latte_eval.metrics.rows import METRICS
 
-curve_options = stack(real_options, protocol_options, sampler_options, run_options, output_options)
+curve_options = stack(real_options, protocol_options, sampler_options, run_options, workers_option, output_options)
 
 
 @click.command(epilog="Example: latte-eval curve run/*.pt --metric fvd --benchmark shapes --detector seeded")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from latte_eval.cli.bars import TerminalReporter, quiet_option
-from latte_eval.cli.options import FOLDER, protocol_options, run_options
+from latte_eval.cli.options import FOLDER, protocol_options, run_options, workers_option
 from latte_eval.cli.score import metric_names, to_request
 
 
@@ -18,6 +18,7 @@ from latte_eval.cli.score import metric_names, to_request
 @click.option("--metrics", default="fvd", show_default=True, help="Whose features to store, with commas.")
 @protocol_options
 @run_options
+@workers_option
 @click.option("--out", "path", type=FOLDER, required=True, metavar="FILE", help="A .safetensors file.")
 @quiet_option
 def stats(metrics: str, path: Path, quiet: bool, **options: Any) -> None:

@@ -10,7 +10,7 @@ import click
 
 from latte_eval.baselines.table import RENDERERS, Table, render
 from latte_eval.cli.bars import TerminalReporter, quiet_option
-from latte_eval.cli.options import FOLDER, partial_option, run_options, sampler_options, stack
+from latte_eval.cli.options import FOLDER, partial_option, run_options, sampler_options, stack, workers_option
 from latte_eval.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ measured_options = stack(
     click.option("--no-interval", is_flag=True, help="Skip the interval."),
     sampler_options,
     run_options,
+    workers_option,
     quiet_option,
 )
 
