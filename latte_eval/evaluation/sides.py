@@ -86,6 +86,7 @@ class OpenedModel:
 
     Attributes:
         given: choices of the model that were typed because the file does not tell: those of `MODEL_CHOICES`.
+        compiled: as in `Request`.
     """
 
     checkpoint: Checkpoint
@@ -93,6 +94,7 @@ class OpenedModel:
     codec: Codec
     settings: SamplerSettings
     given: dict[str, Any] = field(default_factory=dict)
+    compiled: bool | None = None
 
     @property
     def frames(self) -> int:
@@ -143,7 +145,10 @@ class OpenedModel:
         """Clips 0..count-1 of the checkpoint."""
         from latte_eval.sampler import SampledSource
 
-        return SampledSource(self.checkpoint, self.model, self.codec, self.settings, count, device, reporter.step)
+        return SampledSource(
+            self.checkpoint, self.model, self.codec, self.settings, count, device, reporter.step,
+            compiled=self.compiled, say=reporter.say,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -243,7 +248,7 @@ def open_pipeline(request: Request, protocol: Protocol, reporter: Reporter) -> O
     fixed = [name for name in ("frames", "size") if request.benchmark_row or is_given(request, name)]
     settings = TextSettings(
         **{name: getattr(protocol, name) for name in fixed}, steps=request.steps, sampler=request.sampler,
-        guidance_scale=request.guidance_scale, dtype=request.dtype, seed=request.seed,
+        guidance_scale=request.guidance_scale, dtype=request.pipeline_dtype, seed=request.seed,
     )  # fmt: skip
     made = open_text_to_video(
         request.ckpt, request.prompts, settings, clips=protocol.fake_clips, device=request.device,
@@ -343,7 +348,8 @@ def open_model(request: Request, label_mode: str = "uniform", frames: int | None
     if request.benchmark_row is not None:
         request.benchmark_row.check_classes(model.config.classes)
     given = {name: value for name, value in choices.items() if value is not None}
-    return OpenedModel(checkpoint, model, choose_codec(request, model.config.channels), settings, given)
+    codec = choose_codec(request, model.config.channels)
+    return OpenedModel(checkpoint, model, codec, settings, given, request.compiled)
 
 
 def choose_codec(request: Request, channels: int) -> Codec:
@@ -351,11 +357,11 @@ def choose_codec(request: Request, channels: int) -> Codec:
     from latte_eval.sampler import open_codec
 
     try:
-        return open_codec(request.vae, channels, request.device, request.dtype)
+        return open_codec(request.vae, channels, request.device, request.sampler_dtype)
     except WeightsError:
         if request.vae != "auto" or not request.is_trial:
             raise
-        return open_codec("vae-seeded", channels, request.device, request.dtype)
+        return open_codec("vae-seeded", channels, request.device, request.sampler_dtype)
 
 
 def sampler_settings(request: Request, label_mode: str) -> SamplerSettings:
@@ -375,4 +381,5 @@ def sampler_settings(request: Request, label_mode: str) -> SamplerSettings:
 
         defaults["guidance_interval"] = parse_interval(request.guidance_interval)
     chosen = defaults | {key: value for key, value in given.items() if value is not None}
-    return SamplerSettings(**chosen, eta=request.eta, dtype=request.dtype, seed=request.seed, label_mode=label_mode)
+    chosen["dtype"] = request.sampler_dtype
+    return SamplerSettings(**chosen, eta=request.eta, seed=request.seed, label_mode=label_mode)

@@ -14,13 +14,13 @@ the published checkpoints, so a state dict loads as it is.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from latte_eval.core.errors import CheckpointError, SamplerError
-from latte_eval.sampler.latte.conditioning import MODES
+from latte_eval.sampler.latte.conditioning import MODES, Block
 from latte_eval.sampler.latte.config import LatteConfig
 from latte_eval.sampler.latte.embedding import (
     LabelEmbedding,
@@ -33,17 +33,30 @@ from latte_eval.sampler.latte.embedding import (
 from latte_eval.sampler.latte.recognise import check_heads_told, check_keys, state_dict_to_config
 from latte_eval.sampler.latte.variants import ROUTES
 
+RunBlock = Callable[[Block, Tensor, Tensor | None, int], Tensor]
+
+
+def run_block(block: Block, x: Tensor, condition: Tensor | None, frames: int) -> Tensor:
+    """A block as it is; `compiled.CompiledBlocks` stands in for this function."""
+    out: Tensor = block(x, condition, frames)
+    return out
+
 
 class Latte(nn.Module):
     """A Latte: `model(latents, timesteps, labels)`.
 
     Args:
         config: sizes and choices; `Latte.from_state_dict` reads them off a checkpoint instead.
+
+    Attributes:
+        run_block: how a block is run.
     """
+
+    run_block: RunBlock
 
     def __init__(self, config: LatteConfig):
         super().__init__()
-        self.config = config
+        self.config, self.run_block = config, run_block
         self.conditioning = MODES[config.conditioning]()
         routes = ROUTES[config.variant](config.depth)
         self.first_temporal = [route.over_time for route in routes].index(True)
@@ -171,7 +184,7 @@ class Latte(nn.Module):
         for i, block in enumerate(self.blocks):
             if i == self.first_temporal:
                 x = self.add_temporal_position(x)
-            x = block(x, condition, self.config.tubes)
+            x = self.run_block(block, x, condition, self.config.tubes)
         return self.final_layer(self.conditioning.leave(x, embeddings), condition)
 
     def add_temporal_position(self, x: Tensor) -> Tensor:  # [N, T and images, tokens, width]
