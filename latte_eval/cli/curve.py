@@ -21,6 +21,7 @@ from latte_eval.cli.options import (
     stack,
     workers_option,
 )
+from latte_eval.cli.stopping import continues, run_continues
 from latte_eval.metrics.rows import METRICS
 
 curve_options = stack(real_options, protocol_options, sampler_options, run_options, workers_option, output_options)
@@ -43,11 +44,12 @@ def curve(ckpts: tuple[str, ...], metric: str, plot: Path, as_json: bool, quiet:
 
     paths, reporter = plot_paths(plot), TerminalReporter(quiet)
     request, measured = to_request((metric,), **options), []
-    for each in measure_curve(request, find_points(ckpts), reporter):
-        measured.append(each)
-        draw_curve(measured, paths)
-        if as_json:
-            click.echo(each.result.to_json())
+    with continues(run_continues(request.run_folder.path)):
+        for each in measure_curve(request, find_points(ckpts), reporter):
+            measured.append(each)
+            draw_curve(measured, paths)
+            if as_json:
+                click.echo(each.result.to_json())
     if measured and not as_json:
         click.echo(curve_to_text(measured))
     if measured:

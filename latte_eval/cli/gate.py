@@ -11,6 +11,7 @@ import click
 from latte_eval.cli.bars import TerminalReporter, quiet_option
 from latte_eval.cli.options import FOLDER, METRIC, PLACE, resolved_device, stack, workers_option
 from latte_eval.cli.statuses import STATUSES
+from latte_eval.cli.stopping import continues
 from latte_eval.core.errors import UsageError
 from latte_eval.core.numbers import number_to_text
 
@@ -102,7 +103,8 @@ def judge(
     assert ckpt is not None
     most = options.pop("max_clips")
     options["device"] = resolved_device(options["device"])
-    return gate_checkpoint(Plan(ckpt, most, confidence, options), against, rules, reporter)
+    with continues("what was finished is kept, and the same command continues"):
+        return gate_checkpoint(Plan(ckpt, most, confidence, options), against, rules, reporter)
 
 
 def write(verdict: Verdict, as_json: bool, junit: Path | None, summary: Path | None, outputs: Path | None) -> None:

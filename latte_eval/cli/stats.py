@@ -10,6 +10,7 @@ import click
 from latte_eval.cli.bars import TerminalReporter, quiet_option
 from latte_eval.cli.options import FOLDER, protocol_options, run_options, workers_option
 from latte_eval.cli.score import metric_names, to_request
+from latte_eval.cli.stopping import continues, run_continues
 
 
 @click.command(epilog="Example: latte-eval stats --real /data/UCF-101 --benchmark ucf101 --out ucf101.safetensors")
@@ -29,6 +30,7 @@ def stats(metrics: str, path: Path, quiet: bool, **options: Any) -> None:
     if path.suffix != ".safetensors":
         raise UsageError(f"--out {path} must end in .safetensors: by that name --real knows it")
     request = to_request(metric_names(metrics), **options)
-    count = compute_stats(request, path, TerminalReporter(quiet))
+    with continues(run_continues(request.run_folder.path)):
+        count = compute_stats(request, path, TerminalReporter(quiet))
     detectors = ", ".join(request.detector_names())
     click.echo(f"{path}: {count:,} clips, protocol {request.resolved_protocol().id}, {detectors}")

@@ -11,6 +11,7 @@ import click
 from latte_eval.baselines.table import RENDERERS, Table, render
 from latte_eval.cli.bars import TerminalReporter, quiet_option
 from latte_eval.cli.options import FOLDER, partial_option, run_options, sampler_options, stack, workers_option
+from latte_eval.cli.stopping import continues, run_continues
 from latte_eval.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ def show_distance_table(
         raise UsageError("--only chooses what to run: it needs --ckpt-dir and --data-dir")
     if ckpt_dir and data_dir:
         results = results or Path("runs")
-        run_missing(name, results, ckpt_dir, data_dir, only, TerminalReporter(quiet), options)
+        with continues(run_continues(results)):
+            run_missing(name, results, ckpt_dir, data_dir, only, TerminalReporter(quiet), options)
     found = load(results) if results else []
     tables: list[Table] = distance_tables(name, found)
     click.echo(render(tables, form))

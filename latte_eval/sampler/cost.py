@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.hooks import RemovableHandle
 
+from latte_eval.core.unset_weights import UnsetWeights
 from latte_eval.sampler.latte.conditioning import Block
 from latte_eval.sampler.latte.config import LatteConfig
 from latte_eval.sampler.latte.network import Latte
@@ -47,7 +47,7 @@ class Cost:
 
 def on_meta(config: LatteConfig) -> Latte:
     """A Latte without memory for its weights, trainable as published."""
-    with torch.device("meta"):
+    with UnsetWeights(), torch.device("meta"):
         return Latte(config).to("meta")
 
 
@@ -73,6 +73,8 @@ def latent_inputs(config: LatteConfig, batch: int) -> tuple[Tensor, Tensor, Tens
 
 def count_flops(model: nn.Module, *inputs: Tensor) -> int:
     """Multiplications and additions of one forward pass: two for every multiply-accumulate."""
+    from torch.utils.flop_counter import FlopCounterMode  # which imports triton
+
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(*inputs)
     return counter.get_total_flops()

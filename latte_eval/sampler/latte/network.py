@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from latte_eval.core.errors import CheckpointError, SamplerError
+from latte_eval.core.unset_weights import UnsetWeights
 from latte_eval.sampler.latte.conditioning import MODES, Block
 from latte_eval.sampler.latte.config import LatteConfig
 from latte_eval.sampler.latte.embedding import (
@@ -108,7 +109,7 @@ class Latte(nn.Module):
     @classmethod
     def fitting(cls, config: LatteConfig, state: Mapping[str, Tensor]) -> Latte:
         """The model without its weights, on the meta device. Raises `CheckpointError` for keys or shapes of another."""
-        with torch.device("meta"):
+        with UnsetWeights(), torch.device("meta"):
             model = cls(config)
         check_keys(model.state_dict(), state)
         return model
