@@ -247,7 +247,7 @@ def batches_part(bench: Bench) -> None:
 def source_of(bench: Bench, name: str, clips: int, **choices: Any) -> SampledSource:
     """A checkpoint of random weights."""
     compiled, settings = choices.pop("compiled", False), SamplerSettings(dtype="bf16", **choices)
-    checkpoint = Checkpoint("random", Path("random"), "0" * 64, None, {}, "ema")
+    checkpoint = Checkpoint("random", Path("random"), "0" * 64, 0, {}, "ema")
     return SampledSource(checkpoint, bench.random_model(name, "bf16"), Latents(), settings, clips, bench.device,
                          compiled=compiled, say=click.echo)  # fmt: skip
 
@@ -330,6 +330,10 @@ def decoding(bench: Bench, clips: int, dtype: str) -> Callable[[], object]:
     return lambda: vae.decode(latents)
 
 
+def measure_other(bench: Bench, prepare: Callable[[], Callable[[], object]], clips: int) -> list[str]:
+    return [f"{bench.seconds(prepare()) / clips * 1e3:.1f}"]
+
+
 def others_part(bench: Bench) -> None:
     """VAE decoding and detectors with seeded weights, clips of 16 frames at 256x256."""
     from latte_eval.metrics.detectors import open_detector
@@ -343,7 +347,7 @@ def others_part(bench: Bench) -> None:
     for name in ("i3d-seeded", "inception-seeded", "c3d-seeded"):
         works[name] = partial(lambda name: partial(open_detector(name, bench.device), pixels), name)
     for title, prepare in works.items():
-        bench.row(title, lambda prepare=prepare: [f"{bench.seconds(prepare()) / clips * 1e3:.1f}"])
+        bench.row(title, partial(measure_other, bench, prepare, clips))
 
 
 PARTS: dict[str, Callable[[Bench], None]] = {

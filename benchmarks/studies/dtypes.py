@@ -63,7 +63,7 @@ class Subject:
             checkpoint = load_checkpoint("demo")
             model = checkpoint.build()
         else:
-            checkpoint = Checkpoint(self.name, Path(self.name), "0" * 64, None, {}, "ema")
+            checkpoint = Checkpoint(self.name, Path(self.name), "0" * 64, 0, {}, "ema")
             model = seeded_model(self.name)
         codec = open_codec("identity" if self.is_demo else "vae-seeded", model.config.channels, self.device, dtype)
         return SampledSource(checkpoint, model, codec, self.settings(dtype), count, self.device, compiled=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from latte_eval.core.notices import Notice
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.sides import sampler_settings
 from latte_eval.sampler.dtypes import usual_dtype
@@ -19,6 +20,7 @@ def cards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("cards")
+@pytest.mark.filterwarnings("ignore::latte_eval.core.notices.Notice")
 @pytest.mark.parametrize(
     ("device", "dtype"), [("cpu", "fp32"), ("mps", "fp32"), ("cuda", "bf16"), ("cuda:0", "bf16"), ("cuda:1", "fp32")]
 )
@@ -27,6 +29,12 @@ def test_a_device_has_its_dtype(device, dtype):
     request = Request(ckpt="x.pt", device=device)
     assert (request.sampler_dtype, sampler_settings(request).dtype) == (dtype, dtype)
     assert request.pipeline_dtype == {"bf16": "fp16"}.get(dtype, dtype), "pipelines are published in fp16"
+
+
+@pytest.mark.usefixtures("cards")
+def test_an_older_card_is_told_about():
+    with pytest.warns(Notice, match="cuda:1 has no bfloat16 at full rate, so sampling is in fp32; --dtype fp16"):
+        usual_dtype("cuda:1")
 
 
 @pytest.mark.usefixtures("cards")

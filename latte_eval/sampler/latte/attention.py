@@ -13,15 +13,19 @@ from latte_eval.sampler.latte.config import LatteConfig
 MOST_SEQUENCES = 65_535
 
 
-def rotate(x: Tensor) -> Tensor:  # [..., L, head_width] -> the same, turned
+def turns(length: int, half: int, like: Tensor) -> Tensor:  # -> [2, L, half] in the type of `like`
+    """Cosine and sine of position / 10000^(k/half) for positions 0..L-1."""
+    speed = 10000.0 ** -(torch.arange(half, dtype=torch.float32, device=like.device) / half)
+    angles = torch.arange(length, dtype=torch.float32, device=like.device)[:, None] * speed
+    return torch.stack([angles.cos().to(like.dtype), angles.sin().to(like.dtype)])
+
+
+def rotate(x: Tensor, table: Tensor | None = None) -> Tensor:  # [..., L, head_width] -> the same, turned
     """Rotary positions 0..L-1 (Su et al. 2021): channel k and k + half are a pair, turned by position / 10000^(k/half).
 
-    Scores of rotated queries and keys depend on positions through their differences alone.
+    Scores of rotated queries and keys depend on positions through their differences alone. `table` is that of `turns`.
     """
-    length, half = x.shape[-2], x.shape[-1] // 2
-    speed = 10000.0 ** -(torch.arange(half, dtype=torch.float32, device=x.device) / half)
-    angles = torch.arange(length, dtype=torch.float32, device=x.device)[:, None] * speed
-    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    cos, sin = turns(x.shape[-2], x.shape[-1] // 2, x) if table is None else table
     a, b = x.chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
 
@@ -49,13 +53,21 @@ class Attention(nn.Module):
         inner = self.heads * config.head_width
         self.qkv = nn.Linear(config.width, 3 * inner)
         self.proj = nn.Linear(inner, config.width)
+        # [2, L, half of a head], where `tabulate` has been called.
+        self.register_buffer("table", None, persistent=False)
+
+    table: Tensor | None
+
+    def tabulate(self, length: int) -> None:
+        """Compute the turns of all positions now: a step of sampling then finds them."""
+        self.table = turns(length, self.proj.in_features // self.heads // 2, self.proj.weight)
 
     def forward(self, x: Tensor) -> Tensor:  # [..., L, width] -> [..., L, width]
         *lead, length, _ = x.shape
         qkv = self.qkv(x).reshape(-1, length, 3, self.heads, self.proj.in_features // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         if self.rotary:
-            query, key = rotate(query), rotate(key)
+            query, key = rotate(query, self.table), rotate(key, self.table)
         attended = attend(query, key, value)
         return self.proj(attended.transpose(1, 2).reshape(*lead, length, -1))
 
