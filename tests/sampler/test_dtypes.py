@@ -27,7 +27,7 @@ def cards(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_device_has_its_dtype(device, dtype):
     assert usual_dtype(device) == dtype
     request = Request(ckpt="x.pt", device=device)
-    assert (request.sampler_dtype, sampler_settings(request).dtype) == (dtype, dtype)
+    assert (request.sampler_dtype, sampler_settings(request, "uniform").dtype) == (dtype, dtype)
     assert request.pipeline_dtype == {"bf16": "fp16"}.get(dtype, dtype), "pipelines are published in fp16"
 
 
