@@ -8,6 +8,7 @@ import torch
 from latte_eval.core.notices import Notice
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.sides import sampler_settings
+from latte_eval.evaluation.table_runs import request_conditions
 from latte_eval.sampler.dtypes import usual_dtype
 from latte_eval.sampler.vae import open_vae
 
@@ -49,6 +50,14 @@ def test_the_demo_is_the_same_on_every_device():
     assert Request(ckpt="demo", device="cuda").sampler_dtype == "fp32"
     assert Request(ckpt="x.pt", benchmark="shapes", device="cuda").sampler_dtype == "fp32"
     assert Request(ckpt="x.pt", benchmark="ucf101", device="cuda").sampler_dtype == "bf16"
+
+
+@pytest.mark.usefixtures("cards")
+def test_a_table_looks_for_results_of_the_type_that_it_would_measure(tmp_path):
+    path = tmp_path / "x.pt"
+    path.write_bytes(b"x")
+    request = Request(ckpt=str(path), benchmark="ucf101", device="cuda", detectors=("seeded",))
+    assert request_conditions(request, "fvd").parts["sampler"]["dtype"] == "bf16"
 
 
 @pytest.mark.parametrize(("device", "dtype", "decoded"), [
