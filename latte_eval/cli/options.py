@@ -73,6 +73,14 @@ run_options = stack(
         help="Clips at once; changes speed, not the value.  "
         "[default: 8; on a GPU what fits into its memory, at most 32]",
     ),
+    click.option(
+        "--workers",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Threads that read and store clips beside "
+        "sampling and detectors; 0 does one thing after the other. Changes speed, not the value.  [default: 1; "
+        "on a GPU one a core, at most 8]",
+    ),
     click.option("--device", default=None, help="cpu, cuda, cuda:1, mps  [default: cuda where there is one]"),
 )
 

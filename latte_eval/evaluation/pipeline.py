@@ -233,7 +233,8 @@ def read_side(
     with reporter.bar(side.source.name, side.expected) as advance:
         features = extract(
             side.source, detectors, run,
-            wanted=side.wanted, at_most=side.at_most, batch_size=batch_size, on_clips=advance,
+            wanted=side.wanted, at_most=side.at_most, batch_size=batch_size, workers=request.worker_count,
+            on_clips=advance,
         )  # fmt: skip
     for rejected in dict.fromkeys([*side.source.rejected, *features[0].rejected]):
         reporter.say(f"left out {rejected.path}: {rejected.reason}")

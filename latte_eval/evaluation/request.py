@@ -8,6 +8,7 @@ from pathlib import Path
 from latte_eval.benchmarks.benchmark import BENCHMARKS, Benchmark, benchmark_of_checkpoint
 from latte_eval.core.choices import check_name
 from latte_eval.core.errors import UsageError
+from latte_eval.core.processes import cores_of_process
 from latte_eval.core.protocol import Protocol, parse_assignment
 from latte_eval.core.protocols import named_protocol
 from latte_eval.files.run_folder import SHARD_CLIPS, RunFolder
@@ -53,6 +54,8 @@ class Request:
         trust: open an executable archive of detector weights whose hash is not pinned.
         allow_partial: measure against a remnant of a benchmark's real clips, too.
         splits: of an Inception Score; 10 where nobody says.
+        batch_size: clips at once.
+        workers: threads that read and store clips beside what the device does; 0 does one thing after the other.
         interval: whether to compute how sure the values are.
         out: run folder.
     """
@@ -89,6 +92,7 @@ class Request:
     splits: int | None = None
     interval: bool = True
     batch_size: int | None = None
+    workers: int | None = None
     device: str = "cpu"
     out: Path | None = None
 
@@ -146,6 +150,13 @@ class Request:
         """Clips of a batch: as asked, else 32 on a GPU and 8 elsewhere, and no more than the source says will fit."""
         usual = SHARD_CLIPS if self.device.startswith("cuda") else 8
         return self.batch_size or min(usual, getattr(source, "clips_that_fit", None) or usual)
+
+    @property
+    def worker_count(self) -> int:
+        """Workers as asked; else one beside the CPU, and on a GPU a core each, at most 8, one core left free."""
+        if self.workers is not None:
+            return self.workers
+        return max(1, min(8, cores_of_process() - 1)) if self.device.startswith("cuda") else 1
 
     @property
     def sampler_dtype(self) -> str:

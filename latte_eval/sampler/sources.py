@@ -24,6 +24,8 @@ from latte_eval.core.clips import Clips, Rejected
 from latte_eval.core.errors import ClipError, SamplerError
 from latte_eval.core.notices import notice
 from latte_eval.core.seeding import clip_generator, numpy_generator
+from latte_eval.core.stages import Batch, Stage
+from latte_eval.core.stops import check_stop
 from latte_eval.sampler.checkpoint import Checkpoint
 from latte_eval.sampler.compiled import CompiledBlocks, Say, compiling_pays
 from latte_eval.sampler.diffusion import DTYPES, make_schedule, sample_steps
@@ -32,7 +34,7 @@ from latte_eval.sampler.latte.network import Latte, RunBlock, run_block
 from latte_eval.sampler.memory import StepMemory, free_bytes, gib, step_memory
 from latte_eval.sampler.noise import drawn_ahead
 from latte_eval.sampler.settings import SamplerSettings
-from latte_eval.sampler.vae import Codec, FramesNotFinite, codec_record, to_host
+from latte_eval.sampler.vae import Codec, FramesNotFinite, codec_record, decode_in, to_host
 
 # Counts up when a change here changes the clips.
 CODE_VERSION = 1
@@ -128,6 +130,18 @@ class SampledSource:
         """
         return self.latents_to_clips(self.latents(indices), indices)
 
+    def clip_stages(self) -> tuple[Stage, ...]:
+        """Sampling, then decoding: beside each other on a CUDA device; on a CPU they would share its cores anyway."""
+        cuda = str(self.device) if self.device.type == "cuda" else None
+        free, beside = free_bytes(self.device) if cuda else None, cuda is not None
+        sample = Stage(lambda indices, given, workers: self.latents(indices), beside, cuda=cuda)
+        return sample, Stage(lambda indices, latents, workers: self.decoded(latents, indices, free), beside, cuda=cuda)
+
+    def decoded(self, latents: Tensor, indices: Sequence[int], free: int | None) -> Batch:
+        """As `latents_to_clips`, in half of what a step of as many clips leaves of the memory that was free before."""
+        room = None if free is None else max(0, free - self.memory.beside_weights(len(indices))) // 2
+        return Batch(self.latents_to_clips(latents, indices, room))
+
     @exact_float32()
     def latents(self, indices: Sequence[int]) -> Tensor:  # -> [N, T, C, H, W] float32
         """The sampled latents of exactly these clips, on the device of the model. Raises as `clips`."""
@@ -147,13 +161,18 @@ class SampledSource:
         return latents
 
     @exact_float32()
-    def latents_to_clips(self, latents: Tensor, indices: Sequence[int]) -> Clips:  # [N, T, C, H, W] float32
-        """The frames of the latents of these clips. Raises `ClipError` for pixels that are NaN or infinite."""
+    def latents_to_clips(
+        self, latents: Tensor, indices: Sequence[int], room: int | None = None
+    ) -> Clips:  # [N, T, C, H, W] float32
+        """The frames of the latents of these clips, decoded in so many bytes of a GPU, or as the codec chooses.
+
+        Raises `ClipError` for pixels that are NaN or infinite.
+        """
         if not indices:
             frames, _, side, _ = self.latent_shape
             return Clips(torch.zeros(0, frames, 3, *[side * self.codec.factor] * 2, dtype=torch.uint8), ())
         try:
-            pixels = to_host(self.codec.decode(latents))
+            pixels = to_host(decode_in(room, self.codec, latents))
         except FramesNotFinite as error:
             raise ClipError(
                 f"clip {indices[error.position]} came out of the codec {self.codec.name} as NaN or infinite, "
@@ -205,6 +224,7 @@ class SampledSource:
     def part_latents(self, indices: Sequence[int], part: int, parts: int) -> Tensor:  # -> [N, T, C, H, W] float32
         steps, latents = self.settings.steps, torch.empty(0)
         for done, latents in enumerate(self.states(indices), start=1):  # noqa: B007
+            check_stop()
             if self.compiled and done == 1:
                 self.compiled.tell()
             if self.on_step:

@@ -24,7 +24,7 @@ from latte_eval.sampler.diffusion import make_schedule, sample_steps
 from latte_eval.sampler.guidance import Guidance, guided_denoiser
 from latte_eval.sampler.latte.attention import MOST_SEQUENCES, attend
 from latte_eval.sampler.latte.config import LatteConfig
-from latte_eval.sampler.memory import SHARE, step_memory
+from latte_eval.sampler.memory import step_memory
 from latte_eval.sampler.samplers import SAMPLERS
 
 CHECKPOINT, CHOSEN = load_checkpoint("demo"), os.environ.get("LATTE_EVAL_TEST_DEVICE")
@@ -177,7 +177,7 @@ def test_memory_is_what_was_predicted(device: str, dtype: str) -> None:
     )  # fmt: skip
     last_state(source, list(range(clips)))
     found = allocated_peak(lambda: last_state(source, list(range(clips))), device)
-    assert SHARE * predicted.beside_weights(clips) < found < predicted.beside_weights(clips) / SHARE
+    assert 0.8 * predicted.beside_weights(clips) < found < predicted.beside_weights(clips) / 0.8
     assert predicted.weights == sum(value.nbytes for value in source.model.state_dict().values())
 
 
