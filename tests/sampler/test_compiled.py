@@ -105,7 +105,7 @@ def test_too_little_memory_is_no_failure_of_the_compiler(monkeypatch):
 def test_it_pays_where_sampling_takes_minutes():
     assert 3.7e12 < step_flops(XL) < 3.9e12
     assert compiling_pays(XL, 250, False, 2048)
-    assert not compiling_pays(XL, 250, False, 16)
+    assert not compiling_pays(XL, 250, False, 16) and compiling_pays(XL, 250, False, 32)
     fewest = PAYS_FROM / step_flops(XL) / 250
     assert compiling_pays(XL, 250, True, round(fewest / 2) + 1) and not compiling_pays(XL, 250, False, int(fewest))
 

@@ -12,6 +12,10 @@ from latte_eval.sampler.latte.config import LatteConfig
 # "invalid configuration argument" (pytorch/pytorch#146704). Over time, 128 guided clips of 256 tokens are 65,536.
 MOST_SEQUENCES = 65_535
 
+# Over time a clip has few tokens in many sequences, for which fused kernels are not made: once compiled, matrix
+# products with a softmax between them are faster (benchmarks/speed/RESULTS.md). Uncompiled they are not.
+FEW_TOKENS = 32
+
 
 def turns(length: int, half: int, like: Tensor) -> Tensor:  # -> [2, L, half] in the type of `like`
     """Cosine and sine of position / 10000^(k/half) for positions 0..L-1."""
@@ -32,10 +36,24 @@ def rotate(x: Tensor, table: Tensor | None = None) -> Tensor:  # [..., L, head_w
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:  # each [sequences, heads, L, head_width] -> the same
     """Attention inside every sequence, in as many calls as a GPU needs: sequences do not see each other."""
+    if takes_products(query):
+        return products(query, key, value)
     if len(query) <= MOST_SEQUENCES:
         return F.scaled_dot_product_attention(query, key, value)
     parts = zip(*(x.split(MOST_SEQUENCES) for x in (query, key, value)), strict=True)
     return torch.cat([F.scaled_dot_product_attention(*part) for part in parts])
+
+
+def takes_products(query: Tensor) -> bool:
+    """Whether attention is faster as matrix products: measured for half types on a GPU."""
+    half = query.is_cuda and query.dtype in (torch.bfloat16, torch.float16)
+    return torch.compiler.is_compiling() and half and query.shape[-2] <= FEW_TOKENS
+
+
+def products(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention as it is defined, the softmax in float32."""
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    return scores.float().softmax(-1).to(value.dtype) @ value
 
 
 class Attention(nn.Module):

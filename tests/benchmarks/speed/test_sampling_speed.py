@@ -55,7 +55,7 @@ def test_the_whole_loop(script):
 
 
 def test_a_choice_that_fails_costs_no_other(script, monkeypatch):
-    monkeypatch.setattr(script, "explicit_softmax", None)
+    monkeypatch.setattr("latte_eval.sampler.latte.attention.products", None)
     found = {row[0]: row for row in rows(script, "--parts", "steps")}
     assert found["bf16, products over time"][1].startswith("failed: TypeError")
     assert len(found["bf16, GELU inside the product"]) == 7
@@ -66,8 +66,9 @@ def test_past_its_time_no_row_is_started(script):
     assert {row[1] for row in found} == {"not started: no time left"}
 
 
-def test_stand_ins_for_attention_give_its_answers(script):
+def test_stand_ins_give_the_answers_of_what_they_stand_for(script):
     query, key, value = torch.randn(3, 5, 2, 16, 8, generator=torch.Generator().manual_seed(0)).unbind(0)
     expected = torch.nn.functional.scaled_dot_product_attention(query, key, value)
-    for stand_in in (script.explicit_for_short, script.sums_for_short):
-        torch.testing.assert_close(stand_in(query, key, value), expected)
+    torch.testing.assert_close(script.sums_for_short(query, key, value), expected)
+    flat = torch.nn.functional.gelu(torch.nn.functional.linear(query, key[0, 0], value[0, 0, :, 0]), approximate="tanh")
+    torch.testing.assert_close(script.linear_gelu(query, key[0, 0], value[0, 0, :, 0]), flat)

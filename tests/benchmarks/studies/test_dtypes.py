@@ -29,6 +29,6 @@ def test_latents_alone_where_clips_are_few():
     done = CliRunner().invoke(main, ["--clips", "1"])
     assert done.exit_code == 0, done.output
     rows = [line.split("|")[1:-1] for line in done.output.splitlines() if line.startswith("| demo")]
-    assert [row[1].strip() for row in rows] == ["bf16", "fp16"]
-    errors = [float(row[3]) for row in rows]
+    assert [row[2].strip() for row in rows] == ["bf16", "fp16"]
+    errors = [float(row[4]) for row in rows]
     assert 0 < errors[1] < errors[0] < 0.2, "float16 has three more bits"
