@@ -11,15 +11,15 @@ from collections.abc import Callable
 from functools import cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from latte_eval.sampler.cost import count_flops, latent_inputs, on_meta
-from latte_eval.sampler.latte.conditioning import Block
 from latte_eval.sampler.latte.config import LatteConfig
 from latte_eval.sampler.latte.network import run_block
 
-# From so many operations on, sampling saves more seconds than compiling takes.
-PAYS_FROM = 3e16
+# From so many operations on, sampling saves more seconds than compiling takes: 15 s on an H200, where 1e15 operations
+# of Latte-XL/2 in bf16 take 3.5 s as they are and 2.2 s compiled (benchmarks/speed/RESULTS.md).
+PAYS_FROM = 2e16
 
 Say = Callable[[str], None]
 
@@ -50,7 +50,7 @@ class CompiledBlocks:
         self.largest = max(self.largest, clips)
         return clips == self.largest and not self.failed
 
-    def __call__(self, block: Block, x: Tensor, condition: Tensor | None, frames: int) -> Tensor:
+    def __call__(self, block: nn.Module, x: Tensor, condition: Tensor | None, frames: int) -> Tensor:
         kind = block.route, tuple(x.shape)
         if self.failed:
             return run_block(block, x, condition, frames)
@@ -58,7 +58,7 @@ class CompiledBlocks:
             return self.run(block, x, condition, frames)
         return self.first_run(kind, block, x, condition, frames)
 
-    def first_run(self, kind: object, block: Block, x: Tensor, condition: Tensor | None, frames: int) -> Tensor:
+    def first_run(self, kind: object, block: nn.Module, x: Tensor, condition: Tensor | None, frames: int) -> Tensor:
         """Compile, and run."""
         started = time.perf_counter()
         try:
@@ -74,8 +74,8 @@ class CompiledBlocks:
         return out
 
     def tell(self) -> None:
-        """Say once how long compiling took."""
-        if self.seconds:
+        """Say once how long compiling took, if it took a second: another model of the same shape compiles nothing."""
+        if self.seconds >= 1:
             self.say(f"compiled the model in {self.seconds:.0f} s; --no-compile leaves it out")
             self.seconds = 0.0
 

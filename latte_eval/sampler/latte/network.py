@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from latte_eval.core.errors import CheckpointError, SamplerError
 from latte_eval.core.unset_weights import UnsetWeights
-from latte_eval.sampler.latte.conditioning import MODES, Block
+from latte_eval.sampler.latte.attention import Attention
+from latte_eval.sampler.latte.conditioning import MODES
 from latte_eval.sampler.latte.config import LatteConfig
 from latte_eval.sampler.latte.embedding import (
     LabelEmbedding,
@@ -34,10 +35,10 @@ from latte_eval.sampler.latte.embedding import (
 from latte_eval.sampler.latte.recognise import check_heads_told, check_keys, state_dict_to_config
 from latte_eval.sampler.latte.variants import ROUTES
 
-RunBlock = Callable[[Block, Tensor, Tensor | None, int], Tensor]
+RunBlock = Callable[[nn.Module, Tensor, Tensor | None, int], Tensor]
 
 
-def run_block(block: Block, x: Tensor, condition: Tensor | None, frames: int) -> Tensor:
+def run_block(block: nn.Module, x: Tensor, condition: Tensor | None, frames: int) -> Tensor:
     """A block as it is; `compiled.CompiledBlocks` stands in for this function."""
     out: Tensor = block(x, condition, frames)
     return out
@@ -187,6 +188,16 @@ class Latte(nn.Module):
                 x = self.add_temporal_position(x)
             x = self.run_block(block, x, condition, self.config.tubes)
         return self.final_layer(self.conditioning.leave(x, embeddings), condition)
+
+    def tabulate(self) -> None:
+        """Compute now what depends on timestep or position alone, for all steps of sampling to come.
+
+        The model must be on its device and of its type before.
+        """
+        self.t_embedder.tabulate()
+        for module in self.modules():
+            if isinstance(module, Attention) and module.rotary:
+                module.tabulate(self.config.tubes)
 
     def add_temporal_position(self, x: Tensor) -> Tensor:  # [N, T and images, tokens, width]
         """The table is added once, to the frames of the video; rotary positions live in the attention."""
