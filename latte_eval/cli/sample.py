@@ -40,8 +40,8 @@ def sample(seeds: str, quiet: bool, device: str | None, out: Path, **options: An
     batch = request.clips_at_once(source)
     missing = sum(not (out / f"{index:06d}.mp4").exists() for index in indices)
     reporter.say("\n".join(sampling_lines(source, missing, len(indices), batch)))
-    kept = continues(f"finished clips are kept in {out}, and the same command continues")
-    with kept, reporter.bar("sample", len(indices), batch=min(batch, len(indices))) as advance:
+    going_on = continues(f"finished clips are kept in {out}, and the same command continues")
+    with going_on, reporter.bar("sample", len(indices), batch=min(batch, len(indices))) as advance:
         written, kept = write_samples(source, indices, out, batch_size=batch, on_clips=advance)
     reporter.say(f"{written} clips written to {out}, {kept} were there")
 
