@@ -93,8 +93,13 @@ class Moments:
     @property
     def cov(self) -> np.ndarray:
         """[D, D] float64, divided by N as in StyleGAN-V (universome/stylegan-v@3fecd69), not by N - 1."""
+        return self.covariance()
+
+    def covariance(self, ddof: int = 0) -> np.ndarray:
+        """[D, D] float64, divided by N - ddof: 0 as in StyleGAN-V, 1 as in pytorch-fid, torch-fidelity and TATS."""
         shift = self.sum / self.n
-        return self.outer / self.n - np.outer(shift, shift)
+        cov = self.outer / self.n - np.outer(shift, shift)
+        return cov * (self.n / (self.n - ddof)) if ddof else cov
 
 
 def feature_table(features: Any) -> np.ndarray:
