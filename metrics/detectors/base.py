@@ -124,17 +124,17 @@ DETECTORS: Registry[DetectorRow] = Registry(
     "detector",
     {
         "c3d": DetectorRow(
-            "c3d", "latte_eval.metrics.detectors.c3d:open_c3d", weights="c3d-state", cost="C3DCOST"
+            "c3d", "latte_eval.metrics.detectors.c3d:open_c3d", weights="c3d-state", cost="0.08 TFLOP"
         ),
         "c3d-seeded": DetectorRow("c3d", "latte_eval.metrics.detectors.c3d:open_c3d_seeded", seeded=True),
         "i3d": DetectorRow(
-            "i3d", "latte_eval.metrics.detectors.i3d:open_i3d", weights="i3d-archive", cost="I3DCOST",
+            "i3d", "latte_eval.metrics.detectors.i3d:open_i3d", weights="i3d-archive", cost="0.06 TFLOP",
             own="latte_eval.metrics.detectors.i3d:i3d_from_state",
         ),
         "i3d-seeded": DetectorRow("i3d", "latte_eval.metrics.detectors.i3d:open_i3d_seeded", seeded=True),
         "inception": DetectorRow(
             "inception", "latte_eval.metrics.detectors.inception:open_inception", per_frame=True, fid_resize="tf1",
-            weights="inception-archive", cost="INCCOST",
+            weights="inception-archive", cost="0.18 TFLOP",
             own="latte_eval.metrics.detectors.inception:inception_from_state",
         ),
         "inception-seeded": DetectorRow(
@@ -143,7 +143,7 @@ DETECTORS: Registry[DetectorRow] = Registry(
         ),
         "inception-clean": DetectorRow(
             "inception", "latte_eval.metrics.detectors.clean_fid:open_inception_clean", per_frame=True,
-            fid_resize="clean", weights="inception-archive", cost="INCCOST",
+            fid_resize="clean", weights="inception-archive", cost="0.18 TFLOP",
             own="latte_eval.metrics.detectors.clean_fid:inception_clean_from_state",
         ),
         "inception-clean-seeded": DetectorRow(
