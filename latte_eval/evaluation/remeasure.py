@@ -128,7 +128,7 @@ def open_bench(
         UsageError: another metric than a Fréchet distance, or clips that are not where the result says.
     """
     if not METRICS[result.metric].frechet:
-        known = " and ".join(row.name for row in METRICS.rows() if row.frechet)
+        known = ", ".join(row.name for row in METRICS.rows() if row.frechet)
         raise UsageError(f"--measure re-computes {known}, not {result.metric}")
     benchmark = result.protocol_fields["benchmark"]
     benchmark = None if benchmark == "none" else benchmark

@@ -263,7 +263,7 @@ def test_what_cannot_be_measured_again(tmp_path: Path, clips: tuple[Path, Path])
     assert bench_of(gone, tmp_path, real=real)
     with pytest.raises(UsageError, match="clips themselves"):
         bench_of(first, tmp_path, real=tmp_path / "real.safetensors")
-    with pytest.raises(UsageError, match="fvd and fid, not is"):
+    with pytest.raises(UsageError, match="fvd, fid, cd-fvd, fd-dinov2, not is"):
         bench_of(dataclasses.replace(make_result(metric="is", value=70.0, interval=None)), tmp_path)
     other = make_result("skytimelapse", detector=I3D)
     with pytest.raises(NotComparable, match="first is on none, the second on skytimelapse"):
