@@ -93,13 +93,12 @@ class Moments:
     @property
     def cov(self) -> np.ndarray:
         """[D, D] float64, divided by N as in StyleGAN-V (universome/stylegan-v@3fecd69), not by N - 1."""
-        return self.covariance()
+        shift = self.sum / self.n
+        return self.outer / self.n - np.outer(shift, shift)
 
     def covariance(self, ddof: int = 0) -> np.ndarray:
         """[D, D] float64, divided by N - ddof: 0 as in StyleGAN-V, 1 as in pytorch-fid, torch-fidelity and TATS."""
-        shift = self.sum / self.n
-        cov = self.outer / self.n - np.outer(shift, shift)
-        return cov * (self.n / (self.n - ddof)) if ddof else cov
+        return self.cov * (self.n / (self.n - ddof)) if ddof else self.cov
 
 
 def feature_table(features: Any) -> np.ndarray:
