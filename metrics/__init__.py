@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from latte_eval.core.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from latte_eval.metrics.balls import PrecisionRecall as PrecisionRecall
+    from latte_eval.metrics.balls import precision_recall as precision_recall
     from latte_eval.metrics.contrast import Contrast as Contrast
     from latte_eval.metrics.contrast import contrast_uncertainty as contrast_uncertainty
     from latte_eval.metrics.displacement import Displacement as Displacement
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from latte_eval.metrics.inception_scores import video_inception_score as video_inception_score
     from latte_eval.metrics.influence import influence_values as influence_values
     from latte_eval.metrics.kernel import PolynomialKernel as PolynomialKernel
+    from latte_eval.metrics.kernel import jedi_distance as jedi_distance
     from latte_eval.metrics.kernel import kernel_distance as kernel_distance
     from latte_eval.metrics.kernel import kernel_distance_subsets as kernel_distance_subsets
     from latte_eval.metrics.moments import Moments as Moments
@@ -43,9 +46,10 @@ PUBLIC = {
     ),
     "inception_scores": ("inception_score", "video_inception_score"),
     "influence": ("influence_values",),
-    "kernel": ("PolynomialKernel", "kernel_distance", "kernel_distance_subsets"),
+    "kernel": ("PolynomialKernel", "jedi_distance", "kernel_distance", "kernel_distance_subsets"),
     "moments": ("Moments",),
     "neighbours": ("nearest", "nearest_within"),
+    "balls": ("PrecisionRecall", "precision_recall"),
     "uncertainty": ("frechet_uncertainty", "kernel_uncertainty", "real_floor"),
 }  # fmt: skip
 HOMES = {name: module for module, names in PUBLIC.items() for name in names}

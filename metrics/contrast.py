@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -56,13 +56,14 @@ def contrast_uncertainty(
     allowance: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
     make_statistic: MakeStatistic = frechet_statistic,
+    higher_is_better: bool = False,
 ) -> Contrast:  # [N, D], [M, D], [M, D], names of source videos
     """The contrast of two distances and its standard error, by leaving out parts of all three sets at once.
 
     Clips of one name (the same seed) fall into one part in both fake sets. What both checkpoints make of the same
     noise is correlated, and the standard error takes this into account only if such clips are left out together.
-    `make_statistic` is `frechet_statistic` or `latte_eval.metrics.kernel.KernelSums`. Raises what the distance raises,
-    and `NotEnoughClips` below four parts.
+    `make_statistic` is `frechet_statistic` or `latte_eval.metrics.kernel.KernelSums`; where higher is better, the
+    contrast is that of a score. Raises what the distance raises, and `NotEnoughClips` below four parts.
     """
     new = Sides.checked(real, fake_new, real_groups, new_groups)
     accepted = Sides.checked(real, fake_accepted, real_groups, accepted_groups)
@@ -72,7 +73,18 @@ def contrast_uncertainty(
     real_labels, part_of = deal_rows(real_groups, parts), groups_to_parts([*new_groups, *accepted_groups], parts)
     new_value = make_statistic(new.real, new.fake, real_labels, row_parts(new_groups, part_of))
     old_value = make_statistic(new.real, accepted.fake, real_labels, row_parts(accepted_groups, part_of))
-    return jackknifed(new_value, old_value, lambda new, old: new - (1 + allowance) * old, parts, progress)
+    excess = partial(lost if higher_is_better else gained, allowance=allowance)
+    return jackknifed(new_value, old_value, excess, parts, progress)
+
+
+def gained(new: float, accepted: float, allowance: float) -> float:
+    """How much worse a new distance is."""
+    return new - (1 + allowance) * accepted
+
+
+def lost(new: float, accepted: float, allowance: float) -> float:
+    """How much worse a new score is."""
+    return (1 - allowance) * accepted - new
 
 
 def contrast_scores(
@@ -93,7 +105,7 @@ def contrast_scores(
     part_of = groups_to_parts(sorted({*new_groups, *accepted_groups}), parts)
     new_score = score_without(new, row_parts(new_groups, part_of))
     old_score = score_without(accepted, row_parts(accepted_groups, part_of))
-    return jackknifed(new_score, old_score, lambda new, old: (1 - allowance) * old - new, parts, progress)
+    return jackknifed(new_score, old_score, partial(lost, allowance=allowance), parts, progress)
 
 
 def jackknifed(

@@ -15,20 +15,23 @@ KEPT_PARTS = 24
 
 
 def frechet_statistic(
-    real: np.ndarray, fake: np.ndarray, real_labels: np.ndarray, fake_labels: np.ndarray
+    real: np.ndarray, fake: np.ndarray, real_labels: np.ndarray, fake_labels: np.ndarray, ddof: int = 0
 ) -> Statistic:  # [N1, D], [N2, D], [N1] int, [N2] int
     """`statistic(deleted)`: the Fréchet distance without the rows of the deleted parts, on both sides.
 
-    A label is the part of a row.
+    A label is the part of a row; covariances of the rows that remain are divided by their number less `ddof`.
     """
     way = CrossGram if has_few_rows(real, fake) else PartMoments
-    return way(real, fake, real_labels, fake_labels)
+    return way(real, fake, real_labels, fake_labels, ddof)
 
 
 class CrossGram:
     """The way for few rows: sub-matrices of the [N1, N2] products of real and fake rows."""
 
-    def __init__(self, real: np.ndarray, fake: np.ndarray, real_labels: np.ndarray, fake_labels: np.ndarray):
+    def __init__(
+        self, real: np.ndarray, fake: np.ndarray, real_labels: np.ndarray, fake_labels: np.ndarray, ddof: int = 0
+    ):
+        self.ddof = ddof
         centre = real.mean(axis=0, dtype=np.float64)
         self.real, self.fake = real - centre, fake - centre
         self.labels = real_labels, fake_labels
@@ -38,9 +41,9 @@ class CrossGram:
         keep_real, keep_fake = (~np.isin(labels, list(deleted)) for labels in self.labels)
         real, fake = self.real[keep_real], self.fake[keep_fake]
         gap = real.mean(axis=0) - fake.mean(axis=0)
-        spread = real.var(axis=0).sum() + fake.var(axis=0).sum()
+        spread = real.var(axis=0, ddof=self.ddof).sum() + fake.var(axis=0, ddof=self.ddof).sum()
         cross = double_centred(self.products[np.ix_(keep_real, keep_fake)])
-        overlap = nuclear_norm(cross) / np.sqrt(cross.size)
+        overlap = nuclear_norm(cross) / np.sqrt((len(real) - self.ddof) * (len(fake) - self.ddof))
         return FrechetTerms(float(gap @ gap), max(0.0, float(spread - 2 * overlap))).value
 
 
@@ -59,7 +62,10 @@ def nuclear_norm(matrix: np.ndarray) -> float:
 class PartMoments:
     """The way for many rows: moments of all rows minus those of the deleted parts."""
 
-    def __init__(self, real: np.ndarray, fake: np.ndarray, real_labels: np.ndarray, fake_labels: np.ndarray):
+    def __init__(
+        self, real: np.ndarray, fake: np.ndarray, real_labels: np.ndarray, fake_labels: np.ndarray, ddof: int = 0
+    ):
+        self.ddof = ddof
         self.sides = (real, real_labels), (fake, fake_labels)
         self.totals = Moments.from_features(real), Moments.from_features(fake)
         self.moments_of = lru_cache(maxsize=KEPT_PARTS)(self.part_moments)
@@ -72,4 +78,4 @@ class PartMoments:
         real, fake = self.totals
         for part in deleted:
             real, fake = real - self.moments_of(0, part), fake - self.moments_of(1, part)
-        return frechet_terms(real, fake).value
+        return frechet_terms(real, fake, self.ddof).value

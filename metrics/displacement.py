@@ -50,17 +50,17 @@ class Displacement:
         return float(self.values[:count].sum()) / total if total > 0 else 0.0
 
 
-def frechet_displacement(real_features: Any, fake_features: Any) -> Displacement:  # [N1, D], [N2, D]
-    """The optimal coupling of two Gaussians with the moments of the rows (covariances divided by N), by directions.
+def frechet_displacement(real_features: Any, fake_features: Any, ddof: int = 0) -> Displacement:  # [N1, D], [N2, D]
+    """The optimal coupling of two Gaussians with the moments of the rows, by directions.
 
-    With S1 = R1^T R1, S2 = R2^T R2 and the singular values U s V^T of R1 R2^T, the coupling has the covariance
-    K = R1^T U V^T R2 over s > 0, and M = S1 + S2 - K - K^T. What is not coupled, where s = 0, counts with its own
-    covariance. A side of no more than D rows is its own root R, without a D x D matrix. The value equals that of
-    `frechet_distance_between` up to rounding. Raises what that function raises.
+    Covariances are divided by N - ddof. With S1 = R1^T R1, S2 = R2^T R2 and the singular values U s V^T of R1 R2^T, the
+    coupling has the covariance K = R1^T U V^T R2 over s > 0, and M = S1 + S2 - K - K^T. What is not coupled, where s =
+    0, counts with its own covariance. A side of no more than D rows is its own root R, without a D x D matrix. The
+    value equals that of `frechet_distance_between` up to rounding. Raises what that function raises.
     """
     real, fake = feature_pair(real_features, fake_features)
     delta = fake.mean(axis=0, dtype=np.float64) - real.mean(axis=0, dtype=np.float64)
-    roots = covariance_root(real), covariance_root(fake)
+    roots = covariance_root(real, ddof), covariance_root(fake, ddof)
     moved = displacement_root(*roots)
     scale = float(delta @ delta + sum((root**2).sum() for root in roots))
     values, directions = principal_directions(np.vstack([moved, delta]), scale)
@@ -69,12 +69,12 @@ def frechet_displacement(real_features: Any, fake_features: Any) -> Displacement
     return Displacement(float(delta @ delta), float((moved**2).sum()), values, along**2, directions)
 
 
-def covariance_root(rows: np.ndarray) -> np.ndarray:  # [N, D] -> [K, D] float64, K at most D
+def covariance_root(rows: np.ndarray, ddof: int = 0) -> np.ndarray:  # [N, D] -> [K, D] float64, K at most D
     """R with R^T R = cov: the centred rows themselves where they are few, else a root of the covariance."""
     if len(rows) <= rows.shape[1]:
         rows = rows.astype(np.float64)
-        return (rows - rows.mean(axis=0)) / np.sqrt(len(rows))
-    cov = Moments.from_features(rows).cov
+        return (rows - rows.mean(axis=0)) / np.sqrt(len(rows) - ddof)
+    cov = Moments.from_features(rows).covariance(ddof)
     try:
         return np.linalg.cholesky(cov).T
     except np.linalg.LinAlgError:

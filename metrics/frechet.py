@@ -32,21 +32,21 @@ class FrechetTerms:
         return self.mean + self.cov
 
 
-def frechet_distance(real: Moments, fake: Moments) -> float:
-    """Fréchet distance of two sets of features, as StyleGAN-V defines FVD and FID (covariance divided by N).
+def frechet_distance(real: Moments, fake: Moments, ddof: int = 0) -> float:
+    """Fréchet distance of two sets of features, as StyleGAN-V defines FVD and FID (covariance divided by N - ddof).
 
     F = |m1 - m2|^2 + tr S1 + tr S2 - 2 tr sqrt(S1^(1/2) S2 S1^(1/2)). The result is a finite real number >= 0.
     Singular covariances are allowed, with rounding errors up to 1e-6 of the value; for N < D the feature form below is
     exact. Raises `NotEnoughClips` below two rows, `NotComparable` for rows of unequal lengths.
     """
-    return frechet_terms(real, fake).value
+    return frechet_terms(real, fake, ddof).value
 
 
-def frechet_terms(real: Moments, fake: Moments) -> FrechetTerms:
+def frechet_terms(real: Moments, fake: Moments, ddof: int = 0) -> FrechetTerms:
     """The mean and covariance parts of `frechet_distance`."""
     check_lengths(real.dimensions, fake.dimensions)
     check_rows(real.n, fake.n)
-    gap, real_cov, fake_cov = real.gap(fake), real.cov, fake.cov
+    gap, real_cov, fake_cov = real.gap(fake), real.covariance(ddof), fake.covariance(ddof)
     overlap = root_sum(product_eigenvalues(real_cov, fake_cov))
     return FrechetTerms(float(gap @ gap), max(0.0, float(np.trace(real_cov) + np.trace(fake_cov) - 2 * overlap)))
 
@@ -73,36 +73,38 @@ def root_sum(values: np.ndarray) -> float:
     return float(np.sqrt(values.clip(min=0)).sum())
 
 
-def frechet_distance_from_features(real_features: Any, fake_features: Any) -> float:  # [N1, D], [N2, D]
+def frechet_distance_from_features(real_features: Any, fake_features: Any, ddof: int = 0) -> float:  # [N1, D], [N2, D]
     """The same distance from the feature rows, without a D x D matrix: O(N^2 D), cheaper for N < D.
 
-    Raises what `frechet_distance` raises, and `FeatureError` where features are not finite.
+    `ddof` 0 divides the covariances by N, 1 by N - 1. Raises what `frechet_distance` raises, and `FeatureError` where
+    features are not finite.
     """
-    return frechet_terms_from_features(real_features, fake_features).value
+    return frechet_terms_from_features(real_features, fake_features, ddof).value
 
 
-def frechet_terms_from_features(real_features: Any, fake_features: Any) -> FrechetTerms:
+def frechet_terms_from_features(real_features: Any, fake_features: Any, ddof: int = 0) -> FrechetTerms:
     """`frechet_terms` by the singular values of the centred cross matrix.
 
     With centred rows X1, X2, S = X^T X / N and tr sqrt(S1^(1/2) S2 S1^(1/2)) is the nuclear norm of
-    X1 X2^T / sqrt(N1 N2).
+    X1 X2^T / sqrt(N1 N2); with ddof, N - ddof takes the place of each N.
     """
     real, fake = (rows.astype(np.float64) for rows in feature_pair(real_features, fake_features))
     origin = real.mean(axis=0)
     real, fake = real - origin, fake - origin  # or the gap of two large means would have few digits
     gap = real.mean(axis=0) - fake.mean(axis=0)
     real, fake = real - real.mean(axis=0), fake - fake.mean(axis=0)
-    spread = (real**2).sum() / len(real) + (fake**2).sum() / len(fake)
-    overlap = np.linalg.svd(real @ fake.T, compute_uv=False).sum() / np.sqrt(len(real) * len(fake))
+    counts = len(real) - ddof, len(fake) - ddof
+    spread = (real**2).sum() / counts[0] + (fake**2).sum() / counts[1]
+    overlap = np.linalg.svd(real @ fake.T, compute_uv=False).sum() / np.sqrt(counts[0] * counts[1])
     return FrechetTerms(float(gap @ gap), max(0.0, float(spread - 2 * overlap)))
 
 
-def frechet_distance_between(real_features: Any, fake_features: Any) -> float:  # [N1, D], [N2, D]
+def frechet_distance_between(real_features: Any, fake_features: Any, ddof: int = 0) -> float:  # [N1, D], [N2, D]
     """Fréchet distance of feature rows by the cheaper of the two forms. Raises what they raise."""
     real, fake = feature_pair(real_features, fake_features)
     if has_few_rows(real, fake):
-        return frechet_distance_from_features(real, fake)
-    return frechet_distance(Moments.from_features(real), Moments.from_features(fake))
+        return frechet_distance_from_features(real, fake, ddof)
+    return frechet_distance(Moments.from_features(real), Moments.from_features(fake), ddof)
 
 
 def has_few_rows(real: np.ndarray, fake: np.ndarray) -> bool:

@@ -25,23 +25,27 @@ SMALLEST = 1e-7
 
 
 def influence_values(
-    real_features: Any, fake_features: Any
+    real_features: Any, fake_features: Any, ddof: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:  # [N1, D], [N2, D] -> [N1], [N2] float64
     """Influence of each real and each fake row on the Fréchet distance; those of each side have mean 0.
 
     A row with value v raises the distance by about v / N. Outliers are among the rows with the largest values.
+    Covariances are divided by N - ddof: with S1 stretched by a and S2 by b, |x|^2 counts a times, T12 sqrt(a b) times.
     Raises what the distance raises.
     """
     real, fake = feature_pair(real_features, fake_features)
     transports = transports_from_rows if has_few_rows(real, fake) else transports_from_moments
     real_map, fake_map = transports(real, fake)
     gap = fake.mean(axis=0, dtype=np.float64) - real.mean(axis=0, dtype=np.float64)
-    return side_influence(real, -2 * gap, real_map), side_influence(fake, 2 * gap, fake_map)
+    stretch = [len(rows) / (len(rows) - ddof) for rows in (real, fake)]
+    both = np.sqrt(stretch[0] * stretch[1])
+    real_values = side_influence(real, -2 * gap, both * real_map, stretch[0])
+    return real_values, side_influence(fake, 2 * gap, both * fake_map, stretch[1])
 
 
-def side_influence(rows: np.ndarray, slope: np.ndarray, mapped: np.ndarray) -> np.ndarray:
-    """slope.x + |x|^2 - x^T T x of centred rows, minus its mean."""
-    values = np.concatenate([x @ slope + (x**2).sum(axis=1) for x in centred_blocks(rows)]) - mapped
+def side_influence(rows: np.ndarray, slope: np.ndarray, mapped: np.ndarray, stretch: float) -> np.ndarray:
+    """slope.x + stretch |x|^2 - x^T T x of centred rows, minus its mean."""
+    values = np.concatenate([x @ slope + stretch * (x**2).sum(axis=1) for x in centred_blocks(rows)]) - mapped
     return values - values.mean()
 
 

@@ -57,9 +57,30 @@ def kernel_distance(
     return unbiased_mmd(*feature_pair(real_features, fake_features), PolynomialKernel(degree, gamma, offset))
 
 
+def jedi_distance(real_features: Any, fake_features: Any) -> float:  # [N1, D], [N2, D]
+    """JEDi's distance: 100 times the biased squared MMD under (x.y / D)^2, in float64; never below 0.
+
+    Pairs of a row with themselves count (oooolga/JEDi@c03d178): it is too high where rows are few. The kernel is even,
+    so it cannot tell features from their negatives. Raises what `kernel_distance` raises.
+    """
+    real, fake = feature_pair(real_features, fake_features)
+    return biased_mmd(real, fake, jedi_kernel(real.shape[1]))
+
+
+def jedi_kernel(dimensions: int) -> PolynomialKernel:
+    """100 (x.y / D)^2."""
+    return PolynomialKernel(degree=2, gamma=10 / dimensions, offset=0.0)
+
+
 def unbiased_mmd(real: np.ndarray, fake: np.ndarray, kernel: PolynomialKernel) -> float:
     """`kernel_distance` of checked rows."""
     return KernelSums(real, fake, np.zeros(len(real), np.int64), np.zeros(len(fake), np.int64), kernel)(())
+
+
+def biased_mmd(real: np.ndarray, fake: np.ndarray, kernel: PolynomialKernel) -> float:
+    """The squared MMD of checked rows with the pairs of a row with itself."""
+    labels = np.zeros(len(real), np.int64), np.zeros(len(fake), np.int64)
+    return KernelSums(real, fake, *labels, kernel, with_self=True)(())
 
 
 def kernel_distance_subsets(
@@ -91,17 +112,19 @@ def kernel_distance_subsets(
 class KernelSums:
     """Sums of the kernel between parts: enough for the distance without some parts, the features are not read again.
 
-    A call with the parts to leave out, on both sides or on one, gives the unbiased squared MMD of the other rows.
+    A call with the parts to leave out, on both sides or on one, gives the squared MMD of the other rows: unbiased, or
+    biased where the pairs of a row `with_self` count.
     """
 
     def __init__(
         self, real: np.ndarray, fake: np.ndarray, real_labels: np.ndarray, fake_labels: np.ndarray,
-        kernel: PolynomialKernel = POLYNOMIAL, tick: Tick | None = None,
+        kernel: PolynomialKernel = POLYNOMIAL, tick: Tick | None = None, with_self: bool = False,
     ):  # fmt: skip
+        self.with_self = with_self
         parts = 1 + int(max(real_labels.max(), fake_labels.max()))
         self.counts = np.bincount(real_labels, minlength=parts), np.bincount(fake_labels, minlength=parts)
-        self.real = own_sums(kernel, real, real_labels, parts, tick)
-        self.fake = own_sums(kernel, fake, fake_labels, parts, tick)
+        self.real = own_sums(kernel, real, real_labels, parts, tick, with_self)
+        self.fake = own_sums(kernel, fake, fake_labels, parts, tick, with_self)
         self.cross = pair_sums(kernel, real, fake, real_labels, fake_labels, parts, tick)
 
     def __call__(self, deleted: Sequence[int], sides: Sequence[str] = ("real", "fake")) -> float:
@@ -109,16 +132,19 @@ class KernelSums:
         keep[list(deleted)] = False
         keep_real, keep_fake = (keep if side in sides else np.ones_like(keep) for side in ("real", "fake"))
         n, m = self.counts[0][keep_real].sum(), self.counts[1][keep_fake].sum()
-        within = self.real[np.ix_(keep_real, keep_real)].sum() / (n * (n - 1))
-        within += self.fake[np.ix_(keep_fake, keep_fake)].sum() / (m * (m - 1))
+        others = (n, m) if self.with_self else (n - 1, m - 1)
+        within = self.real[np.ix_(keep_real, keep_real)].sum() / (n * others[0])
+        within += self.fake[np.ix_(keep_fake, keep_fake)].sum() / (m * others[1])
         return float(within - 2 * self.cross[np.ix_(keep_real, keep_fake)].sum() / (n * m))
 
 
 def own_sums(
-    kernel: PolynomialKernel, rows: np.ndarray, labels: np.ndarray, parts: int, tick: Tick | None
+    kernel: PolynomialKernel, rows: np.ndarray, labels: np.ndarray, parts: int, tick: Tick | None, with_self: bool
 ) -> np.ndarray:
-    """[parts, parts] sums of the kernel within one side, without the pairs of a row with itself."""
+    """[parts, parts] sums of the kernel within one side, with or without the pairs of a row with itself."""
     sums = pair_sums(kernel, rows, rows, labels, labels, parts, tick)
+    if with_self:
+        return sums
     return sums - np.diag(np.bincount(labels, weights=kernel.diagonal(rows), minlength=parts))
 
 

@@ -96,6 +96,10 @@ class Moments:
         shift = self.sum / self.n
         return self.outer / self.n - np.outer(shift, shift)
 
+    def covariance(self, ddof: int = 0) -> np.ndarray:
+        """[D, D] float64, divided by N - ddof: 0 as in StyleGAN-V, 1 as in pytorch-fid, torch-fidelity and TATS."""
+        return self.cov * (self.n / (self.n - ddof)) if ddof else self.cov
+
 
 def feature_table(features: Any) -> np.ndarray:
     """Features as a [N, D] numpy array of finite numbers. Raises `FeatureError` naming the first row that is not."""

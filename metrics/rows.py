@@ -6,7 +6,7 @@ Nothing here imports torch or numpy until a metric is measured, so that commands
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     import numpy as np
 
     from latte_eval.core.features import Features
+    from latte_eval.core.protocol import Protocol
     from latte_eval.metrics.contrast import Contrast, MakeStatistic
 
-    # (fake, real or None, with_interval, progress), and `splits` where the metric has some.
+    # (fake, real or None, with_interval, progress), and `splits` or `ddof` where the metric has such.
     Measure = Callable[..., "Measurement"]
-    MeasureContrast = Callable[[Features, Features, Features | None, float, Progress | None], Contrast]
+    # (new, accepted, real or None, allowance, progress)
+    MeasureContrast = Callable[..., Contrast]
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Metric:
         splits: into how many parts the rows are split, over which the value is the mean; None where they are not.
         fewest_clips: a part of a set with fewer clips is not measured.
         measure_part: (fake, real or None) -> value of a part of a set, where `measure` would take too long.
+        sees: what moves the value, in words.
+        golden: the reference implementation that it was checked against.
     """
 
     name: str
@@ -74,6 +78,8 @@ class Metric:
     splits: int | None = None
     fewest_clips: int = 4
     measure_part: Callable[[Features, Features | None], float] | None = None
+    sees: str = ""
+    golden: str = ""
 
     @property
     def least_rows(self) -> int:
@@ -87,6 +93,26 @@ class Metric:
         measure = partial(self.measure, splits=splits)
         return dataclasses.replace(self, splits=splits, measure=measure)
 
+    def under(self, protocol: Protocol) -> Metric:
+        """The same metric with the protocol's divisor of covariances and its rule for frames."""
+        row = self
+        if protocol.ddof and row.frechet:
+            contrast = partial(row.contrast, ddof=protocol.ddof) if row.contrast else None
+            row = dataclasses.replace(row, measure=partial(row.measure, ddof=protocol.ddof), contrast=contrast)
+        return row.of_frames(protocol.frame_rule)
+
+    def of_frames(self, rule: str) -> Metric:
+        """The same metric with one row a clip, where `rule` is `first` or `mean` and each frame has a row."""
+        if rule == "all" or not self.needs_real:
+            return self
+        contrast, part = self.contrast, self.measure_part
+        return dataclasses.replace(
+            self,
+            measure=partial(on_one_row, self.measure, 2, rule),
+            contrast=contrast and partial(on_one_row, contrast, 3, rule),
+            measure_part=part and partial(on_one_row, part, 2, rule),
+        )
+
     def value_of_part(self, fake: Features, real: Features | None) -> float:
         """The value of some of the clips, without its interval."""
         if self.measure_part:
@@ -94,14 +120,16 @@ class Metric:
         return self.measure(fake, real, False, lambda done, total: None).value
 
 
-def measure_frechet(fake: Features, real: Features | None, interval: bool, progress: Progress) -> Measurement:
-    """Fréchet distance, covariances divided by N."""
+def measure_frechet(
+    fake: Features, real: Features | None, interval: bool, progress: Progress, ddof: int = 0
+) -> Measurement:
+    """Fréchet distance, covariances divided by N - ddof."""
     from latte_eval.metrics import frechet_distance_between, frechet_uncertainty
 
     sides = both_sides(fake, real)
     if not interval:
-        return Measurement(frechet_distance_between(sides.real, sides.fake))
-    found = frechet_uncertainty(*sides, progress=progress)
+        return Measurement(frechet_distance_between(sides.real, sides.fake, ddof))
+    found = frechet_uncertainty(*sides, progress=progress, ddof=ddof)
     return from_uncertainty(found.to_dict())
 
 
@@ -128,12 +156,32 @@ def measure_kernel_subsets(fake: Features, real: Features | None, interval: bool
     return from_uncertainty({**found.to_dict(), "subsets": 100})
 
 
+def measure_jedi(fake: Features, real: Features | None, interval: bool, progress: Progress) -> Measurement:
+    """JEDi's distance of all clips: 100 times a biased squared MMD of degree 2."""
+    from latte_eval.metrics.kernel import jedi_distance, jedi_kernel
+    from latte_eval.metrics.uncertainty import kernel_uncertainty
+
+    sides = both_sides(fake, real)
+    if not interval:
+        return Measurement(jedi_distance(sides.real, sides.fake))
+    kernel = jedi_kernel(sides.real.shape[1])
+    return from_uncertainty(kernel_uncertainty(*sides, progress=progress, kernel=kernel, with_self=True).to_dict())
+
+
 def part_of_kernel_subsets(fake: Features, real: Features | None) -> float:
     """KID of a part of the clips, the mean over 5 subsets."""
     from latte_eval.metrics import kernel_distance_subsets
 
     sides = both_sides(fake, real)
     return kernel_distance_subsets(sides.real, sides.fake, subsets=5)[0]
+
+
+def on_one_row(function: Callable[..., Any], count: int, rule: str, *arguments: Any, **options: Any) -> Any:
+    """A function whose first `count` arguments are features, called with one row a clip in each."""
+    from latte_eval.core.features import framed
+
+    sides = [each and framed(each, rule) for each in arguments[:count]]
+    return function(*sides, *arguments[count:], **options)
 
 
 class BothSides(NamedTuple):
@@ -176,11 +224,11 @@ def measure_inception_score(
 
 
 def contrast_frechet(
-    new: Features, accepted: Features, real: Features | None, allowance: float, progress: Progress | None
+    new: Features, accepted: Features, real: Features | None, allowance: float, progress: Progress | None, ddof: int = 0
 ) -> Contrast:
     from latte_eval.metrics.deletion import frechet_statistic
 
-    return contrast_distances(new, accepted, real, allowance, progress, frechet_statistic)
+    return contrast_distances(new, accepted, real, allowance, progress, partial(frechet_statistic, ddof=ddof))
 
 
 def contrast_kernel(
@@ -189,6 +237,16 @@ def contrast_kernel(
     from latte_eval.metrics.kernel import KernelSums
 
     return contrast_distances(new, accepted, real, allowance, progress, KernelSums)
+
+
+def contrast_jedi(
+    new: Features, accepted: Features, real: Features | None, allowance: float, progress: Progress | None
+) -> Contrast:
+    from latte_eval.metrics.kernel import KernelSums, jedi_kernel
+
+    kernel = jedi_kernel(new.outputs["features"].shape[-1])
+    statistic = partial(KernelSums, kernel=kernel, with_self=True)
+    return contrast_distances(new, accepted, real, allowance, progress, statistic)
 
 
 def contrast_distances(
@@ -216,20 +274,59 @@ def contrast_inception_scores(
     return contrast_scores(table, old_table, new.groups, accepted.groups, allowance, progress)
 
 
+def measure_share(fake: Features, real: Features | None, interval: bool, progress: Progress, share: str) -> Measurement:
+    from latte_eval.metrics import share_rows
+
+    return share_rows.measure_share(fake, real, interval, progress, share)
+
+
+def contrast_share(
+    new: Features, accepted: Features, real: Features | None, allowance: float, progress: Progress | None, share: str
+) -> Contrast:
+    from latte_eval.metrics import share_rows
+
+    return share_rows.contrast_share(new, accepted, real, allowance, progress, share)
+
+
+def share_row(name: str, title: str, sees: str) -> Metric:
+    """One of precision, recall, density and coverage; any detector that gives features serves it."""
+    return Metric(
+        name, title, "higher", FEATURE_FAMILIES, "features", True, partial(measure_share, share=name),
+        partial(contrast_share, share=name), SHARE_COUNTS, fewest_clips=12, sees=sees, golden="prdc 0.2",
+    )  # fmt: skip
+
+
+# Names that stand for several metrics.
+TOGETHER = {"prdc": ("precision", "recall", "density", "coverage")}
+
+
+def each_metric(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of single metrics, each once: `prdc` stands for four."""
+    return tuple(dict.fromkeys(each for name in names for each in TOGETHER.get(name, (name,))))
+
+
+FEATURE_FAMILIES = ("i3d", "videomae", "vjepa", "inception", "dinov2")
+KERNEL_COUNTS = "Frames of one clip are alike, and pairs of them lift the distance where clips are few."
+SHARE_COUNTS = "Balls shrink as clips are added: compare values of equal numbers of clips only."
 FRECHET_COUNTS = "A Fréchet distance of few clips is too high: compare values of equal numbers of clips only."
+FRECHET = partial(Metric, better="lower", output="features", needs_real=True, measure=measure_frechet,
+                  contrast=contrast_frechet, about_counts=FRECHET_COUNTS, frechet=True)  # fmt: skip
+KERNEL = partial(Metric, better="lower", output="features", needs_real=True, contrast=contrast_kernel)
 
 METRICS: Registry[Metric] = Registry(
     "metric",
     {
         row.name: row
         for row in (
-            Metric(
-                "fvd", "Fréchet video distance", "lower", ("i3d",), "features", True, measure_frechet,
-                contrast_frechet, FRECHET_COUNTS, frechet=True,
+            FRECHET(
+                "fvd", "Fréchet video distance", families=("i3d",),
+                sees="mostly how frames look, and little of how they move; nothing of diversity by itself",
+                golden="universome/stylegan-v@3fecd69; the I3D: hassony2/kinetics_i3d_pytorch@786fbae",
             ),
-            Metric(
-                "fid", "Fréchet Inception distance", "lower", ("inception",), "features", True, measure_frechet,
-                contrast_frechet, FRECHET_COUNTS, frechet=True,
+            FRECHET(
+                "fid", "Fréchet Inception distance", families=("inception",),
+                sees="how single frames look; nothing of motion",
+                golden="toshas/torch-fidelity@5e211a9; with fid_resize=clean and covariance=n-1: clean-fid 0.1.35",
             ),
             Metric(
                 "is", "Inception Score", "higher", ("c3d", "inception"), "probabilities", False,
@@ -237,16 +334,49 @@ METRICS: Registry[Metric] = Registry(
                 "An Inception Score of few clips is off by more than its spread: compare values of equal numbers only.",
                 splits=SPLITS,
                 fewest_clips=40,
+                sees="whether clips look like one class each, and classes come equally often; no real clips",
+                golden="universome/stylegan-v@3fecd69; the C3D: pfnet-research/tgan2@f892bc4",
             ),
-            Metric(
-                "kvd", "Kernel video distance", "lower", ("i3d",), "features", True, measure_kernel, contrast_kernel,
-                "A kernel distance of unrelated clips has no bias: more of them bring less scatter, not a lower value.",
+            KERNEL(
+                "kvd", "Kernel video distance", families=("i3d",), measure=measure_kernel,
+                about_counts="A kernel distance of unrelated clips has no bias: more of them bring less scatter, not a "
+                "lower value.",
+                sees="what FVD sees, without its bias at few clips",
+                golden="SongweiGe/TATS@1aa93e1",
             ),
-            Metric(
-                "kid", "Kernel Inception distance", "lower", ("inception",), "features", True, measure_kernel_subsets,
-                contrast_kernel, "Frames of one clip are alike, and pairs of them lift KID where clips are few.",
-                measure_part=part_of_kernel_subsets,
+            KERNEL(
+                "kid", "Kernel Inception distance", families=("inception",), measure=measure_kernel_subsets,
+                about_counts=KERNEL_COUNTS, measure_part=part_of_kernel_subsets,
+                sees="what FID sees, with less bias at few clips",
+                golden="toshas/torch-fidelity@5e211a9",
             ),
+            FRECHET(
+                "cd-fvd", "Content-debiased Fréchet video distance", families=("videomae",),
+                sees="how clips move more than FVD does: its network was trained to tell actions apart",
+                golden="cd-fvd 0.1.1, features and distance, under seeded weights",
+            ),
+            FRECHET(
+                "fd-dinov2", "Fréchet distance of DINOv2 features", families=("dinov2",),
+                sees="how single frames look, without ImageNet's classes; nothing of motion",
+                golden="the distance as fid; positions: the torch hub's rule as a formula",
+            ),
+            KERNEL(
+                "kd-dinov2", "Kernel distance of DINOv2 features", families=("dinov2",),
+                measure=measure_kernel_subsets, about_counts=KERNEL_COUNTS, measure_part=part_of_kernel_subsets,
+                sees="what FD-DINOv2 sees, with less bias at few clips",
+                golden="the distance as kid; positions: the torch hub's rule as a formula",
+            ),
+            KERNEL(
+                "jedi", "JEDi, kernel distance of V-JEPA features", families=("vjepa",), measure=measure_jedi,
+                contrast=contrast_jedi,
+                about_counts="JEDi of few clips is too high: compare values of equal numbers of clips only.",
+                sees="how clips look and move, with fewer clips than FVD takes",
+                golden="the distance: oooolga/JEDi@c03d178; the network: facebookresearch/jepa@51c59d5, seeded weights",
+            ),
+            share_row("precision", "Precision: fake clips that look real", "fidelity: fake clips within the real set"),
+            share_row("recall", "Recall: real clips that the model can make", "diversity: real clips within the fakes"),
+            share_row("density", "Density: how many real clips lie around a fake one", "fidelity, less by outliers"),
+            share_row("coverage", "Coverage: real clips with a fake one beside them", "diversity, less by outliers"),
         )
     },
 )  # fmt: skip

@@ -24,6 +24,7 @@ from latte_eval.metrics.kernel import (
     POLYNOMIAL,
     KernelSums,
     PolynomialKernel,
+    biased_mmd,
     block_count,
     kernel_distance_subsets,
     unbiased_mmd,
@@ -49,6 +50,7 @@ def frechet_uncertainty(
     confidence: float = 0.95,
     progress: Progress | None = None,
     seed: int = 0,
+    ddof: int = 0,
 ) -> Uncertainty:  # [N1, D], [N2, D], N1 names, N2 names
     """Fréchet distance with its interval, the corrected value, the variance share of each side and the floor.
 
@@ -58,6 +60,7 @@ def frechet_uncertainty(
         confidence: of the intervals.
         progress: called with (done, total) after each evaluation.
         seed: of the division of the real side into the two halves of the floor.
+        ddof: covariances are divided by N - ddof.
 
     The interval comes from a jackknife: the groups (source videos) of each side are dealt into 32 parts, and part j of
     both sides is left out together. The corrected value comes from a second-order jackknife over 12 parts and all pairs
@@ -67,12 +70,12 @@ def frechet_uncertainty(
     sides = Sides.checked(real_features, fake_features, real_groups, fake_groups)
     count, reason = sides.part_count(PARTS), why_unidentified(sides)
     if count < FEWEST_PARTS:
-        return without_interval(sides, frechet_distance_between(sides.real, sides.fake), confidence)
+        return without_interval(sides, frechet_distance_between(sides.real, sides.fake, ddof), confidence)
     steps = Steps(progress, count + (0 if reason else PAIR_STEPS))
-    first = delete_one(frechet_statistic(sides.real, sides.fake, *sides.labels(count)), count, steps)
-    corrected = reason or correct_twice(sides, first, confidence, steps)
-    floor = real_floor(sides.real, real_groups, seed)
-    return assemble(sides, first, confidence, corrected, variance_share(sides), floor)
+    first = delete_one(frechet_statistic(sides.real, sides.fake, *sides.labels(count), ddof), count, steps)
+    corrected = reason or correct_twice(sides, first, confidence, steps, ddof)
+    floor = real_floor(sides.real, real_groups, seed, partial(frechet_distance_between, ddof=ddof))
+    return assemble(sides, first, confidence, corrected, variance_share(sides, ddof), floor)
 
 
 def assemble(
@@ -108,9 +111,9 @@ def why_unidentified(sides: Sides) -> str | None:
     return None
 
 
-def correct_twice(sides: Sides, first: Jackknife, confidence: float, steps: Steps) -> Corrected:
+def correct_twice(sides: Sides, first: Jackknife, confidence: float, steps: Steps, ddof: int = 0) -> Corrected:
     """The value without its bias of orders 1/N and 1/N^2; the step from the first order widens the interval."""
-    statistic = frechet_statistic(sides.real, sides.fake, *sides.labels(PAIR_PARTS))
+    statistic = frechet_statistic(sides.real, sides.fake, *sides.labels(PAIR_PARTS), ddof)
     value = delete_two(statistic, PAIR_PARTS, first.value, steps)
     systematic = abs(value - first.corrected)
     return Corrected(value, first.interval(value, confidence, systematic), systematic)
@@ -123,9 +126,9 @@ def without_interval(sides: Sides, value: float, confidence: float) -> Uncertain
     return Uncertainty(value, None, None, confidence, reason, None, dict.fromkeys(SIDES, 0), sides.videos)
 
 
-def variance_share(sides: Sides) -> dict[str, float]:
+def variance_share(sides: Sides, ddof: int = 0) -> dict[str, float]:
     """The share of the variance that comes from each side, by influence values summed over source videos."""
-    real, fake = influence_values(sides.real, sides.fake)
+    real, fake = influence_values(sides.real, sides.fake, ddof)
     return shares(mean_variance(real, sides.real_names), mean_variance(fake, sides.fake_names))
 
 
@@ -148,25 +151,27 @@ def kernel_uncertainty(
     subset_size: int = 1000,
     subset_seed: int = 2020,
     kernel: PolynomialKernel = POLYNOMIAL,
+    with_self: bool = False,
 ) -> Uncertainty:  # [N1, D], [N2, D], N1 names, N2 names
     """As `frechet_uncertainty`, for the unbiased kernel distance of all rows (KVD) or, with `subsets`, for KID.
 
     The estimate is unbiased for independent rows at any N. Its corrected value leaves out what pairs of rows from one
     source video add; `systematic` is how much that is. The standard error of KID includes that of drawing the subsets.
+    `with_self` counts the pairs of a row with itself, as JEDi does; the corrected value is without their bias too.
     """
     sides = Sides.checked(real_features, fake_features, real_groups, fake_groups)
-    count = sides.part_count(PARTS)
+    count, mmd = sides.part_count(PARTS), biased_mmd if with_self else unbiased_mmd
     if count < FEWEST_PARTS:
-        full = unbiased_mmd(sides.real, sides.fake, kernel)
+        full = mmd(sides.real, sides.fake, kernel)
         value, _ = subset_mean(sides, subsets, subset_size, subset_seed, kernel, full)
         return without_interval(sides, value, confidence)
     steps = Steps(progress, block_count(len(sides.real), len(sides.fake)))
-    sums = KernelSums(sides.real, sides.fake, *sides.labels(count), kernel, steps)
+    sums = KernelSums(sides.real, sides.fake, *sides.labels(count), kernel, steps, with_self)
     whole = delete_one(sums, count)
     value, chance = subset_mean(sides, subsets, subset_size, subset_seed, kernel, whole.value)
     found = replace(whole, value=value, standard_error=math.hypot(whole.standard_error, chance))
     share = shares(*(delete_one(partial(sums, sides=[side]), count).standard_error ** 2 for side in SIDES))
-    floor = real_floor(sides.real, real_groups, seed, partial(unbiased_mmd, kernel=kernel))
+    floor = real_floor(sides.real, real_groups, seed, partial(mmd, kernel=kernel))
     return assemble(sides, found, confidence, correct_once(whole, confidence), share, floor)
 
 

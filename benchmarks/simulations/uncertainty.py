@@ -128,8 +128,8 @@ def shipped(rows: Rows, random: np.random.Generator) -> dict[str, Estimate]:
 def jackknife_by_clip(rows: Rows, random: np.random.Generator) -> dict[str, Estimate]:
     """Parts of clips instead of videos: clips of one video are treated as independent."""
     real, fake = rows[:2]
-    labels = (random.permutation(len(side)) % PARTS for side in (real, fake))
-    found = delete_one(frechet_statistic(real, fake, *labels), PARTS)
+    real_labels, fake_labels = (random.permutation(len(side)) % PARTS for side in (real, fake))
+    found = delete_one(frechet_statistic(real, fake, real_labels, fake_labels), PARTS)
     return {"value at N, jackknife by clip": Estimate(found.value, found.interval(found.value, CONFIDENCE))}
 
 

@@ -19,6 +19,7 @@ from latte_eval.core.statuses import Status
 # Command -> where it lives, and its line in `latte-eval -h`. Nothing here may import torch.
 COMMANDS: dict[str, tuple[str, str]] = {
     "fvd": ("latte_eval.cli.score:fvd", "Fréchet video distance of a checkpoint or a folder."),
+    "cd-fvd": ("latte_eval.cli.score:cd_fvd", "FVD of VideoMAE features, which see motion."),
     "fid": ("latte_eval.cli.score:fid", "Fréchet Inception distance over frames."),
     "is": ("latte_eval.cli.score:inception_score", "Inception Score (UCF101 C3D)."),
     "evaluate": ("latte_eval.cli.score:evaluate", "Several metrics in one sampling pass."),
@@ -36,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gate": ("latte_eval.cli.gate:gate", "Is a checkpoint worse than the accepted one? For CI."),
     "report": ("latte_eval.cli.report:report", "Static pages about runs: numbers, intervals, clips."),
     "history": ("latte_eval.cli.history:history", "Value over time, with commits and who accepted what."),
+    "metrics": ("latte_eval.cli.metrics:metrics", "Every metric: what it sees, with which detector, what it costs."),
     "weights": ("latte_eval.cli.weights:weights", "List, fetch and locate detector weights."),
     "doctor": ("latte_eval.cli.doctor:doctor", "What is installed, what is missing, what has been checked."),
 }

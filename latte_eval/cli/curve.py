@@ -40,8 +40,10 @@ def curve(ckpts: tuple[str, ...], metric: str, plot: Path, as_json: bool, quiet:
     where it was stopped and measures only what is new.
     """
     from latte_eval.cli.score import to_request
+    from latte_eval.core.choices import check_name
     from latte_eval.evaluation.curve import curve_to_text, draw_curve, find_points, measure_curve
 
+    check_name("metric", metric, METRICS)
     paths, reporter = plot_paths(plot), TerminalReporter(quiet)
     request, measured = to_request((metric,), **options), []
     with continues(run_continues(request.run_folder.path)):

@@ -109,7 +109,7 @@ protocol_options = stack(
     click.option("--windows", type=click.Choice(["one", "all"]), help="Clips a video: one, or all that do not "
                  "overlap."),
     click.option("--detector", "detectors", multiple=True, metavar="NAME", help="Replace a default detector, such as "
-                 "i3d-seeded; `seeded` replaces all of them."),
+                 "i3d-seeded; `seeded` replaces all of them, i3d=FILE takes weights of your own."),
     click.option("--trust", is_flag=True, help="Open an executable archive whose hash is not pinned."),
     click.option("--splits", type=int, metavar="N", help="Of an Inception Score.  [default: 10]"),
     click.option("--no-interval", is_flag=True, help="Skip the interval."),

@@ -1,4 +1,4 @@
-"""`fvd`, `fid`, `is` and `evaluate`: one pass over the clips, one result per metric."""
+"""`fvd`, `cd-fvd`, `fid`, `is` and `evaluate`: one pass over the clips, one result per metric."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from latte_eval.cli.bars import TerminalReporter
 from latte_eval.cli.options import evaluation_options, resolved_device
 from latte_eval.cli.stopping import continues, run_continues
 from latte_eval.core.errors import UsageError
-from latte_eval.metrics.rows import METRICS
+from latte_eval.metrics.rows import METRICS, TOGETHER
 
 if TYPE_CHECKING:
     from latte_eval.core.result import Result
     from latte_eval.evaluation.request import Request
+
+NAMES = ", ".join([*METRICS, *TOGETHER])
 
 
 @click.command(epilog="Example: latte-eval fvd --ckpt demo")
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
 def fvd(**options: Any) -> None:
     """Fréchet video distance of a checkpoint, or of a folder of generated videos."""
     score(("fvd",), **options)
+
+
+@click.command(name="cd-fvd", epilog="Example: latte-eval cd-fvd --ckpt X.pt --benchmark ucf101 --real /data/UCF-101")
+@evaluation_options
+def cd_fvd(**options: Any) -> None:
+    """Content-debiased FVD: as FVD, with features of VideoMAE V2, which see motion better than those of the I3D."""
+    score(("cd-fvd",), **options)
 
 
 @click.command(epilog="Example: latte-eval fid --ckpt demo")
@@ -40,7 +49,7 @@ def inception_score(**options: Any) -> None:
 
 
 @click.command(epilog="Example: latte-eval evaluate --metrics fvd,fid,is --ckpt demo")
-@click.option("--metrics", default="fvd,fid,is", show_default=True, help=f"Names with commas: {', '.join(METRICS)}.")
+@click.option("--metrics", default="fvd,fid,is", show_default=True, help=f"Names with commas: {NAMES}.")
 @evaluation_options
 def evaluate(metrics: str, **options: Any) -> None:
     """Several metrics from one pass over the clips of each side."""
@@ -51,7 +60,7 @@ def metric_names(text: str) -> tuple[str, ...]:
     """`fvd,FID` as names, each once. Raises `UsageError` for none."""
     names = tuple(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
     if not names:
-        raise UsageError(f"--metrics names no metric: give one or more of {', '.join(METRICS)}")
+        raise UsageError(f"--metrics names no metric: give one or more of {NAMES}")
     return names
 
 

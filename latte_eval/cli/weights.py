@@ -34,9 +34,11 @@ def list_() -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @quiet_option
 def fetch(names: tuple[str, ...], quiet: bool) -> None:
-    """Download files into the cache and check their hashes; without names, all of them."""
+    """Download files into the cache and check their hashes; without names, all whose licence asks for no decision."""
     reporter = TerminalReporter(quiet)
-    for record in [WEIGHTS[name] for name in names] or all_weights():
+    for record in [WEIGHTS[name] for name in names] or [each for each in all_weights() if not each.ask_first]:
+        if record.ask_first:
+            reporter.say(f"{record.name}: licence {record.licence}")
         with reporter.bar(record.filename, record.size) as advance:
             done = [0]
 

@@ -21,6 +21,8 @@ REAL_FIELDS = ("real_split", "real_selection", "real_clips", "real_offset", "rea
 FAKE_FIELDS = ("fake_stride", "fake_storage")
 BOTH_FIELDS = ("frames", "windows", "crop", "resample", "size")
 READING_FIELDS = ("windows", "crop", "resample")
+# How features become a distance: no clip is read again.
+STATISTIC_FIELDS = ("covariance", "frame_rule")
 EXPLAIN_COLUMNS = ("metric", "kind", "part", "field", "first", "second", "weight", "why", "change", "spread")
 STEP_NAMES = {"jpeg75": "JPEG", "h264-crf5": "mp4"}
 
@@ -116,7 +118,7 @@ def changeable(
         fakes_were_sampled: whether the fake clips came from a checkpoint, not from a folder of videos.
     """
     both = BOTH_FIELDS if fakes_can_be_read else READING_FIELDS if fakes_were_sampled else ()
-    fields = [*REAL_FIELDS, "fake_clips", *both, *(FAKE_FIELDS if fakes_can_be_read else ())]
+    fields = [*REAL_FIELDS, "fake_clips", *both, *(FAKE_FIELDS if fakes_can_be_read else ()), *STATISTIC_FIELDS]
     differing = first.differing_fields(second)
     return [choice for field in fields if field in differing for choice in choices_of(field, first, second)]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from latte_eval.baselines.table import Cell
+from latte_eval.compare.comparable import protocol_of
 from latte_eval.core.digests import DIGEST
 from latte_eval.core.errors import LatteEvalError, StoreError
 from latte_eval.core.notices import notice
@@ -15,7 +16,7 @@ from latte_eval.core.result import Result, subject
 from latte_eval.core.schemas import parse_json_line
 from latte_eval.files.jsonl import parse_lines
 from latte_eval.files.run_folder import RESULTS, result_files
-from latte_eval.metrics.rows import METRICS
+from latte_eval.metrics.rows import METRICS, Metric
 
 
 def load_results(path: Path, newest_counts: bool = False) -> list[Result]:
@@ -71,6 +72,11 @@ def check_untouched(result: Result, where: str) -> None:
         raise StoreError(f"{where}: the metric {result.metric!r} has no direction here; known: {', '.join(METRICS)}")
     if result.better != METRICS[result.metric].better:
         raise StoreError(f"{what} was edited: {result.better!r} is not the better direction of {result.metric}")
+
+
+def metric_of(result: Result) -> Metric:
+    """The metric as a result was measured: over as many splits, under the same protocol."""
+    return METRICS[result.metric].split_into(result.details.get("splits")).under(protocol_of(result))
 
 
 def training_run(result: Result) -> str | None:

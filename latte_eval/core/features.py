@@ -56,6 +56,18 @@ def feature_rows(features: Features) -> tuple[np.ndarray, list[str]]:
     return array.reshape(-1, array.shape[-1]), [group for group in features.groups for _ in range(array.shape[1])]
 
 
+def framed(features: Features, rule: str) -> Features:
+    """Features with one row a clip by a rule: the `first` frame's or the `mean` of all; `all` leaves a row a frame.
+
+    Where a clip has one row already, nothing changes.
+    """
+    array = features.outputs.get("features")
+    if rule == "all" or array is None or array.ndim == 2:
+        return features
+    rows = array[:, 0] if rule == "first" else array.mean(axis=1, dtype=np.float64)
+    return dataclasses.replace(features, outputs={**features.outputs, "features": rows})
+
+
 def clip_rows(features: Features) -> np.ndarray:  # [N, D] or [N, T, D] -> [N, D] float64
     """One row per clip: for an image detector, the mean over the frames."""
     array = features.outputs["features"]

@@ -21,7 +21,15 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "crop": ("crop-resize", "resize-crop", "none"),
     "resample": ("lanczos", "bilinear"),
     "labels": ("uniform", "dataset", "balanced"),
+    "covariance": ("n", "n-1"),
+    "fid_resize": ("tf1", "clean"),
+    "frame_rule": ("all", "first", "mean"),
 }
+# Fields that came after version 0.1, with the choice that it had made: at this value a field is left out of the hash,
+# so that protocols which it knew keep their ids.
+LATER = {"covariance": "n", "fid_resize": "tf1", "frame_rule": "all"}
+# Fields that say how clips are measured, and change none of them.
+MEASURE_FIELDS = ("covariance", "fid_resize", "frame_rule")
 STORAGE_STEPS = ("h264-crf5", "jpeg75")
 
 # Type of a field -> what it must be in JSON.
@@ -52,9 +60,14 @@ class Protocol:
         real_storage, fake_storage: lossy steps a side passes through, in order: `h264-crf5` (yuv420p, 8 fps),
             `jpeg75` (4:2:0).
         labels: how classes of generated clips are chosen.
+        covariance: what covariances of a Fréchet distance are divided by: `n` as in StyleGAN-V, `n-1` as in
+            pytorch-fid, torch-fidelity, TATS and VideoGPT.
+        fid_resize: how frames are brought to 299x299 for a distance of Inception features: `tf1` as TensorFlow 1
+            did, or `clean` as clean-fid does (PIL's bicubic filter on float channels).
+        frame_rule: which rows a detector of frames gives a distance: `all` frames, the `first` of a clip, or the
+            `mean` over a clip.
 
-    A video shorter than frames x stride is dropped on the real side, and covariances divide by N:
-    both hold in every protocol, as in StyleGAN-V.
+    A video shorter than frames x stride is dropped on the real side in every protocol, as in StyleGAN-V.
     """
 
     stem: str = "clean"
@@ -74,6 +87,9 @@ class Protocol:
     real_storage: tuple[str, ...] = ()
     fake_storage: tuple[str, ...] = ()
     labels: str = "uniform"
+    covariance: str = "n"
+    fid_resize: str = "tf1"
+    frame_rule: str = "all"
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -87,8 +103,13 @@ class Protocol:
                 raise ProtocolError(f"{name} is {value}; it must be at least 1")
 
     @property
+    def ddof(self) -> int:
+        """Covariances are divided by the number of rows less this."""
+        return 1 if self.covariance == "n-1" else 0
+
+    @property
     def sha256(self) -> str:
-        """Hash of all fields."""
+        """Hash of all fields, but for those of `LATER` at their first value."""
         return fields_to_sha256(self.to_dict())
 
     @property
@@ -139,7 +160,8 @@ def fields_to_sha256(fields: Mapping[str, Any]) -> str:
 
     A stored protocol is checked over the fields that it has: those of the version that wrote it.
     """
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    hashed = {name: value for name, value in fields.items() if name not in LATER or value != LATER[name]}
+    return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

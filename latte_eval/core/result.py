@@ -27,7 +27,7 @@ class Result:
     """One measured number.
 
     Attributes:
-        metric: `fvd`, `fid`, `is`, `kvd` or `kid`.
+        metric: a name in the table of metrics, such as `fvd`.
         value: the value at N, what papers print.
         better: `lower` or `higher`.
         protocol, protocol_sha256, protocol_fields: id, hash and fields of the `Protocol`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import math
 import os
 import platform
@@ -28,6 +29,8 @@ Status = Literal["ok", "missing", "broken", "note"]
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "av", "pillow", "diffusers", "huggingface_hub",
             "safetensors", "matplotlib")  # fmt: skip
 MODULES = {"pillow": "PIL"}
+# Packages of extras, and what needs them.
+OPTIONAL = {"transformers": "cd-fvd, fd-dinov2, kd-dinov2 and jedi need it: pip install 'latte-eval[features]'"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,9 @@ def packages() -> Iterator[Finding]:
             yield Finding("packages", name, "ok", metadata.version(name))
         except (ImportError, OSError) as error:
             yield Finding("packages", name, "broken", f"does not import: {first_line(error)}")
+    for name, needed in OPTIONAL.items():
+        there = importlib.util.find_spec(name) is not None
+        yield Finding("packages", name, "ok" if there else "note", metadata.version(name) if there else needed)
 
 
 def hardware() -> Iterator[Finding]:

@@ -46,6 +46,9 @@ ADVICE = {
     "real_offset": ": it counts with windows=one, for videos that are longer than a clip",
     "crop": ": it counts where videos are brought to a size",
     "resample": ": it counts where videos are brought to a size",
+    "covariance": ": it counts for Fréchet distances",
+    "fid_resize": ": it counts for distances of Inception features",
+    "frame_rule": ": it counts for distances of a detector of frames",
 }
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from latte_eval.baselines.published import published_values
 from latte_eval.core.errors import ClipError, LatteEvalError, MetricFailed, NotEnoughClips
 from latte_eval.core.features import Features
 from latte_eval.core.processes import process_group, rank
@@ -27,6 +28,8 @@ from latte_eval.files.environment import code_record, environment_record
 from latte_eval.files.run_folder import RunFolder, feature_key
 from latte_eval.files.whole_files import check_writable
 from latte_eval.metrics.detectors import DETECTORS, Detector, open_detector
+from latte_eval.metrics.detectors.base import frames_to_text
+from latte_eval.metrics.detectors.own import detector_row
 from latte_eval.metrics.rows import METRICS, Measurement, Metric
 
 
@@ -96,29 +99,32 @@ def tell_outlook(evaluation: Evaluation, detector: Detector, reporter: Reporter)
     found = outlook(row, evaluation.protocol, evaluation.fake, real, detector)
     if found is None or row is None:
         return
-    reporter.say(f"published {outlook_to_text(found)}")
+    using = [metric for metric, each in evaluation.detectors.items() if each.name == detector.name]
+    if any(published_values(row.name, metric) for metric in using):
+        reporter.say(f"published {outlook_to_text(found)}")
     if real and not (request.allow_partial or request.is_trial):
         check_whole(found, row, real)
 
 
-def metric_row(request: Request, metric: str) -> Metric:
-    """A metric as the request wants it measured."""
-    return METRICS[metric].split_into(request.splits)
+def metric_row(request: Request, metric: str, protocol: Protocol) -> Metric:
+    """A metric as the request and its protocol want it measured."""
+    return METRICS[metric].split_into(request.splits).under(protocol)
 
 
 def check_measurable(request: Request, metric: str, detector: Detector, protocol: Protocol, fake: Side) -> None:
     """Raise `NotEnoughClips` or `ClipError` if these clips are too few or too short for the metric."""
-    per_frame = detector.name in DETECTORS and DETECTORS[detector.name].per_frame
-    least, rows = metric_row(request, metric).least_rows, fake.expected * (protocol.frames if per_frame else 1)
+    per_frame = detector.name.partition("=")[0] in DETECTORS and detector_row(detector.name).per_frame
+    least = metric_row(request, metric, protocol).least_rows
+    rows = fake.expected * (protocol.frames if per_frame else 1)
     if rows < least:
         unit = "frames" if per_frame else "clips"
         raise NotEnoughClips(
             f"{metric} takes at least {least} {unit}, the fake side has {rows}: give more, or leave {metric} out"
         )
-    if protocol.frames < detector.min_frames:
+    if not detector.min_frames <= protocol.frames <= (detector.max_frames or protocol.frames):
         raise ClipError(
-            f"{detector.name} takes clips of at least {detector.min_frames} frames, the protocol compares "
-            f"{protocol.frames}: give --param frames=N, or leave {metric} out"
+            f"{detector.name} takes clips of {frames_to_text(detector.min_frames, detector.max_frames)} frames, the "
+            f"protocol compares {protocol.frames}: give --param frames=N, or leave {metric} out"
         )
 
 
@@ -291,7 +297,7 @@ def measure(
     """The value of one metric, with a bar for its interval."""
     against = real.features if real else None
     with reporter.bar(f"{metric} interval", None) as advance:
-        row = metric_row(evaluation.request, metric)
+        row = metric_row(evaluation.request, metric, evaluation.protocol)
         return row.measure(fake, against, evaluation.request.interval, lambda done, total: advance(1))
 
 
@@ -300,12 +306,14 @@ def compute_stats(request: Request, path: Path, reporter: Reporter) -> int:
 
     Raises what reading the set raises, and `StoreError` where the file cannot be written.
     """
+    request.check_resize()
     run, protocol = request.run_folder.make(), request.resolved_protocol()
     check_writable(path)
     names = {metric: request.detector_for(metric) for metric in request.metrics}
     with process_group(request.device):
         side = open_real(request, protocol, reporter)
-        check_fields(request.given_fields, request.usual_protocol(), protocol, side.honours)
+        honoured = side.honours | request.detector_fields
+        check_fields(request.given_fields, request.usual_protocol(), protocol, honoured)
         for note in side_notes("real", side):
             reporter.say(note)
         detectors = unique_detectors(open_detectors(request, names).values())

@@ -13,14 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from latte_eval.baselines.table import SIGNED, Cell, Heading, Table
 from latte_eval.benchmarks.benchmark import BENCHMARKS
 from latte_eval.compare.comparable import value_to_text
 from latte_eval.compare.explain import EXPLAIN_COLUMNS, Choice, changeable, unchangeable
 from latte_eval.core.errors import ClipError, NotComparable, NotEnoughClips, UsageError
-from latte_eval.core.features import Features, feature_rows
+from latte_eval.core.features import Features, feature_rows, framed
 from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
@@ -31,6 +29,7 @@ from latte_eval.evaluation.stored import StoredSource
 from latte_eval.files.run_folder import RunFolder
 from latte_eval.metrics import frechet_distance_between
 from latte_eval.metrics.detectors import Detector, open_detector
+from latte_eval.metrics.detectors.own import with_resize
 from latte_eval.metrics.rows import METRICS
 
 
@@ -81,13 +80,13 @@ class Bench:
     most_clips: int | None
     reporter: Reporter
 
-    def distance(self, protocol: Protocol, seed: int, unbiased: bool = False) -> float:
-        """The distance under a protocol and a seed; `unbiased` divides the covariances by N - 1 instead of N."""
+    def distance(self, protocol: Protocol, seed: int) -> float:
+        """The distance under a protocol and a seed."""
         protocol, request = self.capped(protocol), dataclasses.replace(self.request, seed=seed)
         real = self.features(open_real(request, protocol, self.reporter))
         fake = self.fake_features(protocol, seed)
-        rows = [feature_rows(features)[0] for features in (real, fake)]
-        return frechet_distance_between(*(map(stretched, rows) if unbiased else rows))
+        rows = [feature_rows(framed(each, protocol.frame_rule))[0] for each in (real, fake)]
+        return frechet_distance_between(rows[0], rows[1], protocol.ddof)
 
     def capped(self, protocol: Protocol) -> Protocol:
         """The protocol with no more clips than `most_clips`."""
@@ -107,12 +106,6 @@ class Bench:
     def features(self, side: Side) -> Features:
         found = read_side(side, [self.detector], self.run, self.request, self.reporter)
         return found[self.detector.name]
-
-
-def stretched(rows: np.ndarray) -> np.ndarray:  # [N, D] -> [N, D] float64
-    """Rows whose covariance divided by N is that of `rows` divided by N - 1; the mean stays."""
-    mean = rows.mean(axis=0, dtype=np.float64)
-    return mean + (rows - mean) * np.sqrt(len(rows) / max(1, len(rows) - 1))
 
 
 def open_bench(
@@ -135,7 +128,7 @@ def open_bench(
         UsageError: another metric than a Fréchet distance, or clips that are not where the result says.
     """
     if not METRICS[result.metric].frechet:
-        known = " and ".join(row.name for row in METRICS.rows() if row.frechet)
+        known = ", ".join(row.name for row in METRICS.rows() if row.frechet)
         raise UsageError(f"--measure re-computes {known}, not {result.metric}")
     benchmark = result.protocol_fields["benchmark"]
     benchmark = None if benchmark == "none" else benchmark
@@ -146,7 +139,8 @@ def open_bench(
         raise UsageError(f"the real clips are not at {recorded}: give --real DIR")
     if real.suffix == ".safetensors":
         raise UsageError(f"{real} holds features under one protocol: give --real DIR with the clips themselves")
-    name = request.detector_for(result.metric) if request.detectors else result.detector["name"]
+    name = request.named_detector(result.metric) if request.detectors else result.detector["name"]
+    name = with_resize(name, Protocol.from_dict(result.protocol_fields).fid_resize)
     detector = open_detector(name, request.device, trust=request.trust)
     request = dataclasses.replace(request, real=real, benchmark=benchmark)
     found = fakes or find_fakes(result, file, detector)
@@ -190,21 +184,21 @@ def measure_effects(bench: Bench, first: Result, second: Result, seeds: Sequence
     if len(choices) > 1:
         together = functools.reduce(lambda protocol, choice: choice.apply(protocol), choices, before)
         effects.append(try_effect(bench, "all of these together", ("", ""), together, base))
-    covariance = try_effect(bench, "covariance", ("divided by N", "by N - 1"), before, base, unbiased=True)
-    return [*effects, covariance, noise]
+    if before.covariance == after.covariance:
+        other = before.replace(covariance="n" if before.ddof else "n-1")
+        effects.append(try_effect(bench, "covariance", (before.covariance, other.covariance), other, base))
+    return [*effects, noise]
 
 
 def texts(choice: Choice) -> tuple[str, str]:
     return value_to_text(choice.values[0]), value_to_text(choice.values[1])
 
 
-def try_effect(
-    bench: Bench, name: str, values: tuple[str, str], protocol: Protocol, base: dict[int, float], unbiased: bool = False
-) -> Effect:
+def try_effect(bench: Bench, name: str, values: tuple[str, str], protocol: Protocol, base: dict[int, float]) -> Effect:
     """The change that a protocol makes under every seed, or why it cannot be measured on these clips."""
     bench.reporter.say(f"{name}{f': {values[0]} -> {values[1]}' if values[0] else ''}")
     try:
-        changes = [bench.distance(protocol, seed, unbiased) - value for seed, value in base.items()]
+        changes = [bench.distance(protocol, seed) - value for seed, value in base.items()]
     except (NotEnoughClips, ClipError) as error:
         return Effect(name, values, problem=str(error))
     return Effect(name, values, tuple(changes))

@@ -13,8 +13,9 @@ from latte_eval.core.protocol import Protocol, parse_assignment
 from latte_eval.core.protocols import named_protocol
 from latte_eval.files.run_folder import SHARD_CLIPS, RunFolder
 from latte_eval.files.weights import cache_folder
-from latte_eval.metrics.detectors.base import DETECTORS, detector_of_family
-from latte_eval.metrics.rows import METRICS
+from latte_eval.metrics.detectors.base import detector_of_family
+from latte_eval.metrics.detectors.own import detector_row, with_resize
+from latte_eval.metrics.rows import METRICS, each_metric
 from latte_eval.sampler.dtypes import AUTO, usual_dtype
 
 # The protocol where nobody names one and there is no benchmark.
@@ -32,7 +33,7 @@ class Request:
     checkpoint says".
 
     Attributes:
-        metrics: names in `METRICS`.
+        metrics: names in `METRICS`, or one that stands for several; kept as single ones.
         ckpt: path, `hf://owner/repo/file[@revision]`, or `demo`; or a text-to-video pipeline, a folder or
             `hf://owner/repo`.
         prompts: file of prompts for a text-to-video pipeline.
@@ -97,6 +98,7 @@ class Request:
     out: Path | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "metrics", each_metric(self.metrics))
         for metric in self.metrics:
             check_name("metric", metric, METRICS)
         if self.benchmark is not None:
@@ -118,11 +120,37 @@ class Request:
             raise UsageError(f"give one of --ckpt CHECKPOINT, --fake FOLDER and --generator MODULE:NAME{many}")
         if self.needs_real and self.real is None and self.benchmark_row is None:
             raise UsageError("give --real FOLDER or --benchmark NAME: a distance needs a real side")
+        self.check_resize()
+
+    def check_resize(self) -> None:
+        """Raise `UsageError` for a detector that was named, and resizes in another way than the protocol."""
+        for name in self.detectors:
+            resize = "" if name == SEEDED else detector_row(name).fid_resize
+            if resize == "clean" != self.fid_resize:
+                raise UsageError(f"--detector {name} goes with --param fid_resize={resize}")
 
     @property
     def needs_real(self) -> bool:
         """Whether any of the metrics compares with real clips."""
         return any(METRICS[metric].needs_real for metric in self.metrics)
+
+    @property
+    def detector_fields(self) -> frozenset[str]:
+        """Fields of the protocol that choose one of several detectors of a family."""
+        resized = any(detector_row(name).fid_resize for name in self.detector_names() if self.compares_with(name))
+        return frozenset({"fid_resize"} if resized else ())
+
+    @property
+    def metric_fields(self) -> frozenset[str]:
+        """Fields of the protocol that shape how its metrics are measured."""
+        divided = any(METRICS[metric].frechet for metric in self.metrics)
+        of_frames = any(detector_row(name).per_frame for name in self.detector_names() if self.compares_with(name))
+        own = {"covariance": divided, "frame_rule": of_frames}
+        return self.detector_fields | {name for name, counts in own.items() if counts}
+
+    def compares_with(self, detector: str) -> bool:
+        """Whether a distance, and not only a score, is measured by a detector."""
+        return any(METRICS[each].needs_real and self.detector_for(each) == detector for each in self.metrics)
 
     @property
     def is_demo(self) -> bool:
@@ -144,7 +172,7 @@ class Request:
     @property
     def is_trial(self) -> bool:
         """Whether every detector is a seeded one: then no number of this request means anything elsewhere."""
-        return all(DETECTORS[name].seeded for name in self.detector_names())
+        return all(detector_row(name).seeded for name in self.detector_names())
 
     def clips_at_once(self, source: object) -> int:
         """Clips of a batch: as asked, else 32 on a GPU and 8 elsewhere, and no more than the source says will fit."""
@@ -178,17 +206,27 @@ class Request:
 
     def detector_for(self, metric: str) -> str:
         """Name of the detector that a metric uses under this request."""
+        return with_resize(self.named_detector(metric), self.fid_resize if METRICS[metric].needs_real else "tf1")
+
+    def named_detector(self, metric: str) -> str:
+        """The detector that was named for a metric, else the first of its family."""
         families = METRICS[metric].families
         for name in self.detectors:
-            if name != SEEDED and DETECTORS[name].family in families:
+            if name != SEEDED and detector_row(name).family in families:
                 return name
         row = self.benchmark_row
         return detector_of_family(families[0], SEEDED in self.detectors or bool(row and row.seeded_detectors))
 
+    @property
+    def fid_resize(self) -> str:
+        """How frames are resized for Inception. A checkpoint of a gate names it by its detector alone."""
+        given = dict(parse_assignment(text) for text in self.params)
+        return str(given.get("fid_resize", "tf1"))
+
     def detector_names(self) -> list[str]:
         """Every detector the request needs. Raises `UsageError` for one that none of its metrics can use."""
         for name in self.detectors:
-            served = name == SEEDED or any(DETECTORS[name].family in METRICS[m].families for m in self.metrics)
+            served = name == SEEDED or any(detector_row(name).family in METRICS[m].families for m in self.metrics)
             if not served:
                 raise UsageError(f"--detector {name} serves none of: {', '.join(self.metrics)}")
         return list(dict.fromkeys(self.detector_for(metric) for metric in self.metrics))

@@ -12,7 +12,7 @@ from latte_eval.core.clips import ClipSource
 from latte_eval.core.errors import UsageError, WeightsError
 from latte_eval.core.features import Features
 from latte_eval.core.progress import Reporter
-from latte_eval.core.protocol import Protocol
+from latte_eval.core.protocol import MEASURE_FIELDS, Protocol
 from latte_eval.evaluation.extract import check_enough
 from latte_eval.evaluation.fields import check_fields, check_not_enlarged, check_shape
 from latte_eval.evaluation.request import Request
@@ -33,7 +33,9 @@ MOST_CLIPS = 2048
 PUBLISHED_SAMPLER = {"method": "ddpm", "steps": 250, "guidance_scale": 1.0, "clip_x0": False}
 
 # A statistics file is refused where it differs from the protocol in any of these.
-STATS_HONOUR = frozenset(field.name for field in dataclasses.fields(Protocol)) - {*FAKE_ONLY, "benchmark"}
+STATS_HONOUR = frozenset(field.name for field in dataclasses.fields(Protocol)) - {
+    *FAKE_ONLY, *MEASURE_FIELDS, "benchmark",
+}  # fmt: skip
 
 # What the weights may not tell about a model, as options and as arguments of `Checkpoint.build`.
 MODEL_CHOICES = ("heads", "variant", "temporal_position", "classes")
@@ -196,7 +198,7 @@ def open_sides(request: Request, reporter: Reporter) -> tuple[Protocol, Side | N
 
 def check_given(request: Request, usual: Protocol, protocol: Protocol, real: Side | None, fake: Side) -> None:
     """Raise `UsageError` for a field set by hand that neither side honours."""
-    honoured = fake.honours | (real.honours if real else frozenset())
+    honoured = fake.honours | (real.honours if real else frozenset()) | request.metric_fields
     check_fields(request.given_fields, usual, protocol, honoured)
 
 

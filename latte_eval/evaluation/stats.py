@@ -16,7 +16,7 @@ from latte_eval.core.clips import Clips, Rejected
 from latte_eval.core.errors import DamagedFile, NotComparable, StoreError, UsageError
 from latte_eval.core.features import Features
 from latte_eval.core.notices import notice
-from latte_eval.core.protocol import Protocol
+from latte_eval.core.protocol import MEASURE_FIELDS, Protocol
 from latte_eval.core.result_schema import IDENTITY
 from latte_eval.core.schemas import (
     Schema,
@@ -37,6 +37,9 @@ SCHEMA = 1
 
 # What such a file is, and the name of its note.
 KIND, NOTE = "stats", "latte-eval"
+
+# Fields of a protocol that say nothing of the features of real clips; how frames are resized, detectors say.
+SAY_NOTHING = (*FAKE_ONLY, *MEASURE_FIELDS)
 
 # What to type for a new one.
 WRITE = "latte-eval stats --real DIR --out FILE"
@@ -159,8 +162,8 @@ class StatsSource:
 
     def check(self, protocol: Protocol, detectors: Sequence[Detector]) -> None:
         """Raise `NotComparable` that names each field in which the file differs from what is asked."""
-        fields = protocol_fields(Protocol.from_dict(self.meta["protocol"]), FAKE_ONLY)
-        wanted = {"protocol": protocol_fields(protocol, FAKE_ONLY), "code": {"step_version": FEATURES_VERSION}}
+        fields = protocol_fields(Protocol.from_dict(self.meta["protocol"]), SAY_NOTHING)
+        wanted = {"protocol": protocol_fields(protocol, SAY_NOTHING), "code": {"step_version": FEATURES_VERSION}}
         stored = {"protocol": fields, "code": {"step_version": self.meta["step_version"]}}
         found = differences(Conditions(stored), Conditions(wanted))
         for detector in detectors:

@@ -36,6 +36,7 @@ class Weights:
         licence: licence of the weights.
         origin: who trained and converted it, in a sentence.
         instead: the `--detector` that needs no file.
+        ask_first: whether it is fetched only where somebody names it, because its licence asks for a decision.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Weights:
     licence: str
     origin: str
     instead: str = ""
+    ask_first: bool = False
 
 
 OPEN_SORA = "https://huggingface.co/spaces/LanguageBind/Open-Sora-Plan-v1.0.0/resolve"
@@ -141,13 +143,67 @@ C3D_MEAN = Weights(
     instead="c3d-seeded",
 )
 
+VIDEOMAE_V2 = Weights(
+    name="videomae-v2-g",
+    filename="vit_g_hybrid_pt_1200e_ssv2_ft.pth",
+    urls=(
+        "hf://OpenGVLab/VideoMAE2/mae-g/vit_g_hybrid_pt_1200e_ssv2_ft.pth@main",
+        "hf://OpenGVLab/InternVideoMAE_models/mae-g/vit_g_hybrid_pt_1200e_ssv2_ft.pth@main",
+    ),
+    sha256="5a210a92f035dff30c53b46157b612e7a1a5d3c99700e1b2d71da5c399ca7e70",
+    size=None,
+    licence="Apache-2.0 by its model card; its authors' list of models asks for a form",
+    origin="VideoMAE V2-g, pre-trained on UnlabeledHybrid, fine-tuned on Something-Something v2 (2 GB, half precision)",
+    instead="videomae-seeded",
+)
+
+VJEPA = "https://dl.fbaipublicfiles.com/jepa/vith16"
+VJEPA_ENCODER = Weights(
+    name="vjepa-vith16",
+    filename="vith16.pth.tar",
+    urls=(f"{VJEPA}/vith16.pth.tar",),
+    sha256=None,
+    size=None,
+    licence="CC BY-NC 4.0: not for commercial use",
+    origin="V-JEPA ViT-H/16 at 224 pixels of facebookresearch/jepa (VideoMix2M, epoch 300)",
+    instead="vjepa-seeded",
+    ask_first=True,
+)
+VJEPA_PROBE = Weights(
+    name="vjepa-vith16-ssv2-probe",
+    filename="vith16-ssv2-probe.pth.tar",
+    urls=(f"{VJEPA}/ssv2-probe.pth.tar",),
+    sha256=None,
+    size=None,
+    licence="CC BY-NC 4.0: not for commercial use",
+    origin="attentive probe for V-JEPA ViT-H/16 of facebookresearch/jepa (Something-Something v2, epoch 20)",
+    instead="vjepa-seeded",
+    ask_first=True,
+)
+DINOV2_ORIGIN = "DINOv2 without registers (LVD-142M) of facebookresearch/dinov2, {} of 14x14, as transformers has it"
+
+
+def dinov2_weights(size: str, vit: str, sha256: str) -> Weights:
+    """One of the published sizes of DINOv2."""
+    url = f"hf://facebook/dinov2-{size}/model.safetensors@main"
+    return Weights(f"dinov2-{size}", f"dinov2_{size}.safetensors", (url,), sha256, None, APACHE,
+                   DINOV2_ORIGIN.format(vit), "dinov2-seeded")  # fmt: skip
+
+
+DINOV2_LARGE = dinov2_weights("large", "ViT-L", "399fba97a95f22c36834418bc69373364a99af3a1153da1c0fb31db567c92e23")
+DINOV2_BASE = dinov2_weights("base", "ViT-B", "d73036b56966966d07975d696bde331762f37297e2f095de8cea0040c3aa0841")
+DINOV2_SMALL = dinov2_weights("small", "ViT-S", "ae1e99fcefd534ed978cdeb8326f08030c96e28b7a81ffcbc98a857c84d14be1")
+
 WEIGHTS: Registry[Weights] = Registry(
     "weights",
     {
         each.name: each
-        for each in (C3D_ARCHIVE, C3D_MEAN, C3D_STATE, I3D_ARCHIVE, I3D_STATE, INCEPTION_ARCHIVE, INCEPTION_STATE)
+        for each in (
+            C3D_ARCHIVE, C3D_MEAN, C3D_STATE, DINOV2_BASE, DINOV2_LARGE, DINOV2_SMALL, I3D_ARCHIVE, I3D_STATE,
+            INCEPTION_ARCHIVE, INCEPTION_STATE, VIDEOMAE_V2, VJEPA_ENCODER, VJEPA_PROBE,
+        )
     },
-)
+)  # fmt: skip
 
 
 def all_weights() -> list[Weights]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from latte_eval.core.errors import StoreError
 from latte_eval.core.features import Features
+from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
 from latte_eval.gate.boundaries import normal_quantile, student_boundary
 from latte_eval.gate.rules import Rule
@@ -90,10 +91,14 @@ class Finding:
 
 
 def compare_features(
-    rule: Rule, new: Features, accepted: Features, real: Features | None, progress: Progress | None = None
-) -> Finding:
-    """Clips against clips: the jackknife leaves out together what both checkpoints make of one seed."""
-    contrast = METRICS[rule.metric].contrast
+    rule: Rule, new: Features, accepted: Features, real: Features | None, progress: Progress | None = None,
+    protocol: Protocol | None = None,
+) -> Finding:  # fmt: skip
+    """Clips against clips: the jackknife leaves out together what both checkpoints make of one seed.
+
+    `protocol` is that of the accepted result.
+    """
+    contrast = METRICS[rule.metric].under(protocol or Protocol()).contrast
     assert contrast is not None  # where there is none, numbers are compared
     found = contrast(new, accepted, real, rule.amount / 100 if rule.relative else 0.0, progress)
     excess = found.value - (0.0 if rule.relative else rule.amount)

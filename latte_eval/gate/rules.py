@@ -11,7 +11,7 @@ from decimal import Decimal
 from latte_eval.core.errors import UsageError
 from latte_eval.metrics.rows import METRICS
 
-FORM = re.compile(r"\s*([A-Za-z]\w*)\s*:\s*([+-])\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*")
+FORM = re.compile(r"\s*([A-Za-z][\w-]*)\s*:\s*([+-])\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*")
 WORSE = {"lower": "+", "higher": "-"}
 
 
@@ -70,11 +70,11 @@ def closest(name: str) -> str | None:
 
 def guess(text: str) -> str:
     """` Did you mean fvd:+3%?` where a metric and a number can be made out."""
-    name, number = re.search(r"[A-Za-z]+", text), re.search(r"\d+(?:\.\d+)?\s*%?", text)
+    name, numbers = re.search(r"[A-Za-z][\w-]*", text), re.findall(r"\d+(?:\.\d+)?\s*%?", text)
     metric = closest(name.group()) if name else None
-    if metric is None or number is None:
+    if metric is None or not numbers:
         return ""
-    return f" Did you mean {metric}:{WORSE[METRICS[metric].better]}{number.group().replace(' ', '')}?"
+    return f" Did you mean {metric}:{WORSE[METRICS[metric].better]}{numbers[-1].replace(' ', '')}?"
 
 
 def parse_rules(texts: Sequence[str]) -> list[Rule]:

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from latte_eval.compare.comparable import Conditions, Difference, conditions_of, decisive, differences
-from latte_eval.compare.results import subject
+from latte_eval.compare.comparable import Conditions, Difference, conditions_of, decisive, differences, protocol_of
+from latte_eval.compare.results import metric_of, subject
 from latte_eval.core.errors import StoreError, UsageError
 from latte_eval.core.features import Features
 from latte_eval.core.numbers import number_to_text
@@ -230,8 +230,9 @@ class Sampling:
         fake = features[baseline.result.detector["name"]]
         with self.reporter.bar(f"{baseline.rule} jackknife", None) as advance:
             finding = compare_features(
-                baseline.rule, fake, baseline.fake.first(count), baseline.real, lambda done, total: advance(1)
-            )
+                baseline.rule, fake, baseline.fake.first(count), baseline.real, lambda done, total: advance(1),
+                protocol_of(baseline.result),
+            )  # fmt: skip
         return Look(count, finding, student_boundary(bound, finding.degrees))
 
     def measure(self, baseline: Baseline, features: dict[str, Features], count: int) -> Result:
@@ -251,7 +252,7 @@ class Sampling:
 
     def judge(self, baseline: Baseline, looks: list[Look], bound: float, value: float) -> Judgement:
         """The verdict of one rule, with the accepted value at the clips of its last look beside the new one."""
-        metric, count = METRICS[baseline.rule.metric].split_into(splits_of([baseline])), looks[-1].clips
+        metric, count = metric_of(baseline.result), looks[-1].clips
         old = metric.measure(baseline.fake.first(count), baseline.real, False, lambda done, total: None).value
         return conclude(baseline.rule, looks, self.verdict.budget, bound, (value, old), self.notes(baseline, count))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from latte_eval.compare.comparable import decisive, differences
+from latte_eval.compare.comparable import decisive, differences, protocol_of
 from latte_eval.compare.results import assumed_text, subject
 from latte_eval.core.choices import check_name
 from latte_eval.core.errors import UsageError
@@ -175,7 +175,7 @@ def find(rule: Rule, new: Result, accepted: Accepted, run: Path, reporter: Repor
         return compare_numbers(rule, new, accepted.result), (unpaired_sentence(lacking),)
     assert fake is not None
     with reporter.bar(f"{rule} jackknife", None) as advance:
-        finding = compare_features(rule, fake, sides["fake"], real, lambda done, total: advance(1))
+        finding = compare_features(rule, fake, sides["fake"], real, lambda done, total: advance(1), protocol_of(new))
     shared = len(set(fake.groups) & set(sides["fake"].groups))
     note = f"only {shared:,} of {len(fake):,} clips have the same seed on both sides: the rest were compared unpaired"
     return finding, () if shared == len(set(fake.groups)) else (note,)

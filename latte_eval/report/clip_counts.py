@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from latte_eval.baselines.table import Cell, Heading, Table
+from latte_eval.compare.results import metric_of
 from latte_eval.core.features import Features
 from latte_eval.core.numbers import number_to_text, share_to_text
 from latte_eval.core.result import Result
 from latte_eval.metrics.estimate import Steps
 from latte_eval.metrics.parts import deal_rows
-from latte_eval.metrics.rows import METRICS, Progress
+from latte_eval.metrics.rows import METRICS, Metric, Progress
 from latte_eval.report.charts import FAKE, MUTED, SERIES, draw, legend
 
 # Sizes are N/2, N/4 ... N/32.
@@ -204,20 +205,20 @@ def clip_counts(
     sides = [fake] if real is None else [fake, real]
     plan = list(planned(result.metric, sides))
     step = Steps(progress, sum(draws for _, draws in plan))
-    sizes = [measure_parts(result.metric, sides, parts, draws, seed, step) for parts, draws in plan]
+    sizes = [measure_parts(metric_of(result), sides, parts, draws, seed, step) for parts, draws in plan]
     sizes.append(Size(len(fake), len(real) if real is not None else 0, [result.value]))
     return ClipCounts(name, result, sizes, fitted(result, sizes, sides))
 
 
 def measure_parts(
-    metric: str, sides: Sequence[Features], parts: int, draws: int, seed: int, step: Callable[[], None]
+    metric: Metric, sides: Sequence[Features], parts: int, draws: int, seed: int, step: Callable[[], None]
 ) -> Size:
     """The metric on the first `draws` of `parts` parts; `step` is called after each."""
     dealt = [deal_rows(side.groups, parts, "part", parts, seed) for side in sides]
     values, counts = [], []
     for part in range(draws):
         cut = [side.take(np.flatnonzero(labels == part)) for side, labels in zip(sides, dealt, strict=True)]
-        values.append(METRICS[metric].value_of_part(cut[0], cut[1] if len(cut) > 1 else None))
+        values.append(metric.value_of_part(cut[0], cut[1] if len(cut) > 1 else None))
         counts.append([len(side) for side in cut])
         step()
     means = [float(each) for each in np.mean(counts, axis=0)]

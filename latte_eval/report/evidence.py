@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from latte_eval.compare.comparable import protocol_of
 from latte_eval.core.errors import FeatureError, NotComparable, NotEnoughClips, StoreError
 from latte_eval.core.features import Features
 from latte_eval.core.numbers import number_to_text
@@ -219,7 +220,7 @@ def counts_section(evidence: Evidence) -> Section | None:
 def spectrum_section(evidence: Evidence) -> Section | None:
     """What each Fréchet distance is made of; for the leading metric, also pictures of the clips at the ends."""
     found = {
-        metric: spectrum(fake, real, f"chart-spectrum-{metric}")
+        metric: spectrum(fake, real, f"chart-spectrum-{metric}", protocol_of(evidence.evaluated.results[metric]))
         for metric, (fake, real) in evidence.sides.items()
         if METRICS[metric].frechet and real is not None
     }

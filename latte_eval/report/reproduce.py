@@ -104,9 +104,10 @@ def detector_words(results: Sequence[Result]) -> list[str]:
     metrics = tuple(dict.fromkeys(result.metric for result in results))
     used = {result.metric: result.detector["name"] for result in results}
     benchmark = benchmark_name(results[0])
-    usual = Request(metrics=metrics, ckpt="x", benchmark=benchmark)
+    params = (f"fid_resize={Protocol.from_dict(results[0].protocol_fields).fid_resize}",)
+    usual = Request(metrics=metrics, ckpt="x", benchmark=benchmark, params=params)
     unusual = sorted({name for metric, name in used.items() if name != usual.detector_for(metric)})
-    asked = Request(metrics=metrics, ckpt="x", benchmark=benchmark, detectors=tuple(unusual))
+    asked = Request(metrics=metrics, ckpt="x", benchmark=benchmark, params=params, detectors=tuple(unusual))
     same = all(asked.detector_for(metric) == name for metric, name in used.items())
     names = unusual if same else sorted(set(used.values()))
     return [word for name in names for word in ("--detector", name)]

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from latte_eval.baselines.table import Cell, Heading, Table
-from latte_eval.core.features import Features, clip_rows, feature_rows
+from latte_eval.core.features import Features, clip_rows, feature_rows, framed
 from latte_eval.core.numbers import number_to_text, share_to_text, spec_for
+from latte_eval.core.protocol import Protocol
 from latte_eval.metrics import Displacement, frechet_displacement
 from latte_eval.report.charts import FAKE, MUTED, SERIES, draw, join_words, legend
 
@@ -200,13 +201,15 @@ def last_sentence(first: Direction, rows: int, dimensions: int) -> str:
     )
 
 
-def spectrum(fake: Features, real: Features, name: str = "spectrum") -> Spectrum:
+def spectrum(fake: Features, real: Features, name: str = "spectrum", protocol: Protocol | None = None) -> Spectrum:
     """The parts of the Fréchet distance of two sides; with an image detector, over all frames.
 
-    Raises what `frechet_displacement` raises.
+    `protocol` is that of the result. Raises what `frechet_displacement` raises.
     """
+    protocol = protocol or Protocol()
+    fake, real = (framed(each, protocol.frame_rule) for each in (fake, real))
     (fake_rows, _), (real_rows, _) = feature_rows(fake), feature_rows(real)
-    found = frechet_displacement(real_rows, fake_rows)
+    found = frechet_displacement(real_rows, fake_rows, protocol.ddof)
     directions = described(found, fake, real)
     return Spectrum(name, found, directions, chance_apart(fake, real), min(len(fake_rows), len(real_rows)))
 

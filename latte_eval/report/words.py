@@ -21,6 +21,11 @@ LABELS = {
     "dataset": "drawn as often as the real clips have them",
     "balanced": "dealt so that each comes equally often",
 }
+FRAME_RULES = {
+    "all": "",
+    "first": "; of the frames of a clip the first counts for distances of frames",
+    "mean": "; distances of frames take the mean over each clip",
+}
 SPLITS = {
     "all": "all videos",
     "train": "the train split",
@@ -32,7 +37,7 @@ SPLITS = {
 def protocol_in_words(protocol: Protocol) -> list[str]:
     """Every choice that changes the number, one sentence each."""
     p = protocol
-    return [sentence for sentence in (real_clips(p), real_frames(p), fake_clips(p), fake_labels(p), ALWAYS) if sentence]
+    return [real_clips(p), real_frames(p), fake_clips(p), fake_labels(p), measured(p)]
 
 
 def protocol_in_brief(protocol: Protocol) -> str:
@@ -44,7 +49,12 @@ def protocol_in_brief(protocol: Protocol) -> str:
     return f"{SPLITS[p.real_split]}{of}, {p.frames} frames ({stride}), {size}; {p.id}"
 
 
-ALWAYS = "In every protocol: real videos too short for a clip are left out, and covariances divide by N."
+def measured(p: Protocol) -> str:
+    """What holds in every protocol, and how clips are measured."""
+    resized = "; Inception sees frames resized as clean-fid does" if p.fid_resize == "clean" else ""
+    resized += FRAME_RULES[p.frame_rule]
+    divisor = "N - 1" if p.ddof else "N"
+    return f"Real videos too short for a clip are left out; covariances are divided by {divisor}{resized}."
 
 
 def real_clips(p: Protocol) -> str:

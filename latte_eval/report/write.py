@@ -18,6 +18,7 @@ from latte_eval.files.whole_files import UNFINISHED, locked, make_writable, writ
 from latte_eval.gate.accepted import read_accepted
 from latte_eval.gate.history import Entry
 from latte_eval.report.charts import printable
+from latte_eval.report.disagreement import disagreement_sections
 from latte_eval.report.evidence import STEPS, Advance, evidence_sections, gather
 from latte_eval.report.headlines import headline
 from latte_eval.report.over_time import Links, over_time_sections
@@ -198,7 +199,11 @@ def index_page(
         title=f"{len(found.evaluations):,} evaluations",
         subtitle=f"newest: {newest.title}, {newest.subtitle}",
         summary=newest.summary,
-        sections=(pages_section(pages), *over_time_sections(entries, accepted, links)),
+        sections=(
+            pages_section(pages),
+            *disagreement_sections(found.evaluations),
+            *over_time_sections(entries, accepted, links),
+        ),
         headlines=newest.headlines,
         verdict=newest.verdict,
         notices=(*(apart if groups > 1 else []), *notices),

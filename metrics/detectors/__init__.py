@@ -9,9 +9,12 @@ from latte_eval.metrics.detectors.base import DETECTORS, Detector, open_detector
 
 if TYPE_CHECKING:
     from latte_eval.metrics.detectors.c3d import C3D
+    from latte_eval.metrics.detectors.clean_fid import clean_resize
     from latte_eval.metrics.detectors.i3d import I3D
     from latte_eval.metrics.detectors.inception import InceptionV3
+    from latte_eval.metrics.detectors.videomae import VideoMAE
 
-__all__ = ["C3D", "DETECTORS", "I3D", "Detector", "InceptionV3", "open_detector"]
+__all__ = ["C3D", "DETECTORS", "I3D", "Detector", "InceptionV3", "VideoMAE", "clean_resize", "open_detector"]
 
-__getattr__, __dir__ = lazy_names(__name__, {"I3D": "i3d", "InceptionV3": "inception", "C3D": "c3d"})
+HOMES = {"I3D": "i3d", "InceptionV3": "inception", "C3D": "c3d", "VideoMAE": "videomae", "clean_resize": "clean_fid"}
+__getattr__, __dir__ = lazy_names(__name__, HOMES)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from latte_eval.core.arithmetic import exact_float32
@@ -46,14 +47,20 @@ def open_archive(path: Path, sha256: str | None, *, trust: bool = False) -> tupl
     return module.eval(), found
 
 
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """The state dict in a torch file, on the CPU; nothing in the file is run. Raises `WeightsError`."""
+def load_tensors(path: Path, *within: str) -> dict[str, Tensor]:
+    """The state dict in a torch or safetensors file, on the CPU; nothing in the file is run. Raises `WeightsError`.
+
+    It may lie under one of the usual names, or under one of `within`.
+    """
     try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # other bytes can make the unpickler fail in any way
         raise WeightsError(f"{path} is not a file of weights: {first_line(error)}") from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
+    for wrapping in (*within, "state_dict", "module", "model"):
+        if isinstance(state, dict) and isinstance(state.get(wrapping), dict):
+            state = state[wrapping]
     if not isinstance(state, dict):
         raise WeightsError(f"{path} holds a {type(state).__name__} instead of a state dict")
     return {name: value for name, value in state.items() if isinstance(value, Tensor)}

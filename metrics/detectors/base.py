@@ -35,7 +35,7 @@ class Detector:
         weights: the record of the file it was opened from; None where the weights come from a seed.
         sha256: hash of that file's bytes, or of the recipe of the seeded weights.
         device: where the network lives, such as `cpu` or `cuda:0`.
-        min_frames: shortest clip it takes.
+        min_frames, max_frames: shortest and longest clip it takes; None for no limit.
         comparable: whether its numbers may stand beside published ones; False for seeded weights and for an archive
             that was opened on trust.
         note: what to print beside the number; empty where there is nothing to say.
@@ -49,6 +49,7 @@ class Detector:
     sha256: str
     device: str = "cpu"
     min_frames: int = 1
+    max_frames: int | None = None
     comparable: bool = True
     note: str = ""
     used: Literal["native", "archive"] = "native"
@@ -61,7 +62,7 @@ class Detector:
         [N, 101] (C3D). Row i depends on clip i alone, not on TF32 or autocast of the caller. Raises `ClipError` for
         another layout or too few frames.
         """
-        check_clips(clips, self.name, self.min_frames)
+        check_clips(clips, self.name, self.min_frames, self.max_frames)
         with exact_float32():
             return {name: value.cpu() for name, value in self.forward(clips.to(self.device)).items()}
 
@@ -76,13 +77,21 @@ class Detector:
                 "agreement": self.agreement, **pinned}  # fmt: skip
 
 
-def check_clips(clips: Tensor, name: str, min_frames: int = 1) -> None:
-    """Raise `ClipError` unless `clips` is [N, 3, T >= min_frames, H, W] uint8."""
+def check_clips(clips: Tensor, name: str, min_frames: int = 1, max_frames: int | None = None) -> None:
+    """Raise `ClipError` unless `clips` is [N, 3, T, H, W] uint8 with min_frames <= T <= max_frames."""
     shape = tuple(clips.shape)
     if str(clips.dtype) != "torch.uint8" or len(shape) != 5 or shape[1] != 3:
         raise ClipError(f"{name} takes torch.uint8 clips (N, 3, T, H, W), not {clips.dtype} {shape}")
-    if shape[2] < min_frames:
-        raise ClipError(f"{name} needs clips of at least {min_frames} frames; these have {shape[2]}")
+    if shape[2] < min_frames or shape[2] > (max_frames or shape[2]):
+        wanted = frames_to_text(min_frames, max_frames)
+        raise ClipError(f"{name} needs clips of {wanted} frames; these have {shape[2]}")
+
+
+def frames_to_text(min_frames: int, max_frames: int | None) -> str:
+    """`at least 9`, `16` or `9 to 16`."""
+    if max_frames is None:
+        return f"at least {min_frames}"
+    return str(max_frames) if min_frames == max_frames else f"{min_frames} to {max_frames}"
 
 
 @dataclass(frozen=True)
@@ -95,27 +104,83 @@ class DetectorRow:
         seeded: whether its weights come from a seed: it needs no file, and its numbers cannot
             be compared with published ones.
         per_frame: whether it gives one row of features per frame, not per clip.
+        fid_resize: the choice of the protocol's field that it makes; empty where that field does not matter.
+        weights: name of the record of its file in `WEIGHTS`; empty for seeded weights.
+        cost: about what a clip of 16 frames takes, in words.
+        own: "module:function" that opens a file of somebody's own weights, `(path, device)`; empty for none.
     """
 
     family: str
     opener: Callable[..., Detector] | str
     seeded: bool = False
     per_frame: bool = False
+    fid_resize: str = ""
+    weights: str = ""
+    cost: str = ""
+    own: str = ""
 
 
 DETECTORS: Registry[DetectorRow] = Registry(
     "detector",
     {
-        "c3d": DetectorRow("c3d", "latte_eval.metrics.detectors.c3d:open_c3d"),
+        "c3d": DetectorRow(
+            "c3d", "latte_eval.metrics.detectors.c3d:open_c3d", weights="c3d-state", cost="0.08 TFLOP"
+        ),
         "c3d-seeded": DetectorRow("c3d", "latte_eval.metrics.detectors.c3d:open_c3d_seeded", seeded=True),
-        "i3d": DetectorRow("i3d", "latte_eval.metrics.detectors.i3d:open_i3d"),
+        "i3d": DetectorRow(
+            "i3d", "latte_eval.metrics.detectors.i3d:open_i3d", weights="i3d-archive", cost="0.06 TFLOP",
+            own="latte_eval.metrics.detectors.i3d:i3d_from_state",
+        ),
         "i3d-seeded": DetectorRow("i3d", "latte_eval.metrics.detectors.i3d:open_i3d_seeded", seeded=True),
-        "inception": DetectorRow("inception", "latte_eval.metrics.detectors.inception:open_inception", per_frame=True),
+        "inception": DetectorRow(
+            "inception", "latte_eval.metrics.detectors.inception:open_inception", per_frame=True, fid_resize="tf1",
+            weights="inception-archive", cost="0.18 TFLOP",
+            own="latte_eval.metrics.detectors.inception:inception_from_state",
+        ),
         "inception-seeded": DetectorRow(
-            "inception", "latte_eval.metrics.detectors.inception:open_inception_seeded", seeded=True, per_frame=True
+            "inception", "latte_eval.metrics.detectors.inception:open_inception_seeded", seeded=True, per_frame=True,
+            fid_resize="tf1",
+        ),
+        "inception-clean": DetectorRow(
+            "inception", "latte_eval.metrics.detectors.clean_fid:open_inception_clean", per_frame=True,
+            fid_resize="clean", weights="inception-archive", cost="0.18 TFLOP",
+            own="latte_eval.metrics.detectors.clean_fid:inception_clean_from_state",
+        ),
+        "inception-clean-seeded": DetectorRow(
+            "inception", "latte_eval.metrics.detectors.clean_fid:open_inception_clean_seeded", seeded=True,
+            per_frame=True, fid_resize="clean",
+        ),
+        "videomae": DetectorRow(
+            "videomae", "latte_eval.metrics.detectors.videomae:open_videomae", weights="videomae-v2-g",
+            cost="5.1 TFLOP", own="latte_eval.metrics.detectors.videomae:videomae_from_file",
+        ),
+        "videomae-seeded": DetectorRow(
+            "videomae", "latte_eval.metrics.detectors.videomae:open_videomae_seeded", seeded=True
+        ),
+        "vjepa": DetectorRow(
+            "vjepa", "latte_eval.metrics.detectors.vjepa:open_vjepa", weights="vjepa-vith16", cost="2.4 TFLOP"
+        ),
+        "vjepa-unprojected": DetectorRow(
+            "vjepa", "latte_eval.metrics.detectors.vjepa:open_vjepa_unprojected", weights="vjepa-vith16",
+            cost="2.4 TFLOP",
+        ),
+        "vjepa-seeded": DetectorRow("vjepa", "latte_eval.metrics.detectors.vjepa:open_vjepa_seeded", seeded=True),
+        "dinov2": DetectorRow(
+            "dinov2", "latte_eval.metrics.detectors.dinov2:open_dinov2", per_frame=True, weights="dinov2-large",
+            cost="2.6 TFLOP", own="latte_eval.metrics.detectors.dinov2:dinov2_from_file",
+        ),
+        "dinov2-base": DetectorRow(
+            "dinov2", "latte_eval.metrics.detectors.dinov2:open_dinov2_base", per_frame=True, weights="dinov2-base",
+            cost="0.75 TFLOP",
+        ),
+        "dinov2-small": DetectorRow(
+            "dinov2", "latte_eval.metrics.detectors.dinov2:open_dinov2_small", per_frame=True, weights="dinov2-small"
+        ),
+        "dinov2-seeded": DetectorRow(
+            "dinov2", "latte_eval.metrics.detectors.dinov2:open_dinov2_seeded", seeded=True, per_frame=True
         ),
     },
-)
+)  # fmt: skip
 
 
 def detector_of_family(family: str, seeded: bool) -> str:
@@ -131,11 +196,15 @@ def detector_of_family(family: str, seeded: bool) -> str:
 
 
 def open_detector(name: str, device: str = "cpu", *, trust: bool = False, offline: bool | None = None) -> Detector:
-    """The detector called `name`, with its weights found or downloaded.
+    """The detector called `name`, with its weights found or downloaded; `i3d=FILE` has the weights of that file.
 
     `trust` opens an executable archive whose hash is not pinned; `offline` forbids downloads (None: as the
     environment says). Raises `UsageError` for an unknown name, `WeightsError` where weights cannot be had.
     """
+    if "=" in name:
+        from latte_eval.metrics.detectors.own import open_own
+
+        return open_own(name, str(device))
     opener = DETECTORS[name].opener
     open_it = import_target(opener) if isinstance(opener, str) else opener
     detector: Detector = open_it(str(device), trust=trust, offline=offline)

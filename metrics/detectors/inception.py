@@ -4,7 +4,7 @@ Called as StyleGAN-V and torch-fidelity do (toshas/torch-fidelity@5e211a9): fram
 1 did (bilinear, no half-pixel centres, no antialiasing, aspect ratio not kept) and scaled to (x - 128) / 128; the 2048
 averages after the last block are the features. Class probabilities come from the 1008-way head without its bias, as in
 Salimans et al. 2016. pytorch-fid (half-pixel centres) and clean-fid (antialiased bicubic) get other numbers from the
-same weights.
+same weights; for clean-fid's there is `clean_fid.py`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from latte_eval.metrics.detectors.archive import (
 )
 from latte_eval.metrics.detectors.base import SEEDED_NOTE, Detector
 from latte_eval.metrics.detectors.inception_names import CLASSES, FEATURES, read_inception
-from latte_eval.metrics.detectors.inception_network import FoldedConv, build_trunk, resize_tf1
+from latte_eval.metrics.detectors.inception_network import SIZE, FoldedConv, build_trunk, resize_tf1
 from latte_eval.metrics.detectors.network import (
     Outputs,
     centred_he_scaled,
@@ -123,8 +123,13 @@ def batch_size(device: torch.device | str) -> int:
 
 
 def check_images(images: Tensor) -> None:
-    """Raise `ClipError` unless `images` is [N, 3, H, W] uint8 with at least one pixel."""
+    """Raise `ClipError` unless `images` is [N, 3, H, W] uint8 with at least one pixel, or resized already.
+
+    [N, 3, 299, 299] float32 in 0..255 is what another resize gave; that of TensorFlow 1 leaves it as it is.
+    """
     shape = tuple(images.shape)
+    if images.dtype == torch.float32 and shape[1:] == (3, SIZE, SIZE):
+        return
     if images.dtype != torch.uint8 or len(shape) != 4 or shape[1] != 3 or not all(shape[2:]):
         raise ClipError(f"Inception takes torch.uint8 images (N, 3, H, W), not {images.dtype} {shape}")
 

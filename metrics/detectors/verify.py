@@ -24,7 +24,7 @@ from latte_eval.files.weights import (
 from latte_eval.metrics.detectors.archive import AGREEMENT, load_tensors, open_archive
 from latte_eval.metrics.detectors.base import open_detector
 from latte_eval.metrics.detectors.i3d import I3D, Forward, preprocess
-from latte_eval.metrics.frechet import frechet_terms
+from latte_eval.metrics.frechet import frechet_distance
 from latte_eval.metrics.moments import Moments
 
 # Squared distance of the logits of black and white clips, by frames; common_metrics_on_video_quality, README, with
@@ -102,8 +102,7 @@ def zeros_ones(logits: Forward, frames: int, device: str) -> float:
 def random_pair(logits: Forward, clips: int, device: str) -> float:
     """FVD, with N - 1, of uniform noise in [0, 1] that goes into the network without preprocessing."""
     real, fake = (Moments.from_features(random_features(logits, seed, clips, device)) for seed in (2, 1))
-    terms = frechet_terms(real, fake)
-    return terms.mean + terms.cov * clips / (clips - 1)
+    return frechet_distance(real, fake, ddof=1)
 
 
 def random_features(logits: Forward, seed: int, clips: int, device: str) -> Tensor:  # -> [clips, 400] float32

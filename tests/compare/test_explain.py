@@ -23,7 +23,7 @@ from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
 from latte_eval.evaluation import pipeline
 from latte_eval.evaluation import remeasure as explain_measure
-from latte_eval.evaluation.remeasure import effects_table, measure_effects, open_bench, stretched
+from latte_eval.evaluation.remeasure import effects_table, measure_effects, open_bench
 from latte_eval.evaluation.request import Request
 from latte_eval.files.run_folder import RunFolder
 from latte_eval.metrics import Moments
@@ -153,10 +153,16 @@ def test_stored_features_of_videos_depend_on_how_they_were_read(sampled: bool, n
     assert [choice.name for choice in choices] == names
 
 
+def test_what_is_made_of_features_can_be_changed_without_clips() -> None:
+    first, second = Protocol(), Protocol(covariance="n-1", frame_rule="mean", fid_resize="clean")
+    names = [choice.name for choice in changeable(first, second, fakes_can_be_read=False, fakes_were_sampled=False)]
+    assert names == ["covariance", "frame_rule"]  # another resize takes another detector
+
+
 def test_the_unbiased_covariance_is_numpys() -> None:
     rows = np.random.default_rng(0).normal(size=(30, 4))
-    moments = Moments.from_features(stretched(rows))
-    np.testing.assert_allclose(moments.cov, np.cov(rows.T), atol=1e-12)
+    moments = Moments.from_features(rows)
+    np.testing.assert_allclose(moments.covariance(1), np.cov(rows.T), atol=1e-12)
     np.testing.assert_allclose(moments.mean, rows.mean(axis=0), atol=1e-12)
 
 
@@ -257,7 +263,7 @@ def test_what_cannot_be_measured_again(tmp_path: Path, clips: tuple[Path, Path])
     assert bench_of(gone, tmp_path, real=real)
     with pytest.raises(UsageError, match="clips themselves"):
         bench_of(first, tmp_path, real=tmp_path / "real.safetensors")
-    with pytest.raises(UsageError, match="fvd and fid, not is"):
+    with pytest.raises(UsageError, match="fvd, fid, cd-fvd, fd-dinov2, not is"):
         bench_of(dataclasses.replace(make_result(metric="is", value=70.0, interval=None)), tmp_path)
     other = make_result("skytimelapse", detector=I3D)
     with pytest.raises(NotComparable, match="first is on none, the second on skytimelapse"):

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from latte_eval.core.errors import ProtocolError
-from latte_eval.core.protocol import Protocol
+from latte_eval.core.protocol import LATER, Protocol, fields_to_sha256
 from latte_eval.core.protocols import PROTOCOLS, named_protocol
 
 
@@ -17,7 +17,8 @@ def test_every_field_changes_the_hash_and_the_id() -> None:
         "stem": "latte", "benchmark": "ucf101", "frames": 17, "size": 128, "real_stride": 3, "fake_stride": 2,
         "real_split": "train", "real_selection": "sorted", "real_clips": 5, "fake_clips": 6, "windows": "all",
         "real_offset": "zero", "crop": "none", "resample": "bilinear", "real_storage": ("jpeg75",),
-        "fake_storage": ("h264-crf5",), "labels": "balanced",
+        "fake_storage": ("h264-crf5",), "labels": "balanced", "covariance": "n-1", "fid_resize": "clean",
+        "frame_rule": "mean",
     }  # fmt: skip
     assert set(changes) == {field.name for field in dataclasses.fields(Protocol)}
     others = [base.replace(**{name: value}) for name, value in changes.items()]
@@ -32,6 +33,16 @@ def test_dictionaries_round_trip() -> None:
         assert Protocol.from_dict(protocol.to_dict()) == protocol
     with pytest.raises(ProtocolError, match="not known to this version"):
         Protocol.from_dict({**Protocol().to_dict(), "later": 1})
+
+
+def test_ids_of_version_0_1_hold() -> None:
+    """A field that came later is not hashed at the choice that was made before there was one."""
+    latte = named_protocol("latte")
+    assert Protocol().id == "clean-16f-stride1-256px-one-window-f9605549"
+    assert latte.id == "latte-16f-stride3-256px-one-window-566e053e"
+    old = {name: value for name, value in latte.to_dict().items() if name not in LATER}
+    assert fields_to_sha256(old) == latte.sha256
+    assert fields_to_sha256({**old, "covariance": "n-1"}) == latte.replace(covariance="n-1").sha256 != latte.sha256
 
 
 def test_the_named_protocols_are_the_published_choices() -> None:

@@ -17,7 +17,7 @@ from media_makers import moving_frames, write_frames, write_lossless
 
 from latte_eval.core.errors import LatteEvalError, UsageError
 from latte_eval.core.progress import Reporter
-from latte_eval.core.protocol import Protocol
+from latte_eval.core.protocol import MEASURE_FIELDS, Protocol
 from latte_eval.evaluation import pipeline
 from latte_eval.evaluation.pipeline import compute_stats, prepare
 from latte_eval.evaluation.request import Request
@@ -32,7 +32,7 @@ VALUES = {
     "real_split": "test", "real_selection": "sorted", "real_clips": "2", "fake_clips": "2", "windows": "all",
     "real_offset": "zero", "crop": "none", "resample": "bilinear", "real_storage": "h264-crf5",
     "fake_storage": "h264-crf5",
-    "labels": "balanced",
+    "labels": "balanced", "covariance": "n-1", "fid_resize": "clean", "frame_rule": "mean",
 }  # fmt: skip
 # Shapes have usual values of their own.
 SHAPES_VALUES = VALUES | {"real_split": "train", "real_offset": "seeded", "crop": "crop-resize"}
@@ -166,7 +166,8 @@ def changed(root: Path, choices: dict[str, Any], side: str) -> set[str]:
         except LatteEvalError as error:
             assert "\n" not in str(error) and (field in str(error) or value in str(error)), (field, error)
         else:
-            assert other != usual or (side == "real" and field.startswith("fake_")), f"{field} changes nothing"
+            silent = field in MEASURE_FIELDS or (side == "real" and field.startswith("fake_"))
+            assert other != usual or silent, f"{field} changes nothing"
             found |= {field} if other != usual else set()
     return found
 
@@ -192,6 +193,42 @@ def test_shorter_clips_of_shapes_are_the_start_of_longer_ones(root: Path) -> Non
     assert whole is not None and short is not None
     first = [side.source.clips([0, 5]).pixels.numpy() for side in (whole, short)]
     assert np.array_equal(first[0][:, :8], first[1])
+
+
+@pytest.mark.parametrize(
+    ("metrics", "field", "taken"),
+    [
+        (("fvd",), "covariance=n-1", True),
+        (("kvd",), "covariance=n-1", False),
+        (("kid",), "fid_resize=clean", True),
+        (("is",), "fid_resize=clean", False),
+        (("fvd",), "fid_resize=clean", False),
+        (("kid",), "frame_rule=mean", True),
+        (("cd-fvd",), "frame_rule=mean", False),
+    ],
+)
+def test_a_field_of_measuring_has_a_metric_that_it_changes(
+    root: Path, metrics: tuple[str, ...], field: str, taken: bool
+) -> None:
+    sides = {"fake": root / "videos", "real": None if metrics == ("is",) else root / "frames"}
+    detectors = ("inception-seeded",) if metrics == ("is",) else ("seeded",)
+    asked = Request(metrics=metrics, params=(field, "size=16"), detectors=detectors, out=root / "run", **sides)
+    if taken:
+        prepare(asked, Reporter())
+    else:
+        with pytest.raises(UsageError, match=f"{field} changes no clip.*it counts for"):
+            prepare(asked, Reporter())
+
+
+def test_the_resize_chooses_the_detector(root: Path) -> None:
+    request = Request(("fid", "kid", "fvd"), params=("fid_resize=clean",), detectors=("seeded",))
+    assert request.detector_names() == ["inception-clean-seeded", "i3d-seeded"]
+    assert Request(("fid",), params=("fid_resize=clean",)).detector_names() == ["inception-clean"]
+    score = Request(("is", "fid"), params=("fid_resize=clean",), detectors=("inception",))
+    assert [score.detector_for(each) for each in ("is", "fid")] == ["inception", "inception-clean"]
+    typed = Request(("fid",), fake=root / "videos", real=root / "frames", detectors=("inception-clean",))
+    with pytest.raises(UsageError, match="goes with --param fid_resize=clean"):
+        prepare(typed, Reporter())
 
 
 def test_a_field_that_repeats_the_protocol_is_no_field(root: Path) -> None:

@@ -63,7 +63,10 @@ def test_rules() -> None:
     assert parse_rule(" IS : -0.5 ").margin(20.0) == 0.5
 
 
-@pytest.mark.parametrize("text", ["fvd:+0.000031", "fvd:+2500000", "is:-0.5", "kid:+12.5%"])
+PRINTED = ["fvd:+0.000031", "fvd:+2500000", "is:-0.5", "kid:+12.5%", "fd-dinov2:+5%", "recall:-0.1"]
+
+
+@pytest.mark.parametrize("text", PRINTED)
 def test_a_rule_that_is_printed_can_be_typed(text: str) -> None:
     assert str(parse_rule(text)) == text
 
@@ -74,6 +77,7 @@ def test_a_rule_that_is_printed_can_be_typed(text: str) -> None:
         (["fdv:+3%"], r"Did you mean fvd:\+3%\?"),
         (["fvd+3%"], r"Did you mean fvd:\+3%\?"),
         (["fvd:3%"], r"Did you mean fvd:\+3%\?"),
+        (["fd-dinov2 5%"], r"Did you mean fd-dinov2:\+5%\?"),
         (["fvd:-3%"], r"lower is better for fvd, so write fvd:\+3%"),
         (["is:+0.5"], r"higher is better for is, so write is:-0.5"),
         (["colour:+1"], "there is no metric 'colour'"),

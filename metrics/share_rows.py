@@ -1,0 +1,101 @@
+"""How precision, recall, density and coverage are measured, with an interval, and contrasted for a gate."""
+
+from __future__ import annotations
+
+import weakref
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from latte_eval.metrics.balls import NEIGHBOURS, Balls, blocks, precision_recall
+from latte_eval.metrics.contrast import contrast_uncertainty
+from latte_eval.metrics.estimate import Sides, Steps
+from latte_eval.metrics.jackknife import Statistic, delete_one
+from latte_eval.metrics.uncertainty import FEWEST_PARTS, PARTS, real_floor
+
+if TYPE_CHECKING:
+    from latte_eval.core.features import Features
+    from latte_eval.metrics.contrast import Contrast
+    from latte_eval.metrics.rows import Measurement, Progress
+
+CONFIDENCE = 0.95
+
+
+def measure_share(fake: Features, real: Features | None, interval: bool, progress: Progress, share: str) -> Measurement:
+    """One of the four shares over the rows of both sides; its interval leaves out source videos of both together."""
+    from latte_eval.metrics.rows import Measurement, both_sides
+
+    rows = both_sides(fake, real)
+    sides = Sides.checked(*rows)
+    parts = part_count(sides) if interval else 0
+    balls = shared_balls(fake, real, sides, parts, progress)
+    details = {"k": NEIGHBOURS, "videos": sides.videos, "parts": dict.fromkeys(("real", "fake"), parts)}
+    statistic = balls.statistic(share)
+    if not parts:
+        return Measurement(statistic(()), details=details)
+    found = delete_one(statistic, parts)
+    low, high = found.interval(found.value, CONFIDENCE)
+    top = np.inf if share == "density" else 1.0
+    bounds = [max(0.0, low), float(min(top, high))]
+    floor = floor_of(share, sides)
+    return Measurement(found.value, bounds, found.standard_error, floor=floor, details=details)
+
+
+def part_count(sides: Sides) -> int:
+    """Parts of the jackknife; 0 where what remains without one would be too few source videos or rows."""
+    count = sides.part_count(PARTS)
+    if count < FEWEST_PARTS:
+        return 0
+    fewest = min(len(labels) - int(np.bincount(labels).max()) for labels in sides.labels(count))
+    return count if fewest > NEIGHBOURS else 0
+
+
+def floor_of(share: str, sides: Sides) -> dict[str, object] | None:
+    """The share of one half of the real side beside the other: what a perfect generator would score."""
+    if len(sides.real) < 4 * NEIGHBOURS:
+        return None
+    return real_floor(sides.real, sides.real_names, distance=partial(one_share, share=share)).to_dict()
+
+
+def one_share(real: np.ndarray, fake: np.ndarray, share: str) -> float:
+    return float(getattr(precision_recall(real, fake), share))
+
+
+# The last table with the features that it came from: four metrics are read from one.
+LAST: list[tuple[weakref.ref[np.ndarray], weakref.ref[np.ndarray], int, Balls]] = []
+
+
+def shared_balls(fake: Features, real: Features | None, sides: Sides, parts: int, progress: Progress) -> Balls:
+    """The table of both sides, computed once for the metrics that follow each other on the same features."""
+    assert real is not None
+    arrays = real.outputs["features"], fake.outputs["features"]
+    for one, other, count, balls in LAST:
+        if one() is arrays[0] and other() is arrays[1] and count == parts:
+            return balls
+    steps = Steps(progress, len(list(blocks(len(sides.fake), len(sides.real)))))
+    labels = sides.labels(max(parts, 1))
+    found = Balls(sides.real, sides.fake, *labels, tick=steps, whole_only=not parts)
+    LAST[:] = [(weakref.ref(arrays[0]), weakref.ref(arrays[1]), parts, found)]
+    return found
+
+
+def share_statistic(
+    real: np.ndarray, fake: np.ndarray, real_labels: np.ndarray, fake_labels: np.ndarray, share: str
+) -> Statistic:
+    """`statistic(deleted)`: one share without the rows of a part."""
+    return Balls(real, fake, real_labels, fake_labels).statistic(share)
+
+
+def contrast_share(
+    new: Features, accepted: Features, real: Features | None, allowance: float, progress: Progress | None, share: str
+) -> Contrast:
+    """How much lower the new share is than the accepted one, beyond the allowance."""
+    from latte_eval.core.features import feature_rows
+    from latte_eval.metrics.rows import both_sides
+
+    sides, (old_rows, old_groups) = both_sides(new, real), feature_rows(accepted)
+    return contrast_uncertainty(
+        sides.real, sides.fake, old_rows, sides.real_groups, sides.fake_groups, old_groups, allowance, progress,
+        partial(share_statistic, share=share), higher_is_better=True,
+    )  # fmt: skip
