@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from latte_eval.sampler.settings import SamplerSettings
     from latte_eval.sampler.sources import SampledSource
     from latte_eval.sampler.vae import Codec, IdentityCodec, VaeCodec, open_codec
+    from latte_eval.sampler.vdt.config import VDTConfig
+    from latte_eval.sampler.vdt.network import VDT
 
 __all__ = [
     "Checkpoint",
@@ -27,6 +29,8 @@ __all__ = [
     "LatteConfig",
     "SampledSource",
     "SamplerSettings",
+    "VDT",
+    "VDTConfig",
     "VaeCodec",
     "load_checkpoint",
     "make_schedule",
@@ -43,6 +47,8 @@ HOMES = {
     "LatteConfig": "latte.config",
     "SampledSource": "sources",
     "SamplerSettings": "settings",
+    "VDT": "vdt.network",
+    "VDTConfig": "vdt.config",
     "VaeCodec": "vae",
     "load_checkpoint": "checkpoint",
     "make_schedule": "diffusion",

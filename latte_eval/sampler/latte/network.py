@@ -32,14 +32,17 @@ from latte_eval.sampler.latte.embedding import (
 )
 from latte_eval.sampler.latte.recognise import check_heads_told, check_keys, state_dict_to_config
 from latte_eval.sampler.latte.variants import ROUTES
+from latte_eval.sampler.model import VideoModel
 
 
-class Latte(nn.Module):
+class Latte(VideoModel):
     """A Latte: `model(latents, timesteps, labels)`.
 
     Args:
         config: sizes and choices; `Latte.from_state_dict` reads them off a checkpoint instead.
     """
+
+    config: LatteConfig
 
     def __init__(self, config: LatteConfig):
         super().__init__()
