@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from latte_eval.sampler.diffusion import make_schedule, sample_steps
     from latte_eval.sampler.latte.config import LatteConfig
     from latte_eval.sampler.latte.network import Latte
+    from latte_eval.sampler.masked import sample_longer, sample_masked
     from latte_eval.sampler.samples import write_samples
     from latte_eval.sampler.settings import SamplerSettings
     from latte_eval.sampler.sources import SampledSource
@@ -35,6 +36,8 @@ __all__ = [
     "load_checkpoint",
     "make_schedule",
     "open_codec",
+    "sample_longer",
+    "sample_masked",
     "sample_steps",
     "write_samples",
 ]
@@ -53,6 +56,8 @@ HOMES = {
     "load_checkpoint": "checkpoint",
     "make_schedule": "diffusion",
     "open_codec": "vae",
+    "sample_longer": "masked",
+    "sample_masked": "masked",
     "sample_steps": "diffusion",
     "write_samples": "samples",
 }
