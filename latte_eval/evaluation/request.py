@@ -45,6 +45,7 @@ class Request:
         sampler, steps, guidance_scale, guidance_interval, eta, clip_x0: how a checkpoint is sampled.
         weights: `ema` or `model`, which weights of a checkpoint are taken; EMA where there are some.
         heads, variant, temporal_position, classes: of a checkpoint whose file does not tell them.
+        task, given, mask, mask_rule, cond, given_pixels: what of every clip is given, as in `TaskSettings`.
         dtype: `fp32`, `bf16` or `fp16`, of the sampler.
         vae: folder, hub name, `identity` or `vae-seeded`.
         detectors: replace the default detector of their family; `seeded` replaces all.
@@ -80,6 +81,12 @@ class Request:
     variant: int | None = None
     temporal_position: str | None = None
     classes: int | None = None
+    task: str | None = None
+    given: str | None = None
+    mask: Path | None = None
+    mask_rule: str = "corrected"
+    cond: str = "mask"
+    given_pixels: str = "round-trip"
     detectors: tuple[str, ...] = ()
     trust: bool = False
     allow_partial: bool = False

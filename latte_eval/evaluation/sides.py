@@ -22,8 +22,11 @@ from latte_eval.evaluation.stored import StoredSource
 if TYPE_CHECKING:
     from latte_eval.benchmarks.benchmark import Benchmark
     from latte_eval.benchmarks.readers import FolderSource
-    from latte_eval.sampler import Checkpoint, Codec, Latte, SampledSource, SamplerSettings
+    from latte_eval.sampler import Checkpoint, Codec, SampledSource, SamplerSettings
     from latte_eval.sampler.generators import GeneratorSource
+    from latte_eval.sampler.masked_source import Conditions
+    from latte_eval.sampler.model import ModelConfig, VideoModel
+    from latte_eval.sampler.tasks import TaskSettings
     from latte_eval.sampler.text_to_video import PromptSource
 
 # Clips that a checkpoint gives where nobody says how many: the count of the published tables.
@@ -86,13 +89,17 @@ class OpenedModel:
 
     Attributes:
         given: choices of the model that were typed because the file does not tell: those of `MODEL_CHOICES`.
+        task: what of its clips is given.
+        conditions: where that comes from; None where nothing is given.
     """
 
     checkpoint: Checkpoint
-    model: Latte
+    model: VideoModel
     codec: Codec
     settings: SamplerSettings
     given: dict[str, Any] = field(default_factory=dict)
+    task: TaskSettings | None = None
+    conditions: Conditions | None = None
 
     @property
     def frames(self) -> int:
@@ -114,15 +121,29 @@ class OpenedModel:
         c = self.checkpoint
         # Checkpoints of a training run lie in one folder: its name tells apart runs whose files have the same names.
         run = c.path.parent.name if c.name == c.path.name else None
+        licensed = {"family": c.family.name, "licence": c.family.licence} if c.family.licence else {}
         return {"name": c.name, "run": run, "sha256": c.sha256, "weights": c.weights, "iteration": c.iteration,
-                "frames": self.model.config.frames, "size": self.frame_size, **self.given,
+                "frames": self.model.config.frames, "size": self.frame_size, **licensed, **self.given,
                 **c.unsaid(self.model.config, self.given)}  # fmt: skip
 
     def sampler_record(self) -> dict[str, Any]:
         """What a result says about how it was sampled."""
         from latte_eval.sampler.vae import codec_record
 
-        return {**vars(self.settings), **codec_record(self.codec)}
+        told = self.conditions.record if self.conditions else {}
+        return {**vars(self.settings), **codec_record(self.codec), **told}
+
+    def with_conditions_of(self, real: Side | None) -> OpenedModel:
+        """The same, given parts of the real clips. Raises `UsageError` where the real side has no clips to show."""
+        from latte_eval.sampler.masked_source import Conditions
+
+        if self.task is None or not self.task.conditional:
+            return self
+        if real is None or isinstance(real.source, StatsSource):
+            have = "there is none" if real is None else "statistics hold features, not clips"
+            raise UsageError(f"clips are given a part of real ones, and {have}; give --real FOLDER")
+        conditions = Conditions(real.source, self.task.masks(self.model.config, self.settings.seed))
+        return dataclasses.replace(self, conditions=conditions)
 
     def with_labels_of(self, real: Side | None) -> OpenedModel:
         """The same, drawing classes as often as they occur on the real side. Raises `UsageError` if that has none."""
@@ -143,7 +164,12 @@ class OpenedModel:
         """Clips 0..count-1 of the checkpoint."""
         from latte_eval.sampler import SampledSource
 
-        return SampledSource(self.checkpoint, self.model, self.codec, self.settings, count, device, reporter.step)
+        made = self.checkpoint, self.model, self.codec, self.settings, count, device, reporter.step
+        if self.conditions is None:
+            return SampledSource(*made)
+        from latte_eval.sampler.masked_source import MaskedSource
+
+        return MaskedSource(self.conditions, *made)
 
 
 @dataclass(frozen=True)
@@ -184,6 +210,8 @@ def open_sides(request: Request, reporter: Reporter) -> tuple[Protocol, Side | N
     count = protocol.fake_clips or min(MOST_CLIPS, real.expected if real else MOST_CLIPS)
     if isinstance(opened, OpenedModel) and protocol.labels == "dataset":
         opened = opened.with_labels_of(real)
+    if isinstance(opened, OpenedModel):
+        opened = opened.with_conditions_of(real)
     fake = made_side(opened, protocol, count, request, reporter)
     check_given(request, fit_protocol(request, request.usual_protocol(), opened, checked=False), protocol, real, fake)
     return protocol, real, fake
@@ -219,6 +247,8 @@ def open_maker(request: Request, protocol: Protocol, reporter: Reporter) -> Open
         raise UsageError(f"--prompts goes with a text-to-video pipeline; {request.ckpt} is a checkpoint file")
     opened = open_model(request, protocol.labels, protocol.frames if is_given(request, "frames") else None)
     opened.checkpoint.note_in(request.run_folder.path)
+    if licence := opened.checkpoint.family.licence:
+        reporter.say(f"{opened.checkpoint.family.name}: {licence}")
     return opened
 
 
@@ -343,7 +373,21 @@ def open_model(request: Request, label_mode: str = "uniform", frames: int | None
     if request.benchmark_row is not None:
         request.benchmark_row.check_classes(model.config.classes)
     given = {name: value for name, value in choices.items() if value is not None}
-    return OpenedModel(checkpoint, model, choose_codec(request, model.config.channels), settings, given)
+    task = task_settings(request, model.config)
+    return OpenedModel(checkpoint, model, choose_codec(request, model.config.channels), settings, given, task)
+
+
+def task_settings(request: Request, config: ModelConfig) -> TaskSettings:
+    """What of the clips is given. Raises `SamplerError` or `UsageError` for what the model cannot be given."""
+    from latte_eval.sampler.tasks import TaskSettings, check_takes_tasks
+
+    task = TaskSettings(
+        request.task, request.given, request.mask, request.mask_rule, request.cond, request.given_pixels
+    )  # fmt: skip
+    if task.conditional:
+        check_takes_tasks(config)
+        task.masks(config, request.seed)
+    return task
 
 
 def choose_codec(request: Request, channels: int) -> Codec:
