@@ -8,18 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from latte_eval.core.errors import ClipError, FeatureError
+from latte_eval.core.errors import ClipError, FeatureError, UsageError
 from latte_eval.metrics.jackknife import delete_one
 from latte_eval.metrics.parts import check_names, deal_rows
 
-DATA_RANGE = 255.0
+if TYPE_CHECKING:
+    from latte_eval.core.features import Features
+    from latte_eval.metrics.detectors.base import Detector
+    from latte_eval.metrics.rows import Measurement
+
+DATA_RANGE, GREY = 255.0, 128.0
 # Frames that are equal have an infinite PSNR: with one value of a 256x256 frame off by one it is 101.
 MOST_PSNR = 100.0
 # Wang et al. 2004.
@@ -31,6 +36,14 @@ VARIANTS = {
     "ssim": "Wang et al. 2004: Gaussian window of 11, sigma 1.5, K 0.01 and 0.03, data range 255, variances by N, "
     "windows inside the frame, mean of the three channels, mean over frames",
 }
+
+# What stands in for the model, to compare it with; and the positions that count.
+ANCHORS = ("copy nearest given frame", "codec round trip of the truth")
+SCOPES = ("generated", "whole")
+COLUMNS = tuple((shown, scope) for shown in ("model", *ANCHORS) for scope in SCOPES)
+
+# Name of the detector, and of its family.
+PAIRED = "paired"
 
 # Parts of the jackknife, and the source videos that an interval needs at least.
 PARTS, LEAST_GROUPS = 32, 4
@@ -116,6 +129,12 @@ def mean_over_frames(values: Tensor) -> Tensor:  # [N, T] -> [N]
     return values.nanmean(1)
 
 
+def clip_values(metric: str, fake: Tensor, real: Tensor, generated: Tensor) -> Tensor:
+    """A metric of each clip over its generated positions and over whole frames. # -> [N, 2], as `SCOPES`"""
+    measure = {"psnr": frame_psnr, "ssim": frame_ssim}[metric]
+    return torch.stack([mean_over_frames(measure(fake, real, where)) for where in (generated, None)], dim=1)
+
+
 def mask_to_positions(mask: Tensor, factor: int) -> Tensor:  # [N, T, h, w] -> [N, T, h * factor, w * factor] bool
     """Pixels whose latents are generated: every latent stands for a square of pixels."""
     return mask.bool().repeat_interleave(factor, 2).repeat_interleave(factor, 3)
@@ -125,14 +144,9 @@ def copy_nearest_given(real: Tensor, generated: Tensor) -> Tensor:
     """The anchor 'copy nearest given frame': what can be had without a model. # [N, T, 3, H, W], [N, T, H, W] bool
 
     Every generated position takes the value that was given there in the frame nearest in time, the earlier of two. A
-    position that is given in no frame takes the mean colour of all that is given of its clip.
-
-    Raises:
-        FeatureError: a clip of which nothing is given.
+    position that is given in no frame takes the mean colour of all that is given of its clip, and a clip of which
+    nothing is given is grey.
     """
-    nothing = generated.flatten(1).all(1)
-    if nothing.any():
-        raise FeatureError(f"nothing is given of clip {int(nothing.nonzero()[0])} of the batch: no frame can be copied")
     times = torch.arange(real.shape[1], device=real.device)
     # Twice the distance, and one more for a later frame: # [N, T, T', H, W]
     away = 2 * (times[:, None] - times).abs() + (times > times[:, None])
@@ -146,8 +160,8 @@ def copy_nearest_given(real: Tensor, generated: Tensor) -> Tensor:
 def mean_given(real: Tensor, generated: Tensor) -> Tensor:  # -> [N, 1, 3, 1, 1] like real
     """The mean colour of the given part of each clip."""
     given = (~generated).unsqueeze(2)
-    total = torch.where(given, real.double(), 0.0).sum((1, 3, 4), keepdim=True)
-    return (total / given.sum((1, 3, 4), keepdim=True)).round().to(real.dtype)
+    total, count = (x.sum((1, 3, 4), keepdim=True) for x in (torch.where(given, real.double(), 0.0), given))
+    return torch.where(count > 0, total / count, GREY).round().to(real.dtype)
 
 
 @dataclass(frozen=True)
@@ -191,6 +205,35 @@ def samples_to_score(
     means, best = values.mean(1), values.max(1) if higher_is_better else values.min(1)
     intervals = [clip_interval(each, groups, confidence) for each in (means, best)]
     return PairedScore(float(means.mean()), float(best.mean()), intervals[0], intervals[1], *values.shape)
+
+
+def values_to_measurement(metric: str, fake: Features, interval: bool) -> Measurement:
+    """The mean over generated positions, with whole frames, the best of K samples and the anchors in the details.
+
+    Args:
+        fake: with an output of the metric's name, [N, 6, K] or, of one sample, [N, 6]; columns as `COLUMNS`.
+    """
+    from latte_eval.metrics.rows import Measurement
+
+    values = fake.outputs[metric]
+    values = values if values.ndim == 3 else values[:, :, None]
+    scores = [samples_to_score(values[:, i], fake.groups) for i in range(len(COLUMNS))]
+    table = [score_to_row(*column, score, interval) for column, score in zip(COLUMNS, scores, strict=True)]
+    details = {"variant": VARIANTS[metric], "samples": values.shape[2], "paired": table}
+    return Measurement(scores[0].mean, table[0]["interval"], details=details)
+
+
+def score_to_row(shown: str, positions: str, score: PairedScore, interval: bool) -> dict[str, Any]:
+    """A row of the table in the details, in JSON types; anchors are the same in all samples."""
+    mean, best = (list(each) if each and interval else None for each in (score.mean_interval, score.best_interval))
+    row = {"shown": shown, "positions": positions, "value": score.mean, "interval": mean}
+    several = shown not in ANCHORS and score.samples > 1
+    return row | ({"best": score.best, "best_interval": best} if several else {})
+
+
+def open_paired(device: str, *, trust: bool, offline: bool | None) -> Detector:
+    """What the table of detectors names; the detector itself comes with the conditions of the clips."""
+    raise UsageError("paired metrics compare clips with the real clips that they were given parts of: these have none")
 
 
 def clip_interval(values: np.ndarray, groups: Sequence[str], confidence: float) -> tuple[float, float] | None:

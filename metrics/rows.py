@@ -175,6 +175,20 @@ def measure_inception_score(
     return Measurement(mean, details={"splits": splits, "std": std, "one_split": inception_score(rows, splits=1)[0]})
 
 
+def measure_psnr(fake: Features, real: Features | None, interval: bool, progress: Progress) -> Measurement:
+    """PSNR over generated positions, mean over clips."""
+    from latte_eval.metrics.paired import values_to_measurement
+
+    return values_to_measurement("psnr", fake, interval)
+
+
+def measure_ssim(fake: Features, real: Features | None, interval: bool, progress: Progress) -> Measurement:
+    """SSIM over generated positions, mean over clips."""
+    from latte_eval.metrics.paired import values_to_measurement
+
+    return values_to_measurement("ssim", fake, interval)
+
+
 def contrast_frechet(
     new: Features, accepted: Features, real: Features | None, allowance: float, progress: Progress | None
 ) -> Contrast:
@@ -218,6 +232,8 @@ def contrast_inception_scores(
 
 FRECHET_COUNTS = "A Fréchet distance of few clips is too high: compare values of equal numbers of clips only."
 
+PAIRED_COUNTS = "A mean over clips: more of them bring less scatter, not another value."
+
 METRICS: Registry[Metric] = Registry(
     "metric",
     {
@@ -246,6 +262,14 @@ METRICS: Registry[Metric] = Registry(
                 "kid", "Kernel Inception distance", "lower", ("inception",), "features", True, measure_kernel_subsets,
                 contrast_kernel, "Frames of one clip are alike, and pairs of them lift KID where clips are few.",
                 measure_part=part_of_kernel_subsets,
+            ),
+            Metric(
+                "psnr", "Peak signal-to-noise ratio", "higher", ("paired",), "psnr", False, measure_psnr,
+                about_counts=PAIRED_COUNTS,
+            ),
+            Metric(
+                "ssim", "Structural similarity", "higher", ("paired",), "ssim", False, measure_ssim,
+                about_counts=PAIRED_COUNTS,
             ),
         )
     },

@@ -72,6 +72,8 @@ task_options = stack(
                  "upstream gives a quarter of all clips whole."),
     click.option("--cond", type=click.Choice(["mask", "concat"]), default="mask", help="How it was trained: concat "
                  "for given frames before the noisy ones."),
+    click.option("--samples", type=click.IntRange(min=1), default=1, help="Times that every clip is made, for psnr and "
+                 "ssim: mean, and best of them."),
     click.option("--given-pixels", type=click.Choice(["round-trip", "real"]), default="round-trip", help="What given "
                  "positions show: the VAE's round trip, or the real pixels."),
 )  # fmt: skip

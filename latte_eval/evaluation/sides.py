@@ -15,6 +15,7 @@ from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import Protocol
 from latte_eval.evaluation.extract import check_enough
 from latte_eval.evaluation.fields import check_fields, check_not_enlarged, check_shape
+from latte_eval.evaluation.given import request_to_task, with_conditions
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.stats import StatsSource, refuse_foreign_statistics
 from latte_eval.evaluation.stored import StoredSource
@@ -22,10 +23,11 @@ from latte_eval.evaluation.stored import StoredSource
 if TYPE_CHECKING:
     from latte_eval.benchmarks.benchmark import Benchmark
     from latte_eval.benchmarks.readers import FolderSource
+    from latte_eval.metrics.detectors import Detector
     from latte_eval.sampler import Checkpoint, Codec, SampledSource, SamplerSettings
     from latte_eval.sampler.generators import GeneratorSource
     from latte_eval.sampler.masked_source import Conditions
-    from latte_eval.sampler.model import ModelConfig, VideoModel
+    from latte_eval.sampler.model import VideoModel
     from latte_eval.sampler.tasks import TaskSettings
     from latte_eval.sampler.text_to_video import PromptSource
 
@@ -52,6 +54,8 @@ class Side:
         checkpoint, sampler: records for the result; None for a folder.
         generator: what was typed for a generator; its own name may differ.
         honours: fields of the protocol that shape its clips.
+        paired: the detector that compares its clips with those that they were given a part of.
+        more_samples: the same clips made again with other noise.
     """
 
     source: ClipSource
@@ -61,6 +65,8 @@ class Side:
     sampler: dict[str, Any] | None = None
     generator: str | None = None
     honours: frozenset[str] = frozenset()
+    paired: Detector | None = None
+    more_samples: tuple[ClipSource, ...] = ()
 
     @property
     def expected(self) -> int:
@@ -133,18 +139,6 @@ class OpenedModel:
         told = self.conditions.record if self.conditions else {}
         return {**vars(self.settings), **codec_record(self.codec), **told}
 
-    def with_conditions_of(self, real: Side | None) -> OpenedModel:
-        """The same, given parts of the real clips. Raises `UsageError` where the real side has no clips to show."""
-        from latte_eval.sampler.masked_source import Conditions
-
-        if self.task is None or not self.task.conditional:
-            return self
-        if real is None or isinstance(real.source, StatsSource):
-            have = "there is none" if real is None else "statistics hold features, not clips"
-            raise UsageError(f"clips are given a part of real ones, and {have}; give --real FOLDER")
-        conditions = Conditions(real.source, self.task.masks(self.model.config, self.settings.seed))
-        return dataclasses.replace(self, conditions=conditions)
-
     def with_labels_of(self, real: Side | None) -> OpenedModel:
         """The same, drawing classes as often as they occur on the real side. Raises `UsageError` if that has none."""
         classes = self.model.config.classes
@@ -159,6 +153,18 @@ class OpenedModel:
         frequencies = tuple(float(labels.count(label)) for label in range(classes))
         settings = dataclasses.replace(self.settings, label_mode="dataset", label_frequencies=frequencies)
         return dataclasses.replace(self, settings=settings)
+
+    def paired(self) -> Detector | None:
+        """The detector that compares its clips with those they are given a part of; None where nothing is given."""
+        from latte_eval.evaluation.paired import paired_detector
+
+        return paired_detector(self.conditions, self.codec) if self.conditions else None
+
+    def more_samples(self, samples: int) -> list[OpenedModel]:
+        """Beyond the first, K samples of every clip: the same parts are given, with the noise of seed + 1, + 2, ..."""
+        later = range(1, samples) if self.conditions else ()
+        others = [dataclasses.replace(self.settings, seed=self.settings.seed + each) for each in later]
+        return [dataclasses.replace(self, settings=settings) for settings in others]
 
     def source(self, count: int, device: str, reporter: Reporter) -> SampledSource:
         """Clips 0..count-1 of the checkpoint."""
@@ -189,6 +195,14 @@ class OpenedSource:
     def sampler_record(self) -> dict[str, Any] | None:
         return self.settings
 
+    def paired(self) -> None:
+        """Nothing is given of its clips."""
+        return None
+
+    def more_samples(self, samples: int) -> list[OpenedModel]:
+        """None: its clips are made once."""
+        return []
+
     def source(self, count: int, device: str, reporter: Reporter) -> ClipSource:
         return self.made
 
@@ -211,7 +225,7 @@ def open_sides(request: Request, reporter: Reporter) -> tuple[Protocol, Side | N
     if isinstance(opened, OpenedModel) and protocol.labels == "dataset":
         opened = opened.with_labels_of(real)
     if isinstance(opened, OpenedModel):
-        opened = opened.with_conditions_of(real)
+        opened = with_conditions(opened, real)
     fake = made_side(opened, protocol, count, request, reporter)
     check_given(request, fit_protocol(request, request.usual_protocol(), opened, checked=False), protocol, real, fake)
     return protocol, real, fake
@@ -232,7 +246,10 @@ def made_side(
     # Where the protocol has a size, it is the clips' own: `fit_protocol` sees to it.
     sized = {"size"} if request.usual_protocol().size else set()
     honours = opened.honours | {"fake_clips", "fake_storage", *sized}
-    return Side(source, min(count, len(source)), None, *records, request.generator, honours).checked()
+    side = Side(source, min(count, len(source)), None, *records, request.generator, honours, opened.paired())
+    others = (each.source(count, request.device, reporter) for each in opened.more_samples(request.samples))
+    more = tuple(StoredSource(each, protocol.fake_storage) for each in others)
+    return dataclasses.replace(side, more_samples=more).checked()
 
 
 def open_maker(request: Request, protocol: Protocol, reporter: Reporter) -> OpenedModel | OpenedSource:
@@ -242,6 +259,8 @@ def open_maker(request: Request, protocol: Protocol, reporter: Reporter) -> Open
     from latte_eval.sampler.text_to_video import is_pipeline
 
     if is_pipeline(request.ckpt or ""):
+        if request.gives_parts:
+            raise UsageError(f"--task, --given and --mask need a VDT checkpoint; {request.ckpt} is a pipeline")
         return open_pipeline(request, protocol, reporter)
     if request.prompts is not None:
         raise UsageError(f"--prompts goes with a text-to-video pipeline; {request.ckpt} is a checkpoint file")
@@ -373,21 +392,8 @@ def open_model(request: Request, label_mode: str = "uniform", frames: int | None
     if request.benchmark_row is not None:
         request.benchmark_row.check_classes(model.config.classes)
     given = {name: value for name, value in choices.items() if value is not None}
-    task = task_settings(request, model.config)
+    task = request_to_task(request, model.config)
     return OpenedModel(checkpoint, model, choose_codec(request, model.config.channels), settings, given, task)
-
-
-def task_settings(request: Request, config: ModelConfig) -> TaskSettings:
-    """What of the clips is given. Raises `SamplerError` or `UsageError` for what the model cannot be given."""
-    from latte_eval.sampler.tasks import TaskSettings, check_takes_tasks
-
-    task = TaskSettings(
-        request.task, request.given, request.mask, request.mask_rule, request.cond, request.given_pixels
-    )  # fmt: skip
-    if task.conditional:
-        check_takes_tasks(config)
-        task.masks(config, request.seed)
-    return task
 
 
 def choose_codec(request: Request, channels: int) -> Codec:

@@ -99,7 +99,7 @@ class ShardContent:
         if self.with_strips:
             self.strips |= dict(zip(clips.indices, map(clip_to_strip, clips.pixels), strict=True))
         for detector in self.detectors:
-            for name, value in detector(clips.to_detector()).items():
+            for name, value in detector.on_clips(clips).items():
                 self.outputs[detector.name].setdefault(name, []).append(value.numpy())
 
     def features(self, detector: Detector, groups: list[str], rejected: list[Rejected]) -> Features:

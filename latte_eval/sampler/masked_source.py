@@ -75,6 +75,10 @@ class MaskedSource(SampledSource):
         conditions.check(self.count)
         self.conditions = conditions
 
+    def groups(self, indices: Sequence[int]) -> list[str]:
+        """Clips that are given parts of one video are not independent."""
+        return self.conditions.real.groups(indices)
+
     @property
     def record(self) -> dict[str, object]:
         """Everything that changes a clip, in JSON types."""

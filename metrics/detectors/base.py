@@ -17,6 +17,8 @@ from latte_eval.files.weights import Weights
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from latte_eval.core.clips import Clips
+
     Forward = Callable[[Tensor], dict[str, Tensor]]
 
 SEEDED_NOTE = "seeded random weights: not comparable with published numbers"
@@ -65,6 +67,10 @@ class Detector:
         with exact_float32():
             return {name: value.cpu() for name, value in self.forward(clips.to(self.device)).items()}
 
+    def on_clips(self, clips: Clips) -> dict[str, Tensor]:
+        """The same of clips that come with their indices."""
+        return self(clips.to_detector())
+
     def record(self) -> dict[str, Any]:
         """What a result says about its detector, in JSON types.
 
@@ -95,12 +101,14 @@ class DetectorRow:
         seeded: whether its weights come from a seed: it needs no file, and its numbers cannot
             be compared with published ones.
         per_frame: whether it gives one row of features per frame, not per clip.
+        weightless: whether it has no weights, and is its own stand-in where seeded ones are asked for.
     """
 
     family: str
     opener: Callable[..., Detector] | str
     seeded: bool = False
     per_frame: bool = False
+    weightless: bool = False
 
 
 DETECTORS: Registry[DetectorRow] = Registry(
@@ -114,6 +122,7 @@ DETECTORS: Registry[DetectorRow] = Registry(
         "inception-seeded": DetectorRow(
             "inception", "latte_eval.metrics.detectors.inception:open_inception_seeded", seeded=True, per_frame=True
         ),
+        "paired": DetectorRow("paired", "latte_eval.metrics.paired:open_paired", weightless=True),
     },
 )
 
@@ -123,7 +132,8 @@ def detector_of_family(family: str, seeded: bool) -> str:
 
     Raises `UsageError` for a family that has none.
     """
-    names = [name for name in DETECTORS if DETECTORS[name].seeded == seeded and DETECTORS[name].family == family]
+    rows = {name: DETECTORS[name] for name in DETECTORS if DETECTORS[name].family == family}
+    names = [name for name, row in rows.items() if row.weightless or row.seeded == seeded]
     if not names:
         kind = "seeded detector" if seeded else "detector"
         raise UsageError(f"there is no {kind} of the family {family!r}; name one with --detector")

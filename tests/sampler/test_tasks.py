@@ -280,10 +280,10 @@ def files(tmp_path_factory) -> Path:
     return root
 
 
-def run(files: Path, *arguments: str | Path, ckpt: str = "vdt.pt", out: str = "run"):
+def run(files: Path, *arguments: str | Path, ckpt: str = "vdt.pt", out: str = "run", metrics: str = "fvd"):
     return latte_eval(
-        "fvd", "--ckpt", files / ckpt, "--real", files / "real", "--detector", "seeded", "--device", "cpu",
-        "--steps", "2", "--out", files / out, "--json", *arguments,
+        "evaluate", "--metrics", metrics, "--ckpt", files / ckpt, "--real", files / "real", "--detector", "seeded",
+        "--device", "cpu", "--steps", "2", "--out", files / out, "--json", *arguments,
     )  # fmt: skip
 
 
@@ -297,6 +297,54 @@ def test_a_task_from_the_command_line(files):
     assert "task" not in plain["sampler"] and plain["value"] > result["value"]
     again = json.loads(run(files, "--task", "predict", "--clips", "4", "--batch-size", "1", out="other").stdout)
     assert again["value"] == result["value"]
+
+
+def test_paired_metrics_of_a_task(files):
+    """One pass over the clips for all; the anchors stand beside the model, and pixels come back from this codec."""
+    done = latte_eval(
+        "evaluate", "--metrics", "fvd,psnr,ssim", "--ckpt", files / "vdt.pt", "--real", files / "real", "--task",
+        "predict", "--clips", "4", "--detector", "seeded", "--device", "cpu", "--steps", "2", "--out", files / "paired",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "copy nearest given frame" in done.stdout and ", task predict" in done.stdout
+    lines = [json.loads(line) for line in (files / "paired" / "results.jsonl").read_text().splitlines()]
+    results = {line["metric"]: line for line in lines}
+    assert set(results) == {"fvd", "psnr", "ssim"}
+    for metric, most in (("psnr", 100.0), ("ssim", 1.0)):
+        table = {(row["shown"], row["positions"]): row["value"] for row in results[metric]["details"]["paired"]}
+        assert results[metric]["value"] == table["model", "generated"] < table["model", "whole"]
+        assert table["codec round trip of the truth", "generated"] == most
+        assert table["model", "generated"] < table["copy nearest given frame", "generated"] < most
+        assert len(table) == 6 and results[metric]["interval"][0] < results[metric]["value"]
+    alone = run(files, "--task", "predict", "--clips", "4", out="paired", metrics="psnr")
+    assert json.loads(alone.stdout)["value"] == results["psnr"]["value"]
+
+
+def test_the_mean_and_the_best_of_several_samples(files):
+    """Sample k is the clip of seed + k under the masks of the seed; the anchors stay as they are."""
+
+    def table(*more):
+        done = run(files, "--task", "one-frame", "--clips", "4", *more, out="samples", metrics="psnr")
+        assert done.returncode == 0, done.stderr
+        rows = json.loads(done.stdout)["details"]["paired"]
+        return {(row["shown"], row["positions"]): row for row in rows}
+
+    one, two = table(), table("--samples", "2")
+    model, copy = ("model", "generated"), ("copy nearest given frame", "generated")
+    assert two[copy] == one[copy] and "best" not in one[model]
+    assert two[model]["best"] >= max(two[model]["value"], one[model]["value"])
+    assert two[model]["value"] != one[model]["value"]
+    done = run(files, "--task", "predict", "--samples", "2")
+    assert done.returncode != 0 and "--samples 2 takes a number from 1, and a paired metric" in done.stderr
+
+
+def test_paired_metrics_want_a_task(files):
+    done = run(files, "--clips", "4", metrics="ssim")
+    assert done.returncode != 0 and "ssim compares a clip with the real clip" in done.stderr
+    given = latte_eval("fvd", "--fake", files / "real", "--real", files / "real", "--task", "predict")
+    assert given.returncode != 0 and "go with --ckpt of a VDT" in given.stderr
+    folder = latte_eval("evaluate", "--metrics", "psnr", "--fake", files / "real", "--real", files / "real")
+    assert folder.returncode != 0 and "--task, --given or --mask" in folder.stderr
 
 
 @pytest.mark.parametrize(
