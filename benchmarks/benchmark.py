@@ -38,7 +38,9 @@ class Benchmark(ABC):
     @property
     @abstractmethod
     def sampler(self) -> dict[str, Any]:
-        """How a checkpoint is sampled where nobody says otherwise: method, steps, guidance_scale, clip_x0."""
+        """How a checkpoint is sampled where nobody says otherwise: method, steps, guidance_scale, clip_x0;
+        and a dtype where it is the same on every device.
+        """
 
     @abstractmethod
     def protocol(self, name: str | None = None) -> Protocol:

@@ -64,7 +64,8 @@ def with_fake_weights(module: Any, dtype: torch.dtype = torch.float32) -> Any:
                 nn.Parameter(fake_parameter(value, dtype), False)
                 each._parameters[name] = fake_parameter(value, dtype)
         for name, value in each._buffers.items():
-            each._buffers[name] = torch.empty(value.shape, dtype=value.dtype, device=CUDA)
+            if value is not None:
+                each._buffers[name] = torch.empty(value.shape, dtype=value.dtype, device=CUDA)
     return module
 
 
@@ -100,6 +101,9 @@ def fake_gpu(monkeypatch: Any, free: int = 2**34) -> Iterator[list[str]]:
         monkeypatch.setattr(f"latte_eval.sampler.{place}.to_host", to_host)
     monkeypatch.setattr(guidance, "step_of", step_of)
     monkeypatch.setattr(Tensor, "pin_memory", pin_memory)
+    # Of the network counted on the meta device, and of threads, fake tensors know nothing.
+    monkeypatch.setattr("latte_eval.sampler.sources.compiling_pays", lambda *args: False)
+    monkeypatch.setattr("latte_eval.sampler.sources.drawn_ahead", lambda draw: iter(draw, None))
     monkeypatch.setattr(vae, "free_bytes", lambda device: free)
     monkeypatch.setattr(vae, "frame_bytes", outside(vae.frame_bytes))
     monkeypatch.setattr(SampledSource, "generator", outside(SampledSource.generator))

@@ -17,6 +17,7 @@ from latte_eval.benchmarks.readers.prepare import prepare_frame
 from latte_eval.benchmarks.readers.video import count_frames, frame_size, read_video
 from latte_eval.core.errors import ClipError
 from latte_eval.core.protocol import Protocol
+from latte_eval.core.stops import check_stop
 
 # At least this many frames of every video are decoded once, even if its clips need fewer: damage after the frames of a
 # clip counts too.
@@ -86,6 +87,7 @@ def read_windows(
 
     def read() -> None:
         for index, frame in zip(wanted, read_entry(place, windows[0].entry, wanted, check), strict=True):
+            check_stop()
             frames[index] = prepare_frame(frame, protocol)
 
     reason = judged(place, windows[0].entry, read)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from latte_eval.benchmarks.readers.windows import TooShort, frame_indices, side_
 from latte_eval.core.clips import Clips, Rejected
 from latte_eval.core.errors import ClipError, LatteEvalError, NotEnoughClips
 from latte_eval.core.protocol import Protocol
+from latte_eval.core.stages import Batch, Stage
 from latte_eval.files.h264 import from_frames
 
 # Increase this when a change in this package changes a pixel or a choice.
@@ -40,6 +43,21 @@ CONVERT = "convert videos with ffmpeg -i IN OUT.mp4, and images to png"
 
 # Videos that are examined together.
 CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Found:
+    """A batch on its way from indices to clips.
+
+    Attributes:
+        known: the candidates among the indices.
+        rejected: videos that were examined for it and could not be used.
+        clips: what was read of every candidate, [T, H, W, 3] uint8, or why it could not be.
+    """
+
+    known: list[int]
+    rejected: list[Rejected]
+    clips: dict[int, np.ndarray | ClipError] = field(default_factory=dict)
 
 
 @dataclass(eq=False, repr=False)
@@ -256,18 +274,37 @@ class FolderSource:
         Raises `ClipError` where the protocol takes frames at their own size and the videos have different sizes, and
         `MachineFault`.
         """
-        self.examine(max(indices, default=-1) + 1)
-        known = [index for index in indices if index < len(self.windows)]
-        read = self.read(known)
-        good = [(i, clip) for i in known if (clip := self.accepted(self.windows[i], read[i])) is not None]
+        return self.taken(self.read(self.find(indices))).clips
+
+    def clip_stages(self) -> tuple[Stage, ...]:
+        """Videos are examined in order and clips taken in order; between, those of two batches are read at once."""
+        return (
+            Stage(lambda indices, given, workers: self.find(indices), beside=False),
+            Stage(lambda indices, found, workers: self.read(found, workers), at_once=2),
+            Stage(lambda indices, read, workers: self.taken(read), at_once=0),
+        )
+
+    def find(self, indices: Sequence[int]) -> Found:
+        """Which of these candidates there are; examines further videos where that is not known."""
+        rejected: list[Rejected] = []
+        self.examine(max(indices, default=-1) + 1, rejected)
+        return Found([index for index in indices if index < len(self.windows)], rejected)
+
+    def taken(self, found: Found) -> Batch:
+        """The clips that were read; what could not be used is noted. Raises `ClipError` for another size."""
+        before = len(self.rejected)
+        self.rejected += found.rejected
+        read = found.clips
+        good = [(i, clip) for i in found.known if (clip := self.accepted(self.windows[i], read[i])) is not None]
         windows = [self.windows[i] for i, _ in good]
         labels = [label for each in windows if (label := class_of(each.entry, self.label_of)) is not None]
-        return Clips(
+        clips = Clips(
             self.stack([clip for _, clip in good]),
             tuple(i for i, _ in good),
             tuple(labels) or None,
             tuple(window.passed for window in windows),
         )
+        return Batch(clips, tuple(self.rejected[before:]))
 
     def stack(self, clips: list[np.ndarray]) -> Tensor:  # [T, H, W, 3] uint8 each -> [N, T, 3, H, W] uint8
         """The clips as one batch; an empty one has the size of the protocol."""
@@ -276,10 +313,10 @@ class FolderSource:
         size = self.protocol.size or 1
         return torch.empty((0, self.protocol.frames, 3, size, size), dtype=torch.uint8)
 
-    def read(self, indices: Sequence[int]) -> dict[int, np.ndarray | ClipError]:
-        """The windows of these candidates, each video in one pass and videos side by side."""
+    def read(self, found: Found, pool: Executor | None = None) -> Found:
+        """The same with the windows of these candidates, each video in one pass and videos side by side."""
         videos: dict[Entry, list[int]] = {}
-        for index in indices:
+        for index in found.known:
             videos.setdefault(self.windows[index].entry, []).append(index)
 
         def read_video(entry: Entry) -> dict[int, np.ndarray | ClipError]:
@@ -290,8 +327,9 @@ class FolderSource:
                 self.sound.add(entry)
             return dict(zip(own, clips, strict=True))
 
-        with workers(len(videos)) as pool:
-            return {index: clip for clips in pool.map(read_video, videos) for index, clip in clips.items()}
+        with workers(len(videos)) if pool is None else nullcontext(pool) as readers:
+            clips = {index: clip for clips in readers.map(read_video, videos) for index, clip in clips.items()}
+        return dataclasses.replace(found, clips=clips)
 
     def accepted(self, window: Window, clip: np.ndarray | ClipError) -> np.ndarray | None:
         """The clip, or None where it could not be read, which is noted once. Raises `ClipError` for another size."""
@@ -309,23 +347,27 @@ class FolderSource:
             )
         return clip
 
-    def examine(self, count: int | None) -> None:
-        """Examine further videos until there are `count` candidates, or all of them."""
+    def examine(self, count: int | None, rejected: list[Rejected] | None = None) -> None:
+        """Examine further videos until there are `count` candidates, or all of them.
+
+        What cannot be used is added to `rejected`, by default to that of the source.
+        """
+        rejected = self.rejected if rejected is None else rejected
         with self.lock:
             while self.examined < len(self.entries) and (count is None or len(self.windows) < count):
                 chunk = self.entries[self.examined : self.examined + CHUNK]
                 with workers(len(chunk)) as pool:
                     for entry, outcome in zip(chunk, pool.map(self.windows_of, chunk), strict=True):
-                        self.note(entry, outcome)
+                        self.note(entry, outcome, rejected)
                 self.examined += len(chunk)
                 self.progress(len(chunk))
 
-    def note(self, entry: Entry, outcome: list[Window] | ClipError) -> None:
+    def note(self, entry: Entry, outcome: list[Window] | ClipError, rejected: list[Rejected]) -> None:
         """Take the windows of an examined video, or the reason why it has none."""
         if isinstance(outcome, list):
             self.windows += outcome
             return
-        self.rejected.append(Rejected(entry.path, str(outcome)))
+        rejected.append(Rejected(entry.path, str(outcome)))
         if isinstance(outcome, TooShort):
             self.too_short.append(outcome)
 

@@ -26,6 +26,7 @@ model_options = stack(
     click.option("--out", type=FOLDER, metavar="RUN", help="Folder for features.  [default: a shared one]"),
     click.option("--batch-size", type=click.IntRange(min=1), help="Clips at once; changes speed, not the value."),
     click.option("--device", help="cpu, cuda, cuda:1, mps  [default: cuda where there is one]"),
+    click.option("--compile/--no-compile", "compiled", default=None, help="As for latte-eval fvd."),
     click.option("--vae", type=PLACE, default="auto", metavar="DIR|HUB", help="As for latte-eval fvd."),
     click.option("--weights", type=click.Choice(["ema", "model"]), help="As for latte-eval fvd."),
     click.option("--heads", type=int, help="As for latte-eval fvd."),

@@ -49,7 +49,10 @@ sampler_options = stack(
                  "0.3,5."),
     click.option("--eta", type=float, default=0.0, help="Noise share of DDIM."),
     click.option("--clip-x0/--no-clip-x0", default=None, help="Clamp the predicted clean latents to -1..1."),
-    click.option("--dtype", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", help="Of the sampler."),
+    click.option("--dtype", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", help="Of the "
+                 "sampler.  [default: bf16 on a CUDA GPU, else fp32; for the demo always fp32]"),
+    click.option("--compile/--no-compile", "compiled", default=None, help="Use torch.compile.  [default: on a CUDA "
+                 "GPU where it saves more time than it takes]"),
     click.option("--vae", type=PLACE, default="auto", metavar="DIR|HUB", help="VAE; `identity` for pixel-space "
                  "checkpoints, `vae-seeded` for a trial without the weights."),
     click.option("--weights", type=click.Choice(["ema", "model"]), help="Which weights of the checkpoint.  [default: "
@@ -85,6 +88,14 @@ run_options = stack(
         type=click.IntRange(min=1),
         help="Clips at once; changes speed, not the value.  "
         "[default: 8; on a GPU what fits into its memory, at most 32]",
+    ),
+    click.option(
+        "--workers",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Threads that read and store clips beside "
+        "sampling and detectors; 0 does one thing after the other. Changes speed, not the value.  [default: 1; "
+        "on a GPU one a core, at most 8]",
     ),
     click.option("--device", default=None, help="cpu, cuda, cuda:1, mps  [default: cuda where there is one]"),
 )

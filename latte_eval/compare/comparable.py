@@ -66,7 +66,7 @@ RULES: dict[tuple[str, str], Rule] = {
     **{("checkpoint", field): ("decides", PROTOCOL_REASONS[field]) for field in ("frames", "size")},
     ("checkpoint", "*"): ("free", SUBJECT),
     ("sampler", "seed"): ("free", "other clips of the same model: they are compared without pairs"),
-    ("sampler", "codec_dtype"): ("free", "it follows from the dtype, which decides"),
+    ("sampler", "codec_dtype"): ("free", "it follows from the dtype, which decides, and from the device"),
     ("sampler", "*"): ("decides", "the same weights give other clips"),
     ("code", "av"): ("free", DECODER),
     ("code", "*"): ("free", "versions and machines agree to rounding"),

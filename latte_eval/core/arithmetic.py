@@ -7,6 +7,7 @@ of an operation, where "none" means as the switch above says. A generator may ha
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import reduce
@@ -37,7 +38,40 @@ def exact_float32() -> Iterator[None]:
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Both sets of switches at full precision, so that neither contradicts the other."""
+    """Both sets of switches at full precision, so that neither contradicts the other.
+
+    They are the process's, not the thread's: the first thread that comes in sets them, and the last that goes out sets
+    them back.
+    """
+    with INSIDE.lock:
+        if not INSIDE.threads:
+            INSIDE.before = set_full_precision()
+        INSIDE.threads += 1
+    try:
+        yield
+    finally:
+        with INSIDE.lock:
+            INSIDE.threads -= 1
+            if not INSIDE.threads:
+                set_back(*INSIDE.before)
+
+
+class Inside:
+    """How many uses of `full_precision` there are now, and what every switch was before the first.
+
+    It mirrors what the switches of the process are, and changes no result.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.threads = threading.Lock(), 0
+        self.before: tuple[tuple[str, bool], dict[str, str]] = (("", False), {})
+
+
+INSIDE = Inside()
+
+
+def set_full_precision() -> tuple[tuple[str, bool], dict[str, str]]:
+    """What the older switches and the newer ones were."""
     import torch
 
     newer = take_newer_switches() if has_newer_switches() else {}
@@ -45,12 +79,13 @@ def full_precision() -> Iterator[None]:
     set_older_switches("highest", False)
     if newer:
         set_switch("", "ieee")
-    try:
-        yield
-    finally:
-        set_older_switches(*older)  # first, because it moves newer ones
-        for name, value in newer.items():
-            set_switch(name, value)
+    return older, newer
+
+
+def set_back(older: tuple[str, bool], newer: dict[str, str]) -> None:
+    set_older_switches(*older)  # first, because it moves newer ones
+    for name, value in newer.items():
+        set_switch(name, value)
 
 
 def has_newer_switches() -> bool:

@@ -20,6 +20,12 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def cores_of_process() -> int:
+    """Cores that this process may use: its share, where torchrun started several on this machine; at least 1."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, there // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
 def local_device(device: str) -> str:
     """The device of this process: `cuda` becomes the card of its local rank."""
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" else device

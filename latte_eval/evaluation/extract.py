@@ -23,6 +23,7 @@ def extract(
     wanted: int | None = None,
     at_most: int | None = None,
     batch_size: int = 4,
+    workers: int = 1,
     on_clips: OnClips = lambda count: None,
 ) -> list[Features]:
     """Features of a source by every detector, in one pass over its clips.
@@ -33,6 +34,7 @@ def extract(
     Args:
         wanted: exactly this many clips; candidates that turn out unreadable are replaced by the next ones.
         at_most: as `wanted`, but fewer will do. Without either, every candidate is used.
+        workers: threads that read and store clips beside the detectors; 0 does one thing after the other.
         on_clips: called with the number of clips after each batch, and with the number of those already stored.
 
     Raises:
@@ -47,7 +49,7 @@ def extract(
     while True:
         drop_unusable(source, detectors, run, target)
         spans = shard_ranges(target)[rank() :: world_size()]
-        deque(store_spans(source, detectors, run, spans, batch_size, on_clips), maxlen=0)
+        deque(store_spans(source, detectors, run, spans, batch_size, on_clips, workers), maxlen=0)
         barrier()
         features = [read_back(source, detector, run, target) for detector in detectors]
         missing = goal - len(features[0])

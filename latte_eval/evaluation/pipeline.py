@@ -201,7 +201,8 @@ def weights_text(fake: Side) -> str:
     """Which weights of a checkpoint are sampled, how, and a warning where frames come from a VAE without weights."""
     if not fake.checkpoint or not fake.sampler or "steps" not in fake.sampler:
         return ""
-    text = f" ({fake.checkpoint['weights']} weights, {fake.sampler['steps']} {fake.sampler['method']} steps)"
+    steps = f"{fake.sampler['steps']} {fake.sampler['method']} steps"
+    text = f" ({fake.checkpoint['weights']} weights, {steps}, {fake.sampler['dtype']})"
     if fake.sampler.get("codec") == "vae-seeded":
         text += "; no VAE is installed: frames come from a seeded one and show nothing, which does for a trial run"
     return text
@@ -244,7 +245,8 @@ def read_side(
     with reporter.bar(side.source.name, side.expected) as advance:
         features = extract(
             side.source, detectors, run,
-            wanted=side.wanted, at_most=side.at_most, batch_size=batch_size, on_clips=advance,
+            wanted=side.wanted, at_most=side.at_most, batch_size=batch_size, workers=request.worker_count,
+            on_clips=advance,
         )  # fmt: skip
     for rejected in dict.fromkeys([*side.source.rejected, *features[0].rejected]):
         reporter.say(f"left out {rejected.path}: {rejected.reason}")

@@ -8,12 +8,14 @@ from pathlib import Path
 from latte_eval.benchmarks.benchmark import BENCHMARKS, Benchmark, benchmark_of_checkpoint
 from latte_eval.core.choices import check_name
 from latte_eval.core.errors import UsageError
+from latte_eval.core.processes import cores_of_process
 from latte_eval.core.protocol import Protocol, parse_assignment
 from latte_eval.core.protocols import named_protocol
 from latte_eval.files.run_folder import SHARD_CLIPS, RunFolder
 from latte_eval.files.weights import cache_folder
 from latte_eval.metrics.detectors.base import DETECTORS, detector_of_family
 from latte_eval.metrics.rows import METRICS
+from latte_eval.sampler.dtypes import AUTO, usual_dtype
 
 # The protocol where nobody names one and there is no benchmark.
 DEFAULT_PROTOCOL = "clean"
@@ -47,12 +49,15 @@ class Request:
         heads, variant, temporal_position, classes: of a checkpoint whose file does not tell them.
         task, given, mask, mask_rule, cond, given_pixels: what of every clip is given, as in `TaskSettings`.
         samples: how often every clip is made, for the mean and the best of a paired metric.
-        dtype: `fp32`, `bf16` or `fp16`, of the sampler.
+        dtype: `fp32`, `bf16` or `fp16`, of the sampler; `auto` follows the benchmark, else the device.
+        compiled: whether `torch.compile` is used; None is on a GPU where it pays.
         vae: folder, hub name, `identity` or `vae-seeded`.
         detectors: replace the default detector of their family; `seeded` replaces all.
         trust: open an executable archive of detector weights whose hash is not pinned.
         allow_partial: measure against a remnant of a benchmark's real clips, too.
         splits: of an Inception Score; 10 where nobody says.
+        batch_size: clips at once.
+        workers: threads that read and store clips beside what the device does; 0 does one thing after the other.
         interval: whether to compute how sure the values are.
         out: run folder.
     """
@@ -75,7 +80,8 @@ class Request:
     guidance_interval: str | None = None
     eta: float = 0.0
     clip_x0: bool | None = None
-    dtype: str = "fp32"
+    dtype: str = AUTO
+    compiled: bool | None = None
     vae: str = "auto"
     weights: str | None = None
     heads: int | None = None
@@ -95,6 +101,7 @@ class Request:
     splits: int | None = None
     interval: bool = True
     batch_size: int | None = None
+    workers: int | None = None
     device: str = "cpu"
     out: Path | None = None
 
@@ -168,6 +175,26 @@ class Request:
         """Clips of a batch: as asked, else 32 on a GPU and 8 elsewhere, and no more than the source says will fit."""
         usual = SHARD_CLIPS if self.device.startswith("cuda") else 8
         return self.batch_size or min(usual, getattr(source, "clips_that_fit", None) or usual)
+
+    @property
+    def worker_count(self) -> int:
+        """Workers as asked; else one beside the CPU, and on a GPU a core each, at most 8, one core left free."""
+        if self.workers is not None:
+            return self.workers
+        return max(1, min(8, cores_of_process() - 1)) if self.device.startswith("cuda") else 1
+
+    @property
+    def sampler_dtype(self) -> str:
+        """What a Latte checkpoint is sampled in: as asked, else as the benchmark says, else as the device has it."""
+        if self.dtype != AUTO:
+            return self.dtype
+        fixed = self.benchmark_row.sampler.get("dtype") if self.benchmark_row else None
+        return fixed or usual_dtype(self.device)
+
+    @property
+    def pipeline_dtype(self) -> str:
+        """The same for a text-to-video pipeline, which is published in fp16; its VAE has the type of all its parts."""
+        return usual_dtype(self.device, "fp16") if self.dtype == AUTO else self.dtype
 
     @property
     def run_folder(self) -> RunFolder:

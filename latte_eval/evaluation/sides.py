@@ -97,6 +97,7 @@ class OpenedModel:
         given: choices of the model that were typed because the file does not tell: those of `MODEL_CHOICES`.
         task: what of its clips is given.
         conditions: where that comes from; None where nothing is given.
+        compiled: as in `Request`.
     """
 
     checkpoint: Checkpoint
@@ -106,6 +107,7 @@ class OpenedModel:
     given: dict[str, Any] = field(default_factory=dict)
     task: TaskSettings | None = None
     conditions: Conditions | None = None
+    compiled: bool | None = None
 
     @property
     def frames(self) -> int:
@@ -171,11 +173,12 @@ class OpenedModel:
         from latte_eval.sampler import SampledSource
 
         made = self.checkpoint, self.model, self.codec, self.settings, count, device, reporter.step
+        how: dict[str, Any] = {"compiled": self.compiled, "say": reporter.say}
         if self.conditions is None:
-            return SampledSource(*made)
+            return SampledSource(*made, **how)
         from latte_eval.sampler.masked_source import MaskedSource
 
-        return MaskedSource(self.conditions, *made)
+        return MaskedSource(self.conditions, *made, **how)
 
 
 @dataclass(frozen=True)
@@ -292,7 +295,7 @@ def open_pipeline(request: Request, protocol: Protocol, reporter: Reporter) -> O
     fixed = [name for name in ("frames", "size") if request.benchmark_row or is_given(request, name)]
     settings = TextSettings(
         **{name: getattr(protocol, name) for name in fixed}, steps=request.steps, sampler=request.sampler,
-        guidance_scale=request.guidance_scale, dtype=request.dtype, seed=request.seed,
+        guidance_scale=request.guidance_scale, dtype=request.pipeline_dtype, seed=request.seed,
     )  # fmt: skip
     made = open_text_to_video(
         request.ckpt, request.prompts, settings, clips=protocol.fake_clips, device=request.device,
@@ -392,8 +395,8 @@ def open_model(request: Request, label_mode: str = "uniform", frames: int | None
     if request.benchmark_row is not None:
         request.benchmark_row.check_classes(model.config.classes)
     given = {name: value for name, value in choices.items() if value is not None}
-    task = request_to_task(request, model.config)
-    return OpenedModel(checkpoint, model, choose_codec(request, model.config.channels), settings, given, task)
+    codec, task = choose_codec(request, model.config.channels), request_to_task(request, model.config)
+    return OpenedModel(checkpoint, model, codec, settings, given, task, compiled=request.compiled)
 
 
 def choose_codec(request: Request, channels: int) -> Codec:
@@ -401,11 +404,11 @@ def choose_codec(request: Request, channels: int) -> Codec:
     from latte_eval.sampler import open_codec
 
     try:
-        return open_codec(request.vae, channels, request.device, request.dtype)
+        return open_codec(request.vae, channels, request.device, request.sampler_dtype)
     except WeightsError:
         if request.vae != "auto" or not request.is_trial:
             raise
-        return open_codec("vae-seeded", channels, request.device, request.dtype)
+        return open_codec("vae-seeded", channels, request.device, request.sampler_dtype)
 
 
 def sampler_settings(request: Request, label_mode: str) -> SamplerSettings:
@@ -425,4 +428,5 @@ def sampler_settings(request: Request, label_mode: str) -> SamplerSettings:
 
         defaults["guidance_interval"] = parse_interval(request.guidance_interval)
     chosen = defaults | {key: value for key, value in given.items() if value is not None}
-    return SamplerSettings(**chosen, eta=request.eta, dtype=request.dtype, seed=request.seed, label_mode=label_mode)
+    chosen["dtype"] = request.sampler_dtype
+    return SamplerSettings(**chosen, eta=request.eta, seed=request.seed, label_mode=label_mode)

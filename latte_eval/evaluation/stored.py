@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
 from latte_eval.core.clips import Clips, ClipSource, Rejected
+from latte_eval.core.stages import Batch, Stage
 from latte_eval.files.lossy import apply_storage
 
 # Increase this when a step changes what it returns.
@@ -72,6 +75,13 @@ class StoredSource:
     def clips(self, indices: Sequence[int]) -> Clips:
         return apply_storage(self.source.clips(indices), self.steps)
 
+    def clip_stages(self) -> tuple[Stage, ...]:
+        """Those of the source, then storage."""
+        return (*stages_of(self.source), *([Stage(self.store_batch)] if self.steps else []))
+
+    def store_batch(self, indices: Sequence[int], batch: Batch, workers: Executor | None) -> Batch:
+        return dataclasses.replace(batch, clips=apply_storage(batch.clips, self.steps, workers))
+
     def groups(self, indices: Sequence[int]) -> list[str]:
         return self.source.groups(indices)
 
@@ -84,3 +94,20 @@ def identities_of(source: ClipSource, indices: Sequence[int]) -> list[str] | Non
     """Which clip each of these candidates is, in words that change with it; None where the index tells."""
     identities = getattr(source, "identities", None)
     return identities(indices) if identities else None
+
+
+def stages_of(source: ClipSource) -> tuple[Stage, ...]:
+    """The stages of a source: what its method `clip_stages` says, else `clips`, in the caller's thread.
+
+    A source without that method need not be safe for threads: it is asked for one batch after the other, by the thread
+    that asks it for everything else, and never while a detector runs, which sets switches of the whole process.
+    """
+    own: Callable[[], tuple[Stage, ...]] | None = getattr(source, "clip_stages", None)
+    return own() if own else (Stage(lambda indices, given, workers: whole_batch(source, indices), beside=False),)
+
+
+def whole_batch(source: ClipSource, indices: Sequence[int]) -> Batch:
+    """Clips, and what the source noted as unusable while it made them."""
+    known = len(source.rejected)
+    clips = source.clips(indices)
+    return Batch(clips, tuple(source.rejected[known:]))

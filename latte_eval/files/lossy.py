@@ -10,7 +10,7 @@ import io
 import operator
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -50,18 +50,22 @@ def store_frames(frames: np.ndarray, steps: Sequence[str]) -> np.ndarray:  # [T,
     return frames
 
 
-def apply_storage(clips: Clips, steps: Sequence[str]) -> Clips:  # [N, T, 3, H, W] uint8 -> same
+def apply_storage(
+    clips: Clips, steps: Sequence[str], workers: Executor | None = None
+) -> Clips:  # [N, T, 3, H, W] uint8 -> same
     """Clips after all steps, in order, except the steps that their files have been through already.
 
-    Each clip is stored on its own, so neither batch nor threads matter. Raises `ProtocolError` for a step that does not
-    exist.
+    Each clip is stored on its own, so neither batch nor threads matter: those of `workers`, else as many as there are
+    cores. Raises `ProtocolError` for a step that does not exist.
     """
     passed = clips.passed or ((),) * len(clips)
     left = [tuple(step for step in steps if step not in done) for done in passed]
     if not any(left):
         return clips
-    with ThreadPoolExecutor(min(len(clips), os.cpu_count() or 1)) as pool:
-        stored = list(pool.map(store_clip, clips.pixels, left))
+    if workers is None:
+        with ThreadPoolExecutor(min(len(clips), os.cpu_count() or 1)) as pool:
+            return apply_storage(clips, steps, pool)
+    stored = list(workers.map(store_clip, clips.pixels, left))
     return Clips(torch.stack(stored), clips.indices, clips.labels, tuple(map(operator.add, passed, left)))
 
 

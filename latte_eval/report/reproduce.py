@@ -16,6 +16,9 @@ from latte_eval.evaluation.sides import MODEL_CHOICES
 from latte_eval.metrics.rows import SPLITS
 from latte_eval.sampler.samplers import SAMPLERS
 
+# Values that need no option; the dtype follows from the device, so it is always typed.
+PLAIN = {"eta": 0.0}
+
 # Options of the sampler as a result records them, and as they are typed.
 SAMPLER = {
     "method": "--sampler",
@@ -24,7 +27,6 @@ SAMPLER = {
     "eta": "--eta",
     "dtype": "--dtype",
 }
-PLAIN = {"eta": 0.0, "dtype": "fp32"}
 
 SEEDED_VAE = "vae-seeded"
 
@@ -141,7 +143,10 @@ def value_text(value: Any) -> str:
 def sampler_words(result: Result) -> list[str]:
     """Everything of the sampler that changes a clip."""
     sampler = result.sampler or {}
-    words = prompt_words(sampler) if "prompts_sha256" in sampler else latte_words(sampler)
+    name = benchmark_name(result)
+    plain = {**PLAIN, "dtype": BENCHMARKS[name].sampler.get("dtype") if name else None}
+    known = {key: value for key, value in sampler.items() if value != plain.get(key)}
+    words = prompt_words(known) if "prompts_sha256" in sampler else latte_words(known)
     seed = sampler.get("seed", result.fake_source.get("seed"))
     return words + (["--seed", str(seed)] if seed else [])
 
@@ -164,14 +169,9 @@ def latte_words(sampler: dict[str, Any]) -> list[str]:
 
 
 def setting_words(sampler: dict[str, Any]) -> list[str]:
-    """Settings as options, without those at their plain value."""
+    """Settings as options."""
     known = {name: sampler.get(name) for name in SAMPLER}
-    return [
-        word
-        for name, value in known.items()
-        if value is not None and value != PLAIN.get(name)
-        for word in (SAMPLER[name], plain_number(value))
-    ]
+    return [word for name, value in known.items() if value is not None for word in (SAMPLER[name], plain_number(value))]
 
 
 def plain_number(value: Any) -> str:

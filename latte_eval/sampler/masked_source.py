@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ class Conditions:
 
     real: ClipSource
     masks: Masks
+    lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def check(self, count: int) -> None:
         """Raise `NotEnoughClips` or `SamplerError` unless clips 0..count-1 can be conditioned."""
@@ -41,7 +43,9 @@ class Conditions:
     def pixels(self, indices: Sequence[int]) -> Tensor:  # -> [N, T, 3, H, W] uint8
         """The real clips. Raises `ClipError` for one that cannot be read."""
         distinct = list(dict.fromkeys(indices))
-        clips = self.real.clips(distinct)
+        # Sampling, decoding and measuring ask from threads of their own.
+        with self.lock:
+            clips = self.real.clips(distinct)
         if missing := [index for index in distinct if index not in clips.indices]:
             reason = self.real.rejected[-1].reason if self.real.rejected else "it is not there"
             raise ClipError(
@@ -108,9 +112,9 @@ class MaskedSource(SampledSource):
         """The composites."""
         return composite(super().part_latents(indices, part, parts), *self.shown)
 
-    def latents_to_clips(self, latents: Tensor, indices: Sequence[int]) -> Clips:
+    def latents_to_clips(self, latents: Tensor, indices: Sequence[int], room: int | None = None) -> Clips:
         """The frames, with real pixels at given positions where the settings say so."""
-        clips = super().latents_to_clips(latents, indices)
+        clips = super().latents_to_clips(latents, indices, room)
         if self.conditions.masks.settings.given_pixels == "round-trip" or not indices:
             return clips
         factor = self.codec.factor

@@ -3,7 +3,7 @@
 `LiveBytes` follows every block that an operation allocates until it is freed, so what is counted is what the code does,
 and no formula has to follow it. Three things are not counted: what a library allocates inside one operation, such as
 the workspaces of cuDNN; blocks that the allocator of torch keeps or cannot reuse; and the CUDA context, 0.3 to 0.5 GiB.
-`SHARE` of the free memory is left for them.
+`SHARE` of the free memory leaves room for them, and for the batch before, which is decoded and looked at meanwhile.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from latte_eval.sampler.families import with_depth
 from latte_eval.sampler.guidance import Guidance, guided_denoiser
 from latte_eval.sampler.model import ModelConfig, VideoModel
 
-# Of free memory, what a batch may take by this count.
-SHARE = 0.8
+# Of free memory, what a batch may take by this count. Half of the rest is for decoding the batch before.
+SHARE = 0.7
 
 
 class LiveBytes(TorchDispatchMode):

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
 from latte_eval.core.errors import SamplerError
 from latte_eval.sampler.latte.sizes import Sizes
+
+if TYPE_CHECKING:
+    from latte_eval.sampler.latte.embedding import TimestepEmbedding
+
+
+RunBlock = Callable[[nn.Module, Tensor, Tensor | None, int], Tensor]
+
+
+def run_block(block: nn.Module, x: Tensor, condition: Tensor | None, frames: int) -> Tensor:
+    """A block as it is; `compiled.CompiledBlocks` stands in for this function."""
+    out: Tensor = block(x, condition, frames)
+    return out
 
 
 class ModelConfig(Sizes, Hashable, Protocol):
@@ -49,9 +61,15 @@ class ModelConfig(Sizes, Hashable, Protocol):
 
 
 class VideoModel(nn.Module):
-    """A network that predicts the noise of latents of clips."""
+    """A network that predicts the noise of latents of clips.
+
+    Attributes:
+        run_block: how a block is run.
+    """
 
     config: ModelConfig
+    run_block: RunBlock
+    t_embedder: TimestepEmbedding
 
     def forward(self, latents: Tensor, timesteps: Tensor, labels: Tensor | None = None) -> Tensor:
         """Predicted noise, then variance logits. # [N, T, C, H, W], [N], [N] -> [N, T, 2C, H, W]"""

@@ -22,14 +22,19 @@ from torch import Generator, Tensor
 from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.clips import Clips, Rejected
 from latte_eval.core.errors import ClipError, SamplerError
+from latte_eval.core.notices import notice
 from latte_eval.core.seeding import clip_generator, numpy_generator
+from latte_eval.core.stages import Batch, Stage
+from latte_eval.core.stops import check_stop
 from latte_eval.sampler.checkpoint import Checkpoint
+from latte_eval.sampler.compiled import CompiledBlocks, Say, compiling_pays
 from latte_eval.sampler.diffusion import DTYPES, Denoiser, make_schedule, sample_steps
 from latte_eval.sampler.guidance import guided_denoiser
 from latte_eval.sampler.memory import StepMemory, free_bytes, gib, step_memory
-from latte_eval.sampler.model import VideoModel
+from latte_eval.sampler.model import RunBlock, VideoModel, run_block
+from latte_eval.sampler.noise import drawn_ahead
 from latte_eval.sampler.settings import SamplerSettings
-from latte_eval.sampler.vae import Codec, FramesNotFinite, codec_record, to_host
+from latte_eval.sampler.vae import Codec, FramesNotFinite, codec_record, decode_in, to_host
 
 # Counts up when a change here changes the clips.
 CODE_VERSION = 1
@@ -49,6 +54,8 @@ class SampledSource:
         codec: makes frames from latents.
         count: clips 0..count-1 exist.
         on_step: called with (steps done, steps in all) of the batch that is being sampled.
+        compiled: whether `torch.compile` is used; None is on a GPU alone, where clips are many enough to pay for it.
+        say: takes sentences for a person; without it they are notices.
 
     Raises:
         SamplerError: settings that the model cannot serve.
@@ -63,12 +70,18 @@ class SampledSource:
         count: int,
         device: str = "cpu",
         on_step: OnStep | None = None,
+        compiled: bool | None = None,
+        say: Say = notice,
     ):
         settings.check_model(model.config)
         self.checkpoint, self.codec, self.settings, self.count = checkpoint, codec, settings, count
         self.device, self.on_step = torch.device(device), on_step
         self.model = model.to(self.device, DTYPES[settings.dtype]).eval()
         self.schedule = make_schedule(settings.steps)
+        self.compiled = CompiledBlocks(say) if self.compiles(compiled) else None
+        self.draws_ahead = self.device.type == "cuda"
+        if self.device.type == "cuda":
+            self.tabulate()
 
     @property
     def name(self) -> str:
@@ -94,6 +107,11 @@ class SampledSource:
         return hashlib.sha256(json.dumps(self.record, sort_keys=True).encode()).hexdigest()
 
     @property
+    def about(self) -> dict[str, object]:
+        """What a result says beside name and fingerprint: that blocks were compiled, which moves the last bits."""
+        return {"compiled": True} if self.compiled and self.compiled.known else {}
+
+    @property
     def rejected(self) -> Sequence[Rejected]:
         """Nothing: a checkpoint gives every clip or fails."""
         return ()
@@ -111,6 +129,18 @@ class SampledSource:
         Raises `SamplerError` for one that does not exist, `ClipError` for latents or pixels that are NaN or infinite.
         """
         return self.latents_to_clips(self.latents(indices), indices)
+
+    def clip_stages(self) -> tuple[Stage, ...]:
+        """Sampling, then decoding: beside each other on a CUDA device; on a CPU they would share its cores anyway."""
+        cuda = str(self.device) if self.device.type == "cuda" else None
+        free, beside = free_bytes(self.device) if cuda else None, cuda is not None
+        sample = Stage(lambda indices, given, workers: self.latents(indices), beside, cuda=cuda)
+        return sample, Stage(lambda indices, latents, workers: self.decoded(latents, indices, free), beside, cuda=cuda)
+
+    def decoded(self, latents: Tensor, indices: Sequence[int], free: int | None) -> Batch:
+        """As `latents_to_clips`, in half of what a step of as many clips leaves of the memory that was free before."""
+        room = None if free is None else max(0, free - self.memory.beside_weights(len(indices))) // 2
+        return Batch(self.latents_to_clips(latents, indices, room))
 
     @exact_float32()
     def latents(self, indices: Sequence[int]) -> Tensor:  # -> [N, T, C, H, W] float32
@@ -131,13 +161,18 @@ class SampledSource:
         return latents
 
     @exact_float32()
-    def latents_to_clips(self, latents: Tensor, indices: Sequence[int]) -> Clips:  # [N, T, C, H, W] float32
-        """The frames of the latents of these clips. Raises `ClipError` for pixels that are NaN or infinite."""
+    def latents_to_clips(
+        self, latents: Tensor, indices: Sequence[int], room: int | None = None
+    ) -> Clips:  # [N, T, C, H, W] float32
+        """The frames of the latents of these clips, decoded in so many bytes of a GPU, or as the codec chooses.
+
+        Raises `ClipError` for pixels that are NaN or infinite.
+        """
         if not indices:
             frames, _, side, _ = self.latent_shape
             return Clips(torch.zeros(0, frames, 3, *[side * self.codec.factor] * 2, dtype=torch.uint8), ())
         try:
-            pixels = to_host(self.codec.decode(latents))
+            pixels = to_host(decode_in(room, self.codec, latents))
         except FramesNotFinite as error:
             raise ClipError(
                 f"clip {indices[error.position]} came out of the codec {self.codec.name} as NaN or infinite, "
@@ -174,9 +209,24 @@ class SampledSource:
         needed, there = gib(self.memory.beside_weights(clips)), free_bytes(self.device)
         return f"a step of {clips} clips needs {needed}, {gib(there)} are free: {self.memory.clips_in(there)} fit"
 
+    def compiles(self, asked: bool | None) -> bool:
+        """Whether blocks are compiled: as asked, else where it pays."""
+        s = self.settings
+        if asked is None and self.device.type == "cuda":
+            return compiling_pays(self.model.config, s.steps, s.guidance_scale != 1, self.count)
+        return bool(asked)
+
+    @exact_float32()
+    def tabulate(self) -> None:
+        """Embed all timesteps once. On the CPU each step embeds its own, which gives the same bits in every version."""
+        self.model.t_embedder.tabulate()
+
     def part_latents(self, indices: Sequence[int], part: int, parts: int) -> Tensor:  # -> [N, T, C, H, W] float32
         steps, latents = self.settings.steps, torch.empty(0)
         for done, latents in enumerate(self.states(indices), start=1):  # noqa: B007
+            check_stop()
+            if self.compiled and done == 1:
+                self.compiled.tell()
             if self.on_step:
                 self.on_step(part * steps + done, parts * steps)
         return latents
@@ -185,13 +235,14 @@ class SampledSource:
         """The latents of these clips after every step; the last are the sampled ones."""
         generators = [self.generator(index)[0] for index in indices]
         labels, s = self.labels(indices), self.settings
+        self.model.run_block = self.block_runner(len(indices))
         on_device = None if labels is None else torch.tensor(labels).to(self.device, non_blocking=True)
         denoiser = guided_denoiser(self.model, on_device, s.guidance)
         states = sample_steps(
             self.conditioned(lambda x, timesteps: denoiser(x.to(DTYPES[s.dtype]), timesteps), indices),
-            self.noise(generators),
+            self.on_device(self.noise(generators)),
             self.schedule,
-            lambda step: self.noise(generators),
+            self.step_noise(generators),
             sampler=s.method,
             eta=s.eta,
             clip_x0=s.clip_x0,
@@ -207,10 +258,24 @@ class SampledSource:
         generator = clip_generator(self.settings.seed, index)
         return generator, float(torch.rand((), generator=generator, dtype=torch.float64))
 
-    def noise(self, generators: Sequence[Generator]) -> Tensor:  # -> [N, T, C, H, W] float32
+    def block_runner(self, clips: int) -> RunBlock:
+        """How the blocks of a batch of so many clips are run."""
+        return self.compiled if self.compiled and self.compiled.serves(clips) else run_block
+
+    def step_noise(self, generators: Sequence[Generator]) -> Callable[[int], Tensor]:
+        """The noise of step after step; for a GPU it is drawn ahead."""
+        if not self.draws_ahead:
+            return lambda step: self.on_device(self.noise(generators))
+        draws = drawn_ahead(lambda: self.noise(generators))
+        return lambda step: self.on_device(next(draws))
+
+    def noise(self, generators: Sequence[Generator]) -> Tensor:  # -> [N, T, C, H, W] float32, on the CPU
         noise = torch.stack([torch.randn(self.latent_shape, generator=generator) for generator in generators])
         # From pinned memory the copy does not wait for the step before.
-        return noise.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else noise
+        return noise.pin_memory() if self.device.type == "cuda" else noise
+
+    def on_device(self, noise: Tensor) -> Tensor:
+        return noise.to(self.device, non_blocking=True)
 
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:

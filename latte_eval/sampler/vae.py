@@ -18,6 +18,7 @@ from torch import Tensor
 from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.errors import ClipError, UsageError, WeightsError, first_line
 from latte_eval.core.seeding import numpy_generator
+from latte_eval.core.stops import check_stop
 from latte_eval.files.weights import cache_folder, file_sha256, user_folder
 from latte_eval.sampler.memory import free_bytes, peak_bytes
 
@@ -123,7 +124,7 @@ class VaeCodec:
     """A diffusers `AutoencoderKL`, decoding frame by frame.
 
     On the CPU frames go through one at a time, so that a frame has the same bits whatever it is decoded with; on a
-    GPU as many as fit in half of the free memory.
+    GPU as many as fit in half of the free memory, or in as many bytes as the caller says.
 
     Args:
         vae: a diffusers `AutoencoderKL`; moved to `device` and `dtype`.
@@ -164,9 +165,11 @@ class VaeCodec:
         return cls(vae, "vae-seeded", hashlib.sha256(recipe.encode()).hexdigest(), device, dtype)
 
     @exact_float32()
-    def decode(self, latents: Tensor) -> Tensor:  # [N, T, C, H, W] float -> [N, T, 3, H*factor, W*factor] uint8
+    def decode(
+        self, latents: Tensor, room: int | None = None
+    ) -> Tensor:  # [N, T, C, H, W] float -> [N, T, 3, H*factor, W*factor] uint8
         frames = latents.flatten(0, 1).to(self.vae.device, self.dtype)
-        batches = frames.split(self.frames_at_once(frames))
+        batches = frames.split(self.frames_at_once(frames, room))
         pairs = [self.decoded(batch) for batch in batches]
         pixels, finite = (torch.cat(parts).unflatten(0, latents.shape[:2]) for parts in zip(*pairs, strict=True))
         check_frames(finite, self.dtype)
@@ -181,15 +184,22 @@ class VaeCodec:
 
     def decoded(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels of latents, and which of them are finite. # [F, C, H, W] -> [F, 3, H*factor, W*factor] uint8, [F]"""
+        check_stop()
         x = self.vae.decode(frames / SCALE, return_dict=False)[0]
         return to_uint8(x), finite_frames(x)
 
-    def frames_at_once(self, frames: Tensor) -> int:
-        """Frames that are decoded together. # frames [F, C, H, W]"""
+    def frames_at_once(self, frames: Tensor, room: int | None = None) -> int:
+        """Frames that are decoded together on a GPU, in `room` bytes. # frames [F, C, H, W]"""
         if frames.device.type != "cuda":
             return 1
         each = frame_bytes(vae_to_config(self.vae.config), frames.shape[2], self.dtype)
-        return max(1, min(len(frames), free_bytes(frames.device) // 2 // each))
+        room = free_bytes(frames.device) // 2 if room is None else room
+        return max(1, min(len(frames), room // each))
+
+
+def decode_in(room: int | None, codec: Codec, latents: Tensor) -> Tensor:
+    """As `codec.decode`; a VAE on a GPU takes at most `room` bytes beside the frames, at least those of one frame."""
+    return codec.decode(latents, room) if isinstance(codec, VaeCodec) else codec.decode(latents)
 
 
 @cache
@@ -251,8 +261,8 @@ def open_codec(name: str, channels: int, device: str = "cpu", dtype: str = "fp32
     Args:
         name: `auto` (pixels for 3 channels, else the Stable Diffusion VAE), `identity`, `vae-seeded`, a folder, or a
             hub repository `owner/name`.
-        dtype: `fp16` decodes in float16, as published. `bf16` decodes in float32: its 8 significant bits are too
-            coarse for pixels.
+        dtype: `fp16` decodes in float16, as published. The 8 significant bits of `bf16` are too coarse for pixels: it
+            decodes in float16 too on a GPU, and in float32 elsewhere.
 
     Raises:
         WeightsError: the VAE is not there and cannot be had; says what to do.
@@ -268,7 +278,8 @@ def open_codec(name: str, channels: int, device: str = "cpu", dtype: str = "fp32
 
 def open_vae(name: str, device: str, dtype: str) -> VaeCodec:
     """A VAE by name: `vae-seeded`, a folder, or a hub repository."""
-    precision = torch.float16 if dtype == "fp16" else torch.float32
+    halves = ("fp16", "bf16") if device.startswith("cuda") else ("fp16",)
+    precision = torch.float16 if dtype in halves else torch.float32
     if name == "vae-seeded":
         return VaeCodec.seeded(device, precision)
     folder = Path(name).expanduser()

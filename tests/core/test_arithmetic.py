@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -79,3 +80,20 @@ def test_the_record_names_attention_and_determinism() -> None:
 def test_switches_that_contradict_each_other_are_recorded(switch: Callable[[str], None]) -> None:
     switch("cuda.matmul tf32")
     assert arithmetic_record()["process"]["matmul_precision"] == "mixed"
+
+
+@pytest.mark.parametrize("order", ["nested", "crossed"])
+def test_threads_inside_at_once_do_not_set_each_others_switches(switch: Callable[[str], None], order: str) -> None:
+    """With the first that goes out, the others still compute in full; with the last, all reads as before."""
+    switch("medium")
+    before = state()
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        uses = [(one, exact_float32()), (other, exact_float32())]
+        for thread, use in uses:
+            thread.submit(use.__enter__).result()
+        inside = one.submit(state).result()
+        (first, its), (last, others) = uses if order == "crossed" else uses[::-1]
+        first.submit(its.__exit__, None, None, None).result()
+        assert last.submit(state).result() == inside and inside["matmul"] == "highest" != before["matmul"]
+        last.submit(others.__exit__, None, None, None).result()
+    assert state() == before

@@ -13,13 +13,13 @@ import pytest
 import torch
 from float_switches import ALL, state
 from small_latte import SMALL, small_latte
+from small_source import FAST, checkpoint, source
 
 from latte_eval.core.clips import ClipSource
 from latte_eval.core.errors import ClipError, SamplerError, StoreError, UsageError
 from latte_eval.core.seeding import clip_generator
 from latte_eval.files.h264 import h264_round_trip
 from latte_eval.sampler import (
-    Checkpoint,
     IdentityCodec,
     Latte,
     SampledSource,
@@ -32,19 +32,6 @@ from latte_eval.sampler import (
 from latte_eval.sampler.latte.config import LatteConfig
 from latte_eval.sampler.sources import CPU_CLIPS, choose
 from latte_eval.sampler.vae import to_uint8
-
-FAST = SamplerSettings(method="ddim", steps=4, clip_x0=True)
-
-
-def checkpoint(model: Latte, sha256: str = "a" * 64) -> Checkpoint:
-    return Checkpoint("small.pt", Path("small.pt"), sha256, 1, model.state_dict(), "ema")
-
-
-def source(
-    settings: SamplerSettings = FAST, count: int = 40, model: Latte | None = None, codec=None, **options
-) -> SampledSource:
-    model = model or small_latte()
-    return SampledSource(checkpoint(model), model, codec or IdentityCodec(), settings, count, **options)
 
 
 class LastBits(IdentityCodec):

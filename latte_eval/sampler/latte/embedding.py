@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from latte_eval.sampler.diffusion import TRAINING_STEPS
 from latte_eval.sampler.latte.config import LatteConfig
 from latte_eval.sampler.latte.sizes import Sizes
 
@@ -63,6 +64,14 @@ class TimestepEmbedding(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(self.frequencies, config.width), nn.SiLU(), nn.Linear(config.width, config.width)
         )
+        # [1000, width], a row for every timestep, where `tabulate` has been called.
+        self.register_buffer("table", None, persistent=False)
+
+    table: Tensor | None
+
+    def tabulate(self) -> None:
+        """Compute the rows of all timesteps now: a step of sampling then looks its row up."""
+        self.table = self.embed(torch.arange(TRAINING_STEPS, device=self.mlp[0].weight.device))
 
     def sinusoid(self, timesteps: Tensor) -> Tensor:  # [N] -> [N, 256] float32
         half = self.frequencies // 2
@@ -71,7 +80,11 @@ class TimestepEmbedding(nn.Module):
         return torch.cat([angles.cos(), angles.sin()], dim=1)
 
     def forward(self, timesteps: Tensor) -> Tensor:  # [N] -> [N, width]
-        return self.mlp(self.sinusoid(timesteps).to(next(self.mlp.parameters()).dtype))
+        return self.embed(timesteps) if self.table is None else self.table[timesteps]
+
+    def embed(self, timesteps: Tensor) -> Tensor:  # [N] -> [N, width]
+        embedded: Tensor = self.mlp(self.sinusoid(timesteps).to(next(self.mlp.parameters()).dtype))
+        return embedded
 
 
 class LabelEmbedding(nn.Module):

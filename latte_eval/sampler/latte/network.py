@@ -32,7 +32,7 @@ from latte_eval.sampler.latte.embedding import (
 )
 from latte_eval.sampler.latte.recognise import check_heads_told, check_keys, state_dict_to_config
 from latte_eval.sampler.latte.variants import ROUTES
-from latte_eval.sampler.model import VideoModel
+from latte_eval.sampler.model import VideoModel, run_block
 
 
 class Latte(VideoModel):
@@ -40,13 +40,16 @@ class Latte(VideoModel):
 
     Args:
         config: sizes and choices; `Latte.from_state_dict` reads them off a checkpoint instead.
+
+    Attributes:
+        run_block: how a block is run.
     """
 
     config: LatteConfig
 
     def __init__(self, config: LatteConfig):
         super().__init__()
-        self.config = config
+        self.config, self.run_block = config, run_block
         self.conditioning = MODES[config.conditioning]()
         routes = ROUTES[config.variant](config.depth)
         self.first_temporal = [route.over_time for route in routes].index(True)
@@ -174,7 +177,7 @@ class Latte(VideoModel):
         for i, block in enumerate(self.blocks):
             if i == self.first_temporal:
                 x = self.add_temporal_position(x)
-            x = block(x, condition, self.config.tubes)
+            x = self.run_block(block, x, condition, self.config.tubes)
         return self.final_layer(self.conditioning.leave(x, embeddings), condition)
 
     def add_temporal_position(self, x: Tensor) -> Tensor:  # [N, T and images, tokens, width]

@@ -11,6 +11,7 @@ Patches, timesteps, attention, MLP and decoder are Latte's: both come from DiT. 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from latte_eval.sampler.latte.attention import MLP, Attention
 from latte_eval.sampler.latte.conditioning import AdaptiveBranch, FinalLayer, layer_norm
 from latte_eval.sampler.latte.embedding import PatchEmbedding, TimestepEmbedding, spatial_table, temporal_table
 from latte_eval.sampler.latte.recognise import check_keys
-from latte_eval.sampler.model import VideoModel
+from latte_eval.sampler.model import VideoModel, run_block
 from latte_eval.sampler.vdt.config import VDTConfig
 from latte_eval.sampler.vdt.recognise import check_frames, check_heads_told, state_dict_to_config
 
@@ -38,7 +39,13 @@ class LabelTable(nn.Module):
 
 
 class VDTBlock(nn.Module):
-    """Attention over time without modulation, attention in space and an MLP with it."""
+    """Attention over time without modulation, attention in space and an MLP with it.
+
+    Attributes:
+        route: what kind of block it is, as `Block` has it: a VDT has one kind.
+    """
+
+    route: ClassVar[str] = "time, then space"
 
     def __init__(self, config: VDTConfig):
         super().__init__()
@@ -73,7 +80,7 @@ class VDT(VideoModel):
 
     def __init__(self, config: VDTConfig):
         super().__init__()
-        self.config = config
+        self.config, self.run_block = config, run_block
         self.pos_embed = nn.Parameter(spatial_table(config.width, config.input_size // config.patch), False)
         self.time_embed = nn.Parameter(temporal_table(config.width, config.frames), False)
         self.x_embedder = PatchEmbedding(config)
@@ -122,7 +129,7 @@ class VDT(VideoModel):
         x = self.x_embedder(latents) + self.pos_embed.unsqueeze(1) + self.time_embed.unsqueeze(2)
         condition = (self.t_embedder(timesteps) + self.y_embedder())[:, None]
         for block in self.blocks:
-            x = block(x, condition, self.config.frames)
+            x = self.run_block(block, x, condition, self.config.frames)
         return self.final_layer(x, condition)
 
     def check_inputs(self, latents: Tensor, labels: Tensor | None) -> None:

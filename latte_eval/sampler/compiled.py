@@ -1,0 +1,95 @@
+"""Blocks of a network through `torch.compile`: fewer passes over memory between the matrix products.
+
+Blocks are compiled one kind at a time: a Latte has two kinds and a VDT one, so two graphs serve any depth. Compiled
+blocks answer as plain ones do, to rounding.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+from latte_eval.sampler.cost import count_flops, latent_inputs, on_meta
+from latte_eval.sampler.model import ModelConfig, run_block
+
+# From so many operations on, sampling saves more seconds than compiling takes.
+PAYS_FROM = 3e16
+
+Say = Callable[[str], None]
+
+
+class CompiledBlocks:
+    """Stands in for `run_block`: compiles every kind of block and every shape once.
+
+    Where compiling fails, for want of Triton or of a C compiler, it says so and all blocks run as they are.
+
+    Args:
+        say: takes sentences for a person.
+
+    Attributes:
+        seconds: that compiling has taken so far.
+        failed: whether it failed.
+    """
+
+    def __init__(self, say: Say):
+        self.say, self.seconds, self.failed, self.largest = say, 0.0, False, 0
+        self.run = torch.compile(run_block, dynamic=False)
+        self.known: set[object] = set()
+
+    def serves(self, clips: int) -> bool:
+        """Whether a batch of this size is to be compiled.
+
+        One that is smaller than a batch before it is not: it is the last of its kind, and done before it is compiled.
+        """
+        self.largest = max(self.largest, clips)
+        return clips == self.largest and not self.failed
+
+    def __call__(self, block: nn.Module, x: Tensor, condition: Tensor | None, frames: int) -> Tensor:
+        kind = block.route, tuple(x.shape)
+        if self.failed:
+            return run_block(block, x, condition, frames)
+        if kind in self.known:
+            return self.run(block, x, condition, frames)
+        return self.first_run(kind, block, x, condition, frames)
+
+    def first_run(self, kind: object, block: nn.Module, x: Tensor, condition: Tensor | None, frames: int) -> Tensor:
+        """Compile, and run."""
+        started = time.perf_counter()
+        try:
+            out = self.run(block, x, condition, frames)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # compilers, drivers and linkers raise anything
+            self.failed = True
+            self.say(f"torch.compile failed, so blocks run as they are, at lower speed: {first_line(error)}")
+            return run_block(block, x, condition, frames)
+        self.known.add(kind)
+        self.seconds += time.perf_counter() - started
+        return out
+
+    def tell(self) -> None:
+        """Say once how long compiling took."""
+        if self.seconds:
+            self.say(f"compiled the model in {self.seconds:.0f} s; --no-compile leaves it out")
+            self.seconds = 0.0
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first, and its kind."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+@cache
+def step_flops(config: ModelConfig) -> int:
+    """Multiplications and additions of one clip in one step, without guidance."""
+    return count_flops(on_meta(config), *latent_inputs(config, 1))
+
+
+def compiling_pays(config: ModelConfig, steps: int, guided: bool, clips: int) -> bool:
+    """Whether so many clips are worth the seconds that compiling takes."""
+    return step_flops(config) * steps * (2 if guided else 1) * clips >= PAYS_FROM
