@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from latte_eval.benchmarks.readers import decoders
 from latte_eval.benchmarks.readers.animations import Damaged
 from latte_eval.benchmarks.readers.arrays import open_videos, read_array
 from latte_eval.benchmarks.readers.entries import Entry
@@ -14,7 +15,6 @@ from latte_eval.benchmarks.readers.frames import Size, common_size, read_frames
 from latte_eval.benchmarks.readers.judging import judged
 from latte_eval.benchmarks.readers.places import Place
 from latte_eval.benchmarks.readers.prepare import prepare_frame
-from latte_eval.benchmarks.readers.video import count_frames, frame_size, read_video
 from latte_eval.core.errors import ClipError
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.stops import check_stop
@@ -53,7 +53,7 @@ def video_length(place: Place, entry: Entry) -> int:
     if entry.kind == "frames":
         return len(entry.names)
     with place.local(entry.files[0]) as path:
-        return open_videos(path).shape[1] if entry.kind == "array" else count_frames(path)
+        return open_videos(path).shape[1] if entry.kind == "array" else decoders.count_frames(path, entry.path)
 
 
 def entry_size(place: Place, entry: Entry) -> Size:
@@ -64,7 +64,7 @@ def entry_size(place: Place, entry: Entry) -> Size:
         if entry.kind == "array":
             height, width = open_videos(path).shape[2:4]
             return width, height
-        return frame_size(path)
+        return decoders.frame_size(path, entry.path)
 
 
 def read_windows(
@@ -86,9 +86,9 @@ def read_windows(
     frames: dict[int, np.ndarray] = {}
 
     def read() -> None:
-        for index, frame in zip(wanted, read_entry(place, windows[0].entry, wanted, check), strict=True):
+        for index, frame in zip(wanted, read_entry(place, windows[0].entry, wanted, check, protocol), strict=True):
             check_stop()
-            frames[index] = prepare_frame(frame, protocol)
+            frames[index] = frame
 
     reason = judged(place, windows[0].entry, read)
     if isinstance(reason, Damaged) and reason.frame < CHECKED_FRAMES:
@@ -96,16 +96,26 @@ def read_windows(
     return [join_window(window, frames, reason) for window in windows]
 
 
-def read_entry(place: Place, entry: Entry, indices: Sequence[int], check: bool) -> Iterator[np.ndarray]:
-    """The frames of these ascending indices, [H, W, 3] uint8 each. Raises `ClipError` and `OSError`."""
-    if entry.kind == "frames":
-        yield from read_frames(place, entry, indices)
+def read_entry(
+    place: Place, entry: Entry, indices: Sequence[int], check: bool, protocol: Protocol | None = None
+) -> Iterator[np.ndarray]:  # -> [H, W, 3] uint8 each
+    """The frames of these ascending indices, at the size of the protocol if there is one.
+
+    Raises `ClipError` and `OSError`.
+    """
+    if entry.kind == "video":
+        with place.local(entry.files[0]) as path:
+            yield from decoders.read_frames(path, entry.path, indices, protocol, CHECKED_FRAMES if check else 0)
         return
+    frames = read_frames(place, entry, indices) if entry.kind == "frames" else array_frames(place, entry, indices)
+    for frame in frames:
+        yield prepare_frame(frame, protocol) if protocol else frame
+
+
+def array_frames(place: Place, entry: Entry, indices: Sequence[int]) -> Iterator[np.ndarray]:
+    """The frames of an array, [H, W, 3] uint8 each."""
     with place.local(entry.files[0]) as path:
-        if entry.kind == "array":
-            yield from read_array(path, entry.number, indices)
-            return
-        yield from read_video(path, indices, check=CHECKED_FRAMES if check else 0)
+        yield from read_array(path, entry.number, indices)
 
 
 def join_window(window: Window, frames: dict[int, np.ndarray], reason: ClipError | None) -> np.ndarray | ClipError:

@@ -9,9 +9,10 @@ at by seeded detectors. The first row samples and throws the latents away. Print
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -74,22 +75,29 @@ def sample_alone(source: SampledSource, batch_size: int) -> None:
 
 
 def whole_pass(
-    source: SampledSource, storage: Iterable[str], detectors: list[Detector], batch_size: int, workers: int
+    source: SampledSource, detectors: list[Detector], batch_size: int, workers: int, clips: int | None = None
 ) -> None:
-    """All clips through everything, into a run folder."""
+    """All clips, or the first ones, through everything, into a run folder."""
     with tempfile.TemporaryDirectory() as folder:
-        stored = StoredSource(source, tuple(storage))
-        extract(stored, detectors, RunFolder(Path(folder)), batch_size=batch_size, workers=workers)
+        run = RunFolder(Path(folder))
+        extract(StoredSource(source, STORAGE), detectors, run, at_most=clips, batch_size=batch_size, workers=workers)
 
 
-def table(alone: Pass, passes: dict[str, Pass], clips: int) -> Iterable[str]:
-    """The rows, each with the time it takes beyond sampling alone."""
-    yield "| pass | seconds | s a clip | beyond sampling alone | peak on the card |"
-    yield "| --- | ---: | ---: | ---: | ---: |"
-    for name, found in {"sampling alone": alone, **passes}.items():
-        extra = f"{found.seconds / alone.seconds - 1:+.1%}"
-        peak = gib(found.peak) if found.peak else "-"
-        yield f"| {name} | {found.seconds:.2f} | {found.seconds / clips:.3f} | {extra} | {peak} |"
+def passes(source: SampledSource, detectors: list[Detector], batch_size: int, workers: list[int]) -> Iterator[str]:
+    """A row for each pass, as soon as it is done."""
+    alone = timed(partial(sample_alone, source, batch_size), source.device)
+    yield row("sampling alone", alone, alone, len(source))
+    for count in workers:
+        name = f"everything, {count} workers" if count else "everything, one after the other"
+        found = timed(partial(whole_pass, source, detectors, batch_size, count), source.device)
+        yield row(name, found, alone, len(source))
+
+
+def row(name: str, found: Pass, alone: Pass, clips: int) -> str:
+    """A pass, and the time it takes beyond sampling alone."""
+    extra = f"{found.seconds / alone.seconds - 1:+.1%}"
+    peak = gib(found.peak) if found.peak else "-"
+    return f"| {name} | {found.seconds:.2f} | {found.seconds / clips:.3f} | {extra} | {peak} |"
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -105,23 +113,20 @@ def table(alone: Pass, passes: dict[str, Pass], clips: int) -> Iterable[str]:
 def main(
     device: str, model: str, vae: str, clips: int, steps: int, dtype: str, batch_size: int, workers: str, detectors: str
 ) -> None:
-    """Print the table."""
+    """Print the table, each row as soon as it is known."""
     source = random_source(model, vae, SamplerSettings("ddpm", steps, clip_x0=True, dtype=dtype), clips, device)
     networks = [open_detector(name, device) for name in detectors.split(",")]
-    # What is loaded or chosen once is not timed: kernels, compiled blocks, workspaces.
-    warm = SampledSource(source.checkpoint, source.model, source.codec, source.settings, batch_size, device)
-    whole_pass(warm, STORAGE, networks, batch_size, 0)
-    alone = timed(partial(sample_alone, source, batch_size), source.device)
-    passes = {}
-    for count in map(int, workers.split(",")):
-        name = f"everything, {count} workers" if count else "everything, one after the other"
-        passes[name] = timed(partial(whole_pass, source, STORAGE, networks, batch_size, count), source.device)
     card = torch.cuda.get_device_name(source.device) if source.device.type == "cuda" else "CPU"
     click.echo(
-        f"{card}, torch {torch.__version__}; {model}, {steps} steps, {dtype}, {clips} clips, {batch_size} at once\n"
+        f"{card}, torch {torch.__version__}; {model}, {steps} steps, {dtype}, {clips} clips, {batch_size} at once"
     )
-    for row in table(alone, passes, clips):
-        click.echo(row)
+    click.echo("\n| pass | seconds | s a clip | beyond sampling alone | peak on the card |")
+    click.echo("| --- | ---: | ---: | ---: | ---: |")
+    # What is loaded, chosen or compiled once is not timed.
+    whole_pass(source, networks, batch_size, 0, batch_size)
+    for each in passes(source, networks, batch_size, [int(count) for count in workers.split(",")]):
+        click.echo(each)
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

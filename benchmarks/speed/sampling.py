@@ -33,7 +33,7 @@ from latte_eval.sampler import IdentityCodec, SampledSource, SamplerSettings
 from latte_eval.sampler.checkpoint import Checkpoint
 from latte_eval.sampler.compiled import step_flops
 from latte_eval.sampler.latte import attention as attention_module
-from latte_eval.sampler.latte.attention import MLP, attend
+from latte_eval.sampler.latte.attention import FEW_TOKENS, MLP, attend
 from latte_eval.sampler.latte.config import latte_config
 from latte_eval.sampler.latte.network import Latte
 from latte_eval.sampler.memory import gib, step_memory
@@ -128,20 +128,9 @@ class Choice:
     patches: tuple[tuple[Any, str, Any], ...] = ()
 
 
-def explicit_softmax(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention as matrix products, the softmax in float32."""
-    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-    return scores.float().softmax(-1).to(value.dtype) @ value
-
-
-def explicit_for_short(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Over time a clip has few tokens in many sequences: matrix products there, the fused kernel in space."""
-    return (explicit_softmax if query.shape[-2] <= 32 else attend)(query, key, value)
-
-
 def sums_for_short(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """The same over time by sums of products, which a compiler fuses into one kernel."""
-    if query.shape[-2] > 32:
+    if query.shape[-2] > FEW_TOKENS:
         return attend(query, key, value)
     scores = (query[..., :, None, :].float() * key[..., None, :, :].float()).sum(-1) * query.shape[-1] ** -0.5
     return (scores.softmax(-1)[..., None] * value[..., None, :, :].float()).sum(-2).to(value.dtype)
@@ -163,27 +152,28 @@ def mlp_in_two_kernels(self: MLP, x: Tensor) -> Tensor:
     return self.fc2(linear_gelu(x, self.fc1.weight, self.fc1.bias))
 
 
-SHORT = ((attention_module, "attend", explicit_for_short),)
+FUSED = ((attention_module, "takes_products", lambda query: False),)
+PRODUCTS = ((attention_module, "takes_products", lambda query: query.shape[-2] <= FEW_TOKENS),)
 SUMS = ((attention_module, "attend", sums_for_short),)
 GELU = ((MLP, "forward", mlp_in_two_kernels),)
 
 CHOICES = [
     Choice("as published: fp16, explicit softmax", "fp16", 2, SDPBackend.MATH),
-    Choice("fp16, fused attention", "fp16"),
     Choice("bf16, fused attention", "bf16"),
-    Choice("bf16, compiled blocks", compiled="blocks"),
-    Choice("bf16, compiled blocks, products over time", compiled="blocks", patches=SHORT),
-    Choice("bf16, compiled blocks, GELU inside the product", compiled="blocks", patches=GELU),
+    Choice("bf16, compiled blocks, products over time", compiled="blocks"),
+    Choice("bf16, compiled blocks, fused attention over time", compiled="blocks", patches=FUSED),
+    Choice("bf16, compiled blocks, products over time, tuned", compiled="blocks", mode="max-autotune-no-cudagraphs"),
+    Choice("bf16, compiled whole, CUDA graph", compiled="whole", mode="reduce-overhead"),
+    Choice("bf16, compiled blocks, products over time and GELU inside the product", compiled="blocks", patches=GELU),
+    Choice("bf16, compiled blocks, GELU inside the product", compiled="blocks", patches=FUSED + GELU),
+    Choice("bf16, compiled whole", compiled="whole"),
+    Choice("fp16, fused attention", "fp16"),
+    Choice("fp16, compiled blocks, products over time", "fp16", compiled="blocks"),
     Choice("bf16, cuDNN attention", backend=SDPBackend.CUDNN_ATTENTION),
     Choice("bf16, memory-efficient attention", backend=SDPBackend.EFFICIENT_ATTENTION),
-    Choice("bf16, products over time", patches=SHORT),
+    Choice("bf16, products over time", patches=PRODUCTS),
     Choice("bf16, GELU inside the product", patches=GELU),
-    Choice("fp16, compiled blocks", "fp16", compiled="blocks"),
     Choice("bf16, compiled blocks, sums over time", compiled="blocks", patches=SUMS),
-    Choice("bf16, compiled blocks, both", compiled="blocks", patches=SHORT + GELU),
-    Choice("bf16, compiled whole", compiled="whole"),
-    Choice("bf16, compiled blocks, tuned", compiled="blocks", mode="max-autotune-no-cudagraphs"),
-    Choice("bf16, compiled whole, CUDA graph", compiled="whole", mode="reduce-overhead"),
 ]
 
 
@@ -248,7 +238,7 @@ def batches_part(bench: Bench) -> None:
 def source_of(bench: Bench, name: str, clips: int, **choices: Any) -> SampledSource:
     """A checkpoint of random weights."""
     compiled, settings = choices.pop("compiled", False), SamplerSettings(dtype="bf16", **choices)
-    checkpoint = Checkpoint("random", Path("random"), "0" * 64, None, {}, "ema")
+    checkpoint = Checkpoint("random", Path("random"), "0" * 64, 0, {}, "ema")
     return SampledSource(checkpoint, bench.random_model(name, "bf16"), Latents(), settings, clips, bench.device,
                          compiled=compiled, say=click.echo)  # fmt: skip
 
@@ -331,6 +321,10 @@ def decoding(bench: Bench, clips: int, dtype: str) -> Callable[[], object]:
     return lambda: vae.decode(latents)
 
 
+def measure_other(bench: Bench, prepare: Callable[[], Callable[[], object]], clips: int) -> list[str]:
+    return [f"{bench.seconds(prepare()) / clips * 1e3:.1f}"]
+
+
 def others_part(bench: Bench) -> None:
     """VAE decoding and detectors with seeded weights, clips of 16 frames at 256x256."""
     from latte_eval.metrics.detectors import open_detector
@@ -344,7 +338,7 @@ def others_part(bench: Bench) -> None:
     for name in ("i3d-seeded", "inception-seeded", "c3d-seeded"):
         works[name] = partial(lambda name: partial(open_detector(name, bench.device), pixels), name)
     for title, prepare in works.items():
-        bench.row(title, lambda prepare=prepare: [f"{bench.seconds(prepare()) / clips * 1e3:.1f}"])
+        bench.row(title, partial(measure_other, bench, prepare, clips))
 
 
 PARTS: dict[str, Callable[[Bench], None]] = {

@@ -36,8 +36,8 @@ DETECTOR = "i3d-seeded"
 HALVES = ("bf16", "fp16")
 # With fewer clips a difference in FVD has no interval that says anything.
 FEWEST = 8
-HEAD = """| model | type | clips | error of latents | of the worst clip | FVD in fp32 | difference | 95 % interval |
-| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"""
+HEAD = """| model | on | type | clips | error of latents | worst clip | FVD in fp32 | difference | 95 % interval |
+| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"""
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,10 @@ class Subject:
     name: str
     device: str
     batch_size: int
+
+    @property
+    def card(self) -> str:
+        return torch.cuda.get_device_name(self.device) if self.device.startswith("cuda") else "CPU"
 
     @property
     def is_demo(self) -> bool:
@@ -63,7 +67,7 @@ class Subject:
             checkpoint = load_checkpoint("demo")
             model = checkpoint.build()
         else:
-            checkpoint = Checkpoint(self.name, Path(self.name), "0" * 64, None, {}, "ema")
+            checkpoint = Checkpoint(self.name, Path(self.name), "0" * 64, 0, {}, "ema")
             model = seeded_model(self.name)
         codec = open_codec("identity" if self.is_demo else "vae-seeded", model.config.channels, self.device, dtype)
         return SampledSource(checkpoint, model, codec, self.settings(dtype), count, self.device, compiled=False)
@@ -125,7 +129,7 @@ def rows_of(subject: Subject, clips: int) -> Iterator[str]:
     for dtype in HALVES:
         found, frames = subject.sampled(dtype, range(clips))
         every, worst = latent_errors(found, latents)
-        cells: list[Any] = [subject.name, dtype, clips, f"{every:.1e}", f"{worst:.1e}"]
+        cells: list[Any] = [subject.name, subject.card, dtype, clips, f"{every:.1e}", f"{worst:.1e}"]
         if real is not None and old is not None:
             value, low, high = difference(real, subject.features(frames), old)
             base = frechet_distance_between(real, old)
@@ -143,9 +147,7 @@ def rows_of(subject: Subject, clips: int) -> Iterator[str]:
 @click.option("--write", type=click.Path(path_type=Path), help="Page whose table is replaced.")
 def main(names: tuple[str, ...], clips: int, device: str, batch_size: int, write: Path | None) -> None:
     """Print a Markdown table, row after row."""
-    card = torch.cuda.get_device_name(device) if device.startswith("cuda") else device.upper()
-    lines = [f"On {card}, torch {torch.__version__}; {DETECTOR}, which is not comparable with published values.", ""]
-    lines += HEAD.splitlines()
+    lines = [f"With {DETECTOR}: values are not comparable with published ones.", "", *HEAD.splitlines()]
     click.echo("\n".join(lines))
     for name in names:
         for row in rows_of(Subject(name, device, batch_size), clips):

@@ -6,20 +6,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from threading import RLock
 from typing import TypeVar
 
 import click
 from tqdm import tqdm
 
-from latte_eval.core.numbers import seconds_to_text
+from latte_eval.cli.work import Work
 from latte_eval.core.processes import rank
 from latte_eval.core.progress import Reporter
 
-LONG_SECONDS = 60
-AT_ONCE_SECONDS = 0.1
-TELLING_SECONDS = 5
-PULSE_SECONDS = 60
+# Between two pictures of a bar that changes by its steps alone.
+DRAWN_SECONDS = 0.1
+
+COUNTED = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}{postfix}]"
+UNCOUNTED = "{desc}: {n_fmt} {unit} [{elapsed}{postfix}]"
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -27,81 +28,69 @@ F = TypeVar("F", bound=Callable[..., object])
 class TerminalReporter(Reporter):
     """Draws bars on a terminal; elsewhere, as under nohup or Slurm, a line a minute at most.
 
-    Says nothing at all when quiet or not the first process.
+    Says nothing at all when quiet or not the first process. Any thread may call it.
     """
 
     def __init__(self, quiet: bool = False):
         self.silent = quiet or rank() > 0
-        self.current: tqdm | None = None
+        self.lock = RLock()
+        self.work: Work | None = None
+        self.drawn: tqdm | None = None
+        self.drawn_at = 0.0
 
     def say(self, text: str) -> None:
         if not self.silent:
-            tqdm.write(text, file=sys.stderr)
+            with self.lock:
+                tqdm.write(text, file=sys.stderr)
 
     @contextmanager
-    def bar(self, title: str, total: int | None, unit: str = "clips") -> Iterator[Callable[[int], None]]:
+    def bar(
+        self, title: str, total: int | None, unit: str = "clips", batch: int | None = None
+    ) -> Iterator[Callable[[int], None]]:
         hidden = self.silent or not sys.stderr.isatty()
-        pace, pulse = Pace(time.perf_counter()), Pulse(time.perf_counter())
-        with tqdm(total=total, desc=title, unit="", leave=False, file=sys.stderr, disable=hidden) as self.current:
+        work = Work(title, total, unit, batch, time.perf_counter())
+        form = COUNTED if total else UNCOUNTED
+        with tqdm(
+            total=total, desc=title, unit=unit, bar_format=form, leave=False, file=sys.stderr, disable=hidden
+        ) as drawn:
+            with self.lock:
+                self.work, self.drawn = work, drawn
+            try:
+                yield lambda count: self.advance(work, count)
+            finally:
+                with self.lock:
+                    self.work = self.drawn = None
 
-            def advance(count: int) -> None:
-                assert self.current is not None
-                self.current.update(count)
-                if hidden and (done := pulse.line_due(count, time.perf_counter())):
-                    of = f" of {total:,}" if total else ""
-                    self.say(f"{title}: {done:,}{of} {unit}")
-                if total and (whole := pace.first_estimate(count, time.perf_counter(), total)):
-                    self.say(f"{title}: about {seconds_to_text(whole)} for {total - pace.there_already:,} {unit}")
-
-            yield advance
-        self.current = None
+    def advance(self, work: Work, count: int) -> None:
+        """Further units of `work` are done."""
+        with self.lock:
+            now = time.perf_counter()
+            said = work.advance(count, now)
+            self.show(work, count, now, said)
 
     def step(self, done: int, total: int) -> None:
-        if self.current is not None:
-            self.current.set_postfix_str(f"step {done}/{total}")
+        with self.lock:
+            if self.work:
+                now = time.perf_counter()
+                said = self.work.step(done, total, now)
+                self.show(self.work, 0, now, said)
 
+    def show(self, work: Work, count: int, now: float, said: str | None) -> None:
+        """Say what is to be said; draw the bar, or once a minute a line in its place."""
+        due = work.line_due(count, now)
+        if self.drawn is not None and not self.drawn.disable:
+            self.draw(work, count, now)
+        elif due:
+            self.say(due)
+        if said:
+            self.say(said)
 
-@dataclass
-class Pace:
-    """How long the work will take, told once, when a few seconds of it tell.
-
-    Batches before the first that takes time were there already and say nothing about the others. The first one alone
-    says little too: it waits for what is loaded once, and where several are worked on at a time, for all of them.
-    """
-
-    started: float
-    there_already: int = 0
-    done: int = 0
-    told: bool = False
-
-    def first_estimate(self, count: int, now: float, total: int) -> float | None:
-        """Seconds for all that was not there already, if that is long and more is to come; else None."""
-        seconds = now - self.started
-        if not self.done and seconds < AT_ONCE_SECONDS:
-            self.there_already, self.started = self.there_already + count, now
-            return None
-        self.done += count
-        if self.told or seconds < TELLING_SECONDS:
-            return None
-        self.told, left = True, total - self.there_already
-        whole = seconds / max(1, self.done) * left
-        return whole if self.done < left and whole > LONG_SECONDS else None
-
-
-@dataclass
-class Pulse:
-    """How far work has come, for a log: told when a minute has passed since it was told last."""
-
-    told: float
-    done: int = 0
-
-    def line_due(self, count: int, now: float) -> int | None:
-        """What is done by now, if it is time to tell; else None."""
-        self.done += count
-        if now - self.told < PULSE_SECONDS:
-            return None
-        self.told = now
-        return self.done
+    def draw(self, work: Work, count: int, now: float) -> None:
+        assert self.drawn is not None
+        self.drawn.n += count
+        if count or now - self.drawn_at >= DRAWN_SECONDS:
+            self.drawn_at = now
+            self.drawn.set_postfix_str(work.outlook)
 
 
 def quiet_option(function: F) -> F:

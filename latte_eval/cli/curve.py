@@ -19,10 +19,12 @@ from latte_eval.cli.options import (
     run_options,
     sampler_options,
     stack,
+    workers_option,
 )
+from latte_eval.cli.stopping import continues, run_continues
 from latte_eval.metrics.rows import METRICS
 
-curve_options = stack(real_options, protocol_options, sampler_options, run_options, output_options)
+curve_options = stack(real_options, protocol_options, sampler_options, run_options, workers_option, output_options)
 
 
 @click.command(epilog="Example: latte-eval curve run/*.pt --metric fvd --benchmark shapes --detector seeded")
@@ -42,11 +44,12 @@ def curve(ckpts: tuple[str, ...], metric: str, plot: Path, as_json: bool, quiet:
 
     paths, reporter = plot_paths(plot), TerminalReporter(quiet)
     request, measured = to_request((metric,), **options), []
-    for each in measure_curve(request, find_points(ckpts), reporter):
-        measured.append(each)
-        draw_curve(measured, paths)
-        if as_json:
-            click.echo(each.result.to_json())
+    with continues(run_continues(request.run_folder.path)):
+        for each in measure_curve(request, find_points(ckpts), reporter):
+            measured.append(each)
+            draw_curve(measured, paths)
+            if as_json:
+                click.echo(each.result.to_json())
     if measured and not as_json:
         click.echo(curve_to_text(measured))
     if measured:

@@ -13,6 +13,7 @@ import click
 from latte_eval.benchmarks.dataset import Dataset, datasets, find_dataset
 from latte_eval.cli.bars import TerminalReporter, quiet_option
 from latte_eval.cli.options import FOLDER
+from latte_eval.cli.stopping import continues
 from latte_eval.core.statuses import Status
 
 if TYPE_CHECKING:
@@ -163,7 +164,8 @@ def prepare(
     from latte_eval.benchmarks.convert import Preparation
 
     preparation = Preparation.open(benchmark, source, target, store, size, crop)
-    with TerminalReporter(quiet).bar(f"prepare {benchmark.name}", len(preparation)) as advance:
+    kept = continues(f"finished videos are kept in {target}, and the same command continues")
+    with kept, TerminalReporter(quiet).bar(f"prepare {benchmark.name}", len(preparation), "videos") as advance:
         done = preparation.run(jobs, advance)
     for rejected in done.unreadable:
         click.echo(f"left out {rejected.path}: {rejected.reason}")

@@ -9,7 +9,7 @@ import click
 
 from latte_eval.baselines.table import render
 from latte_eval.cli.bars import TerminalReporter, quiet_option
-from latte_eval.cli.options import FOLDER, METRIC, run_options
+from latte_eval.cli.options import FOLDER, METRIC, run_options, workers_option
 from latte_eval.cli.tables import format_option
 from latte_eval.core.errors import UsageError
 
@@ -46,6 +46,7 @@ def compare(files: tuple[Path, ...], form: str) -> None:
 @click.option("--trust", is_flag=True, help="Open an executable archive whose hash is not pinned.")
 @click.option("--out", type=FOLDER, metavar="RUN", help="Folder for features.  [default: a shared one in the cache]")
 @run_options
+@workers_option
 @format_option
 @quiet_option
 def explain(

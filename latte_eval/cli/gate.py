@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from latte_eval.cli.bars import TerminalReporter, quiet_option
-from latte_eval.cli.options import FOLDER, METRIC, PLACE, resolved_device, stack
+from latte_eval.cli.options import FOLDER, METRIC, PLACE, resolved_device, stack, workers_option
 from latte_eval.cli.statuses import STATUSES
+from latte_eval.cli.stopping import continues
 from latte_eval.core.errors import UsageError
 from latte_eval.core.numbers import number_to_text
 
@@ -25,6 +26,7 @@ model_options = stack(
                  help="Sample at most N clips, in rounds of a quarter, a half and all."),
     click.option("--out", type=FOLDER, metavar="RUN", help="Folder for features.  [default: a shared one]"),
     click.option("--batch-size", type=click.IntRange(min=1), help="Clips at once; changes speed, not the value."),
+    workers_option,
     click.option("--device", help="cpu, cuda, cuda:1, mps  [default: cuda where there is one]"),
     click.option("--compile/--no-compile", "compiled", default=None, help="As for latte-eval fvd."),
     click.option("--vae", type=PLACE, default="auto", metavar="DIR|HUB", help="As for latte-eval fvd."),
@@ -101,7 +103,8 @@ def judge(
     assert ckpt is not None
     most = options.pop("max_clips")
     options["device"] = resolved_device(options["device"])
-    return gate_checkpoint(Plan(ckpt, most, confidence, options), against, rules, reporter)
+    with continues("what was finished is kept, and the same command continues"):
+        return gate_checkpoint(Plan(ckpt, most, confidence, options), against, rules, reporter)
 
 
 def write(verdict: Verdict, as_json: bool, junit: Path | None, summary: Path | None, outputs: Path | None) -> None:

@@ -89,16 +89,14 @@ run_options = stack(
         help="Clips at once; changes speed, not the value.  "
         "[default: 8; on a GPU what fits into its memory, at most 32]",
     ),
-    click.option(
-        "--workers",
-        type=click.IntRange(min=0),
-        metavar="N",
-        help="Threads that read and store clips beside "
-        "sampling and detectors; 0 does one thing after the other. Changes speed, not the value.  [default: 1; "
-        "on a GPU one a core, at most 8]",
-    ),
     click.option("--device", default=None, help="cpu, cuda, cuda:1, mps  [default: cuda where there is one]"),
 )
+
+workers_option = click.option(
+    "--workers", type=click.IntRange(min=0), metavar="N", help="Threads that read and store clips beside sampling and "
+    "detectors; 0 does one thing after the other. Changes speed, not the value.  [default: 1; on a GPU one for each "
+    "core but one, at most 8]",
+)  # fmt: skip
 
 fake_options = stack(
     click.option("--ckpt", type=PLACE, metavar="CKPT", help="Path, hf://owner/repo/file[@revision], or demo."),
@@ -140,7 +138,14 @@ output_options = stack(
 )
 
 evaluation_options = stack(
-    fake_options, real_options, protocol_options, sampler_options, task_options, run_options, output_options
+    fake_options,
+    real_options,
+    protocol_options,
+    sampler_options,
+    task_options,
+    run_options,
+    workers_option,
+    output_options,
 )
 
 

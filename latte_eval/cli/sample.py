@@ -10,6 +10,7 @@ import click
 
 from latte_eval.cli.bars import TerminalReporter, quiet_option
 from latte_eval.cli.options import FOLDER, PLACE, resolved_device, run_options, sampler_options
+from latte_eval.cli.stopping import continues
 from latte_eval.core.errors import UsageError
 
 
@@ -28,6 +29,7 @@ def sample(seeds: str, quiet: bool, device: str | None, out: Path, **options: An
 
     File 000017.mp4 is clip 17 under --seed: a function of the two alone.
     """
+    from latte_eval.evaluation.cost_lines import sampling_lines
     from latte_eval.evaluation.request import Request
     from latte_eval.evaluation.sides import open_model
     from latte_eval.sampler import write_samples
@@ -35,8 +37,12 @@ def sample(seeds: str, quiet: bool, device: str | None, out: Path, **options: An
     indices, reporter = seed_ranges(seeds), TerminalReporter(quiet)
     request = Request(device=resolved_device(device), **options)
     source = open_model(request).source(max(indices) + 1, request.device, reporter)
-    with reporter.bar("sample", len(indices)) as advance:
-        written, kept = write_samples(source, indices, out, batch_size=request.clips_at_once(source), on_clips=advance)
+    batch = request.clips_at_once(source)
+    missing = sum(not (out / f"{index:06d}.mp4").exists() for index in indices)
+    reporter.say("\n".join(sampling_lines(source, missing, len(indices), batch)))
+    kept = continues(f"finished clips are kept in {out}, and the same command continues")
+    with kept, reporter.bar("sample", len(indices), batch=min(batch, len(indices))) as advance:
+        written, kept = write_samples(source, indices, out, batch_size=batch, on_clips=advance)
     reporter.say(f"{written} clips written to {out}, {kept} were there")
 
 

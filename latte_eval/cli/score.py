@@ -9,6 +9,7 @@ import click
 
 from latte_eval.cli.bars import TerminalReporter
 from latte_eval.cli.options import evaluation_options, resolved_device
+from latte_eval.cli.stopping import continues, run_continues
 from latte_eval.core.errors import UsageError
 from latte_eval.metrics.rows import METRICS
 
@@ -58,12 +59,13 @@ def score(metrics: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) 
     """Evaluate a request and print it."""
     request = to_request(metrics, **options)
     reporter = TerminalReporter(quiet)
-    if request.is_demo and request.ckpt == "demo" and metrics == ("fvd",):
-        from latte_eval.evaluation.demo import evaluate_demo
+    with continues(run_continues(request.run_folder.path, request.generator)):
+        if request.is_demo and request.ckpt == "demo" and metrics == ("fvd",):
+            from latte_eval.evaluation.demo import evaluate_demo
 
-        results = evaluate_demo(request, reporter)
-    else:
-        results = measured_or_kept(request, reporter, as_json)
+            results = evaluate_demo(request, reporter)
+        else:
+            results = measured_or_kept(request, reporter, as_json)
     show(results, as_json)
 
 

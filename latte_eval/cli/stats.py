@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from latte_eval.cli.bars import TerminalReporter, quiet_option
-from latte_eval.cli.options import FOLDER, protocol_options, run_options
+from latte_eval.cli.options import FOLDER, protocol_options, run_options, workers_option
 from latte_eval.cli.score import metric_names, to_request
+from latte_eval.cli.stopping import continues, run_continues
 
 
 @click.command(epilog="Example: latte-eval stats --real /data/UCF-101 --benchmark ucf101 --out ucf101.safetensors")
@@ -18,6 +19,7 @@ from latte_eval.cli.score import metric_names, to_request
 @click.option("--metrics", default="fvd", show_default=True, help="Whose features to store, with commas.")
 @protocol_options
 @run_options
+@workers_option
 @click.option("--out", "path", type=FOLDER, required=True, metavar="FILE", help="A .safetensors file.")
 @quiet_option
 def stats(metrics: str, path: Path, quiet: bool, **options: Any) -> None:
@@ -28,6 +30,7 @@ def stats(metrics: str, path: Path, quiet: bool, **options: Any) -> None:
     if path.suffix != ".safetensors":
         raise UsageError(f"--out {path} must end in .safetensors: by that name --real knows it")
     request = to_request(metric_names(metrics), **options)
-    count = compute_stats(request, path, TerminalReporter(quiet))
+    with continues(run_continues(request.run_folder.path)):
+        count = compute_stats(request, path, TerminalReporter(quiet))
     detectors = ", ".join(request.detector_names())
     click.echo(f"{path}: {count:,} clips, protocol {request.resolved_protocol().id}, {detectors}")

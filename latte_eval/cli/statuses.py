@@ -16,8 +16,10 @@ from typing import TextIO
 
 import click
 
+from latte_eval.cli.stopping import stopped_text
 from latte_eval.cli.surroundings import Terminated
 from latte_eval.core.errors import LatteEvalError, first_line
+from latte_eval.core.processes import rank
 from latte_eval.core.statuses import Status, statuses_to_text
 from latte_eval.files.weights import cache_folder
 
@@ -25,13 +27,11 @@ from latte_eval.files.weights import cache_folder
 STATUSES = f"\b\nExit status:\n{statuses_to_text()}"
 
 
-STOPPED = "Stopped: what was finished is kept, and the same command continues"
-
-
 def report_error(error: BaseException) -> Status:
     """Say on stderr what went wrong, in one line; the status to exit with."""
     if isinstance(error, Terminated | KeyboardInterrupt | click.Abort):
-        tell(STOPPED)
+        if not rank():
+            tell(stopped_text(error))
         return Status.TERMINATED if isinstance(error, Terminated) else Status.INTERRUPTED
     if isinstance(error, click.ClickException):
         with silent_if_full():

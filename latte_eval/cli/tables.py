@@ -10,7 +10,8 @@ import click
 
 from latte_eval.baselines.table import RENDERERS, Table, render
 from latte_eval.cli.bars import TerminalReporter, quiet_option
-from latte_eval.cli.options import FOLDER, partial_option, run_options, sampler_options, stack
+from latte_eval.cli.options import FOLDER, partial_option, run_options, sampler_options, stack, workers_option
+from latte_eval.cli.stopping import continues, run_continues
 from latte_eval.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ measured_options = stack(
     click.option("--no-interval", is_flag=True, help="Skip the interval."),
     sampler_options,
     run_options,
+    workers_option,
     quiet_option,
 )
 
@@ -97,7 +99,8 @@ def show_distance_table(
         raise UsageError("--only chooses what to run: it needs --ckpt-dir and --data-dir")
     if ckpt_dir and data_dir:
         results = results or Path("runs")
-        run_missing(name, results, ckpt_dir, data_dir, only, TerminalReporter(quiet), options)
+        with continues(run_continues(results)):
+            run_missing(name, results, ckpt_dir, data_dir, only, TerminalReporter(quiet), options)
     found = load(results) if results else []
     tables: list[Table] = distance_tables(name, found)
     click.echo(render(tables, form))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+PREFIXES = ("", "k", "M", "G", "T", "P", "E")
+
 # From here on three digits are 1.00.
 READS_AS_ONE = 0.9995
 
@@ -43,8 +45,18 @@ def share_to_text(share: float) -> str:
 
 
 def seconds_to_text(seconds: float) -> str:
-    """Seconds as a person says them: `45 s`, `12 min`, `3 h 20 min`."""
+    """Seconds as a person says them: `45 s`, `12 min`, `3 h 20 min`, `8 days 5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 48 * 60:
+        return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    hours = round(seconds / 3600)
+    return f"{hours // 24:,} days {hours % 24} h"
+
+
+def large_to_text(value: float) -> str:
+    """Three digits and the prefix of a unit: `3.79 T`, `421 M`."""
+    value = float(f"{value:.3g}")
+    power = min(max(0, math.floor(math.log10(max(value, 1))) // 3), len(PREFIXES) - 1)
+    return f"{value / 1000**power:.3g} {PREFIXES[power]}"

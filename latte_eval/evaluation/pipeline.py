@@ -16,6 +16,7 @@ from latte_eval.core.processes import process_group, rank
 from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
+from latte_eval.evaluation.cost_lines import clips_stepped, cost_lines
 from latte_eval.evaluation.extract import extract
 from latte_eval.evaluation.fields import check_fields
 from latte_eval.evaluation.outlook import check_whole, outlook, outlook_to_text
@@ -194,6 +195,8 @@ def plan(evaluation: Evaluation) -> str:
     lines.append(f"fake      {fake.expected:,} clips of {fake.source.name}{weights_text(fake)}")
     for detector in unique_detectors(evaluation.detectors.values()):
         lines.append(f"detector  {detector.name}" + (f": {detector.note}" if detector.note else ""))
+    detectors, batch = unique_detectors(evaluation.detectors.values()), evaluation.request.clips_at_once(fake.source)
+    lines += cost_lines(fake.source, detectors, evaluation.run, fake.expected, batch)
     return "\n".join([*lines, f"run       {evaluation.run.path}"])
 
 
@@ -242,7 +245,8 @@ def read_side(
 ) -> dict[str, Features]:
     """Put the clips of a side through the detectors, with a bar; say which were left out."""
     batch_size = request.clips_at_once(side.source)
-    with reporter.bar(side.source.name, side.expected) as advance:
+    stepped = clips_stepped(side.source, min(batch_size, side.expected))
+    with reporter.bar(side.source.name, side.expected, batch=stepped) as advance:
         features = extract(
             side.source, detectors, run,
             wanted=side.wanted, at_most=side.at_most, batch_size=batch_size, workers=request.worker_count,

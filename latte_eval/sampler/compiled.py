@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from latte_eval.sampler.cost import count_flops, latent_inputs, on_meta
 from latte_eval.sampler.model import ModelConfig, run_block
 
-# From so many operations on, sampling saves more seconds than compiling takes.
-PAYS_FROM = 3e16
+# From so many operations on, sampling saves more seconds than compiling takes: 15 s on an H200, where 1e15 operations
+# of Latte-XL/2 in bf16 take 3.5 s as they are and 2.2 s compiled (benchmarks/speed/RESULTS.md).
+PAYS_FROM = 2e16
 
 Say = Callable[[str], None]
 
@@ -72,8 +73,8 @@ class CompiledBlocks:
         return out
 
     def tell(self) -> None:
-        """Say once how long compiling took."""
-        if self.seconds:
+        """Say once how long compiling took, if it took a second: another model of the same shape compiles nothing."""
+        if self.seconds >= 1:
             self.say(f"compiled the model in {self.seconds:.0f} s; --no-compile leaves it out")
             self.seconds = 0.0
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.hooks import RemovableHandle
 
+from latte_eval.core.unset_weights import UnsetWeights
 from latte_eval.sampler.families import FAMILIES
 from latte_eval.sampler.latte.conditioning import Block
 from latte_eval.sampler.latte.network import Latte
@@ -48,7 +48,7 @@ class Cost:
 
 def on_meta(config: ModelConfig) -> VideoModel:
     """A model without memory for its weights, trainable as published."""
-    with torch.device("meta"):
+    with UnsetWeights(), torch.device("meta"):
         model: VideoModel = FAMILIES[config.family].network(config).to("meta")
     return model
 
@@ -75,6 +75,8 @@ def latent_inputs(config: ModelConfig, batch: int) -> tuple[Tensor, ...]:  # -> 
 
 def count_flops(model: nn.Module, *inputs: Tensor) -> int:
     """Multiplications and additions of one forward pass: two for every multiply-accumulate."""
+    from torch.utils.flop_counter import FlopCounterMode  # which imports triton
+
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(*inputs)
     return counter.get_total_flops()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from latte_eval.core.notices import notice
+
 AUTO = "auto"
 
 # From this compute capability on, a CUDA device multiplies bfloat16 at the rate of float16.
@@ -17,4 +19,7 @@ def usual_dtype(device: str, half: str = "bf16") -> str:
 
     if not device.startswith("cuda"):
         return "fp32"
-    return half if torch.cuda.get_device_capability(torch.device(device)) >= BF16_FROM else "fp32"
+    if torch.cuda.get_device_capability(torch.device(device)) >= BF16_FROM:
+        return half
+    notice(f"{device} has no bfloat16 at full rate, so sampling is in fp32; --dtype fp16 is faster")
+    return "fp32"

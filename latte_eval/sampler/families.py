@@ -10,10 +10,12 @@ from torch import Tensor
 
 from latte_eval.core.errors import CheckpointError
 from latte_eval.sampler.latte import config as latte_config
+from latte_eval.sampler.latte import operations as latte_operations
 from latte_eval.sampler.latte import recognise as latte_recognise
 from latte_eval.sampler.latte.network import Latte
 from latte_eval.sampler.model import ModelConfig, VideoModel
 from latte_eval.sampler.vdt import config as vdt_config
+from latte_eval.sampler.vdt import operations as vdt_operations
 from latte_eval.sampler.vdt import recognise as vdt_recognise
 from latte_eval.sampler.vdt.network import VDT
 
@@ -29,6 +31,7 @@ class Family:
         published_heads: heads by width, where the publication tells them.
         possible_heads: fields of a config -> every number of heads that it can have.
         published_name: config -> the published name of its size, or None.
+        forward_operations: config -> operations of one forward pass of one clip.
         licence: what holds for the network and its published weights beside the licence of latte-eval.
     """
 
@@ -39,6 +42,7 @@ class Family:
     published_heads: Mapping[int, int]
     possible_heads: Callable[[Mapping[str, Any]], list[int]]
     published_name: Callable[[Any], str | None]
+    forward_operations: Callable[[Any], int]
     licence: str | None = None
 
     @property
@@ -76,6 +80,7 @@ LATTE = Family(
     latte_config.PUBLISHED_HEADS,
     latte_heads,
     latte_config.published_name,
+    latte_operations.forward_operations,
 )
 VDT_FAMILY = Family(
     VDT,
@@ -85,6 +90,7 @@ VDT_FAMILY = Family(
     vdt_config.PUBLISHED_HEADS,
     vdt_heads,
     vdt_config.published_name,
+    vdt_operations.forward_operations,
     vdt_config.LICENCE,
 )
 FAMILIES = {family.name: family for family in (LATTE, VDT_FAMILY)}

@@ -79,6 +79,10 @@ class VideoModel(nn.Module):
         """`forward` with guidance of its noise. Raises `SamplerError` where there is none."""
         raise SamplerError(self.config.unguided)
 
+    def tabulate(self) -> None:
+        """Compute now what depends on the timestep alone, for all of them: a step of sampling then looks it up."""
+        self.t_embedder.tabulate()
+
     def check_labels(self, labels: Tensor) -> None:
         """Raise `SamplerError` for a label outside the classes."""
         raise SamplerError(f"a {self.config.family} has no classes: its clips take no labels")

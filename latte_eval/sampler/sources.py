@@ -219,7 +219,7 @@ class SampledSource:
     @exact_float32()
     def tabulate(self) -> None:
         """Embed all timesteps once. On the CPU each step embeds its own, which gives the same bits in every version."""
-        self.model.t_embedder.tabulate()
+        self.model.tabulate()
 
     def part_latents(self, indices: Sequence[int], part: int, parts: int) -> Tensor:  # -> [N, T, C, H, W] float32
         steps, latents = self.settings.steps, torch.empty(0)

@@ -19,6 +19,7 @@ from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.errors import ClipError, UsageError, WeightsError, first_line
 from latte_eval.core.seeding import numpy_generator
 from latte_eval.core.stops import check_stop
+from latte_eval.core.unset_weights import UnsetWeights
 from latte_eval.files.weights import cache_folder, file_sha256, user_folder
 from latte_eval.sampler.memory import free_bytes, peak_bytes
 
@@ -210,7 +211,7 @@ def frame_bytes(vae_config: str, side: int, dtype: torch.dtype) -> int:
         vae_config: of diffusers' `AutoencoderKL`, as `vae_to_config` gives it.
     """
     config = json.loads(vae_config)
-    with torch.device("meta"):
+    with UnsetWeights(), torch.device("meta"):
         vae = quiet_autoencoder()(**config).to(dtype).requires_grad_(False).eval()
     latents = torch.empty(1, config["latent_channels"], side, side, device="meta", dtype=dtype)
     return peak_bytes(lambda: vae.decode(latents, return_dict=False)[0])

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.errors import ClipError, WeightsError, first_line
+from latte_eval.core.unset_weights import UnsetWeights
 from latte_eval.files.weights import C3D_ARCHIVE, C3D_MEAN, C3D_STATE, fetch_weights, file_sha256, find_weights
 from latte_eval.metrics.detectors.archive import Choice, detector_from_choice, native_or_archive, open_archive
 from latte_eval.metrics.detectors.base import SEEDED_NOTE, UNPINNED_NOTE, Detector, check_clips
@@ -68,10 +69,10 @@ class C3D(nn.Module):
     def __init__(self) -> None:
         """A C3D whose weights are not set; use `from_state_dict` or `seeded`."""
         super().__init__()
-        with torch.device("meta"):
+        with UnsetWeights():
             self.layers = nn.ModuleDict(build_layers())
             self.register_buffer("mean", torch.empty(1, 3, FRAMES, SIZE, SIZE))
-        self.to_empty(device="cpu").to(memory_format=torch.channels_last_3d)
+        self.to(memory_format=torch.channels_last_3d)
         self.eval().requires_grad_(False)
 
     @classmethod

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.errors import WeightsError
+from latte_eval.core.unset_weights import UnsetWeights
 from latte_eval.files.weights import I3D_ARCHIVE, I3D_STATE, file_sha256
 from latte_eval.metrics.detectors.archive import (
     Choice,
@@ -55,22 +56,8 @@ class I3D(nn.Module):
     def __init__(self) -> None:
         """An I3D whose weights are not set: use `from_state_dict` or `seeded`."""
         super().__init__()
-        layers = OrderedDict[str, nn.Module](
-            conv3d_1a_7x7=Conv(3, 64, 7, stride=2),
-            maxPool3d_2a_3x3=MaxPool((1, 3, 3), (1, 2, 2)),
-            conv3d_2b_1x1=Conv(64, 64, 1),
-            conv3d_2c_3x3=Conv(64, 192, 3),
-            maxPool3d_3a_3x3=MaxPool((1, 3, 3), (1, 2, 2)),
-        )
-        for name, widths in MIXED.items():
-            if name == "mixed_4b":
-                layers["maxPool3d_4a_3x3"] = MaxPool((3, 3, 3), (2, 2, 2))
-            if name == "mixed_5b":
-                layers["maxPool3d_5a_2x2"] = MaxPool((2, 2, 2), (2, 2, 2))
-            layers[name] = Mixed(*widths)
-        layers["avg_pool"] = nn.AvgPool3d((2, 7, 7), stride=1)
-        layers[LOGITS] = nn.Conv3d(1024, CLASSES, 1)
-        self.layers = nn.Sequential(layers).to(memory_format=torch.channels_last_3d)
+        with UnsetWeights():
+            self.layers = build_layers().to(memory_format=torch.channels_last_3d)
         self.eval().requires_grad_(False)
 
     @classmethod
@@ -99,6 +86,26 @@ class I3D(nn.Module):
         with exact_float32():
             by_time: Tensor = self.layers(clips.contiguous(memory_format=torch.channels_last_3d))
         return by_time.flatten(2).mean(2)
+
+
+def build_layers() -> nn.Sequential:  # [N, 3, T, 224, 224] float32 -> [N, 400, T', 1, 1] float32
+    """The layers by name, in order."""
+    layers = OrderedDict[str, nn.Module](
+        conv3d_1a_7x7=Conv(3, 64, 7, stride=2),
+        maxPool3d_2a_3x3=MaxPool((1, 3, 3), (1, 2, 2)),
+        conv3d_2b_1x1=Conv(64, 64, 1),
+        conv3d_2c_3x3=Conv(64, 192, 3),
+        maxPool3d_3a_3x3=MaxPool((1, 3, 3), (1, 2, 2)),
+    )
+    for name, widths in MIXED.items():
+        if name == "mixed_4b":
+            layers["maxPool3d_4a_3x3"] = MaxPool((3, 3, 3), (2, 2, 2))
+        if name == "mixed_5b":
+            layers["maxPool3d_5a_2x2"] = MaxPool((2, 2, 2), (2, 2, 2))
+        layers[name] = Mixed(*widths)
+    layers["avg_pool"] = nn.AvgPool3d((2, 7, 7), stride=1)
+    layers[LOGITS] = nn.Conv3d(1024, CLASSES, 1)
+    return nn.Sequential(layers)
 
 
 class Conv(nn.Conv3d):

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.errors import ClipError, WeightsError
+from latte_eval.core.unset_weights import UnsetWeights
 from latte_eval.files.weights import INCEPTION_ARCHIVE, INCEPTION_STATE, file_sha256
 from latte_eval.metrics.detectors.archive import (
     Choice,
@@ -60,10 +61,10 @@ class InceptionV3(nn.Module):
     def __init__(self) -> None:
         """An InceptionV3 whose weights are not set; use `from_state_dict` or `seeded`."""
         super().__init__()
-        with torch.device("meta"):
+        with UnsetWeights():
             self.trunk = build_trunk(FoldedConv)
             self.head = nn.Parameter(torch.empty(CLASSES, FEATURES))
-        self.to_empty(device="cpu").to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)
         self.eval().requires_grad_(False)
 
     @classmethod

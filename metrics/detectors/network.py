@@ -31,7 +31,7 @@ def seeded_normal(shape: Sequence[int], *identity: object) -> Tensor:  # -> shap
 
 def he_scaled(shape: Sequence[int], *identity: object) -> Tensor:  # -> shape, float32
     """Weights [out, in, ...] of variance 2 / fan-in, which keep activations at their scale through ReLU layers."""
-    return seeded_normal(shape, *identity) * math.sqrt(2 / math.prod(shape[1:]))
+    return seeded_normal(shape, *identity).mul_(math.sqrt(2 / math.prod(shape[1:])))
 
 
 def centred_he_scaled(shape: Sequence[int], *identity: object) -> Tensor:  # -> shape, float32
@@ -69,7 +69,7 @@ def fold_batch_norm(
 ) -> tuple[Tensor, Tensor]:
     """Weight and bias of the one convolution that does convolution and batch-norm; computed in float64."""
     scale = gamma.double() / torch.sqrt(var.double() + eps)
-    folded = weight.double() * scale.reshape(-1, *[1] * (weight.ndim - 1))
+    folded = weight.double().mul_(scale.reshape(-1, *[1] * (weight.ndim - 1)))
     return folded.float(), (beta.double() - mean.double() * scale).float()
 
 

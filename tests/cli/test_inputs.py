@@ -11,9 +11,10 @@ from click.testing import CliRunner
 from command_line import latte_eval
 from result_makers import make_result, write_results
 
-from latte_eval.cli.bars import PULSE_SECONDS, Pulse, TerminalReporter
+from latte_eval.cli.bars import TerminalReporter
 from latte_eval.cli.options import FOLDER, PLACE
 from latte_eval.cli.score import metric_names
+from latte_eval.cli.work import PULSE_SECONDS, Pulse
 from latte_eval.core.errors import UsageError
 from latte_eval.evaluation.doctor import folders
 from latte_eval.evaluation.stats import refuse_foreign_statistics

@@ -19,7 +19,8 @@ from command_line import latte_eval
 from repository import ROOT
 from result_makers import make_result, write_results
 
-from latte_eval.cli.surroundings import termination_raised
+from latte_eval.cli.stopping import continues
+from latte_eval.cli.surroundings import Terminated, termination_raised
 from latte_eval.core import errors
 from latte_eval.core.statuses import MEANINGS, Status
 from latte_eval.gate.verdict import EXIT
@@ -93,14 +94,50 @@ def test_a_stopped_command_says_that_it_continues(number: int, status: int, monk
 
     @click.command()
     def stops() -> None:
-        os.kill(os.getpid(), number)
-        time.sleep(5)
+        with continues("clips are kept"):
+            os.kill(os.getpid(), number)
+            time.sleep(5)
 
     monkeypatch.setattr("latte_eval.cli.LazyGroup.get_command", lambda *_: stops)
     done = latte_eval("inspect")
     after = signal.signal(number, was)
     assert done.returncode == status and after == before
-    assert done.stderr.strip() == "Stopped: what was finished is kept, and the same command continues"
+    assert done.stderr.strip() == "Stopped: clips are kept"
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), Terminated()])
+def test_a_command_that_keeps_nothing_promises_nothing(stop: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ends_with(stop, monkeypatch)[1].strip() == "Stopped"
+
+
+def test_one_of_many_processes_says_that_it_was_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    status, said = ends_with(KeyboardInterrupt(), monkeypatch)
+    assert status == Status.INTERRUPTED and not said.strip()
+
+
+@pytest.mark.parametrize(("rank", "said"), [(0, "Stopped: clips are kept\n"), (1, "")])
+def test_torchrun_ends_a_process_that_waits_in_compiled_code(rank: int, said: str) -> None:
+    """A sleep of the C library runs no handler of Python, as a process that waits for the others does not."""
+    script = (
+        "import ctypes, click\n"
+        "from latte_eval import cli\n"
+        "from latte_eval.cli.stopping import continues\n"
+        "@click.command()\n"
+        "def waits():\n"
+        "    with continues('clips are kept'):\n"
+        "        print('waiting', flush=True)\n"
+        "        while True: ctypes.CDLL(None).usleep(900_000_000)\n"
+        "cli.LazyGroup.get_command = lambda *_: waits\n"
+        "import sys; sys.argv = ['latte-eval', 'fvd']; cli.main()\n"
+    )
+    environment = {**os.environ, "WORLD_SIZE": "2", "RANK": str(rank), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
+        assert job.stdout and job.stdout.readline() == "waiting\n"
+        job.terminate()
+        assert job.communicate(timeout=20)[1] == said
+    assert job.returncode == (Status.TERMINATED if rank == 0 else -signal.SIGTERM)
 
 
 def test_torchrun_ends_its_processes_itself(monkeypatch: pytest.MonkeyPatch) -> None:

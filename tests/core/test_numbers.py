@@ -6,6 +6,7 @@ import pytest
 
 from latte_eval.core.numbers import (
     interval_to_text,
+    large_to_text,
     number_to_text,
     seconds_to_text,
     share_to_text,
@@ -37,3 +38,16 @@ def test_a_number_alone_and_in_a_column_is_the_same(value: float) -> None:
 def test_shares_and_times() -> None:
     assert [share_to_text(each) for each in (0, 0.004, 0.0949, 0.5, 1)] == ["0 %", "0.4 %", "9.5 %", "50 %", "100 %"]
     assert [seconds_to_text(each) for each in (45.2, 89, 720, 12_000)] == ["45 s", "89 s", "12 min", "3 h 20 min"]
+
+
+def test_long_times_are_told_in_days() -> None:
+    assert [seconds_to_text(hours * 3600) for hours in (47.5, 50, 900.2)] == [
+        "47 h 30 min",
+        "2 days 2 h",
+        "37 days 12 h",
+    ]
+
+
+def test_large_numbers_take_the_prefixes_of_units() -> None:
+    found = [large_to_text(value) for value in (0.0, 421, 4.21e8, 3.786e12, 9.996e11, 2e19)]
+    assert found == ["0 ", "421 ", "421 M", "3.79 T", "1 T", "20 E"]

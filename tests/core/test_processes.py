@@ -7,7 +7,7 @@ import os
 import pytest
 import torch.distributed
 
-from latte_eval.core.processes import process_group
+from latte_eval.core.processes import cores_of_process, process_group
 
 
 def test_what_a_backend_says_on_stdout_is_no_output(
@@ -20,3 +20,10 @@ def test_what_a_backend_says_on_stdout_is_no_output(
     with process_group("cpu"):
         print("the output")
     assert capfd.readouterr() == ("the output\n", "Rank 0 is connected\n")
+
+
+@pytest.mark.parametrize(("processes", "cores"), [("1", 16), ("4", 4), ("32", 1)])
+def test_processes_of_one_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch, processes: str, cores: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(16)), raising=False)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+    assert cores_of_process() == cores

@@ -26,11 +26,13 @@ from latte_eval.metrics.detectors.i3d import as_features
 from latte_eval.metrics.detectors.inception import on_frames
 from latte_eval.sampler import Checkpoint, SampledSource, SamplerSettings, VaeCodec
 from latte_eval.sampler.latte.config import latte_config
+from latte_eval.sampler.memory import StepMemory
 from latte_eval.sampler.vae import SD_VAE_CONFIG, quiet_autoencoder
 
 XL, TWO_BLOCKS = latte_config("Latte-XL/2", classes=101), latte_config("Latte-XL/2", classes=101, depth=2)
 SAMPLERS = ("ddpm", "ddim", "dpmsolver++", "unipc")
 GUIDED = {"none": (1.0, None), "guided": (4.0, None), "interval": (4.0, (0.3, 5.0))}
+GIB = 2**30
 # What a batch hands to the host, in this order: are its latents and its frames finite, and its pixels.
 HANDED_OVER = ["bool of cuda", "bool of cuda", "uint8 of cuda"]
 
@@ -82,6 +84,22 @@ def test_little_memory_means_few_frames_at_once(monkeypatch):
             codec = fake_source(SamplerSettings("ddim", 2)).codec
             found[free] = codec.frames_at_once(torch.empty(64, 4, 32, 32, device=CUDA))
     assert 1 <= found[2**30] < found[2**34] <= 64
+
+
+def test_decoding_leaves_room_for_the_step_that_is_sampled_meanwhile(monkeypatch):
+    monkeypatch.setattr("latte_eval.sampler.sources.free_bytes", lambda device: 16 * GIB)
+    monkeypatch.setattr(SampledSource, "memory", property(lambda source: StepMemory(GIB, GIB, GIB)))
+    asked = []
+    with fake_gpu(monkeypatch, free=0):
+        source = fake_source(SamplerSettings("ddim", 2))
+        at_once = source.codec.frames_at_once
+        source.codec.frames_at_once = lambda frames, room: asked.append(room) or at_once(frames, room)
+        sample, decode = source.clip_stages()
+        batch = decode.work([0, 1], torch.empty(2, 16, 4, 32, 32, device=CUDA), None)
+        fewer = at_once(torch.empty(64, 4, 32, 32, device=CUDA), GIB)
+    assert (sample.cuda, decode.cuda, sample.beside, decode.beside) == (CUDA, CUDA, True, True)
+    # 16 GiB less 1 and 2 times 1, in halves.
+    assert asked == [int(6.5 * GIB)] and len(batch.clips) == 2 and 1 < fewer < 32
 
 
 NETWORKS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], dict[str, tuple[int, ...]]]] = {

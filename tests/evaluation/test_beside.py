@@ -25,6 +25,7 @@ from latte_eval.core.stages import Batch, Stage
 from latte_eval.core.stops import check_stop
 from latte_eval.evaluation.beside import run_stages
 from latte_eval.evaluation.extract import extract
+from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.store_features import store_spans
 from latte_eval.evaluation.stored import StoredSource, stages_of
 from latte_eval.files.run_folder import RunFolder, shard_ranges
@@ -120,7 +121,7 @@ def test_a_folder_gives_the_same_with_any_number_of_workers(tmp_path: Path, batc
     for workers in WORKERS:
         source = StoredSource(FolderSource.open(data, protocol, 0, "real"), protocol.real_storage)
         found.append(everything(source, RunFolder(tmp_path / str(workers)), workers, batch_size))
-    assert len(found[0][0]) == 12 and len(found[0][4]) == 4  # type: ignore[arg-type]
+    assert len(found[0][0]) == 13 and len(found[0][4]) == 4  # type: ignore[arg-type]
     assert all(each == found[0] for each in found[1:])
 
 
@@ -305,3 +306,12 @@ def test_what_is_stored_already_is_told_in_its_turn(tmp_path: Path) -> None:
     assert order == [2, 2, (0, 4), 4, (4, 8), 2, 2, (8, 12)]
     features = run.read_features(next(iter(tmp_path.glob("features/*"))).name, 12, None)
     assert features is not None and np.array_equal(features.indices, range(12))
+
+
+def test_workers_are_as_asked_or_as_many_as_there_are_cores_to_spare(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for cores in (1, 4, 64):
+        monkeypatch.setattr("latte_eval.evaluation.request.cores_of_process", lambda cores=cores: cores)
+        found.append([Request(ckpt="demo", device=device).worker_count for device in ("cpu", "cuda:1")])
+    assert found == [[1, 1], [1, 3], [1, 8]]
+    assert Request(ckpt="demo", device="cuda", workers=0).worker_count == 0

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from latte_eval.benchmarks.readers import FolderSource
-from latte_eval.cli.bars import AT_ONCE_SECONDS, LONG_SECONDS, Pace
+from latte_eval.cli.work import AT_ONCE_SECONDS, LONG_SECONDS, Pace
 from latte_eval.core.clips import Clips
 from latte_eval.core.errors import UsageError
 from latte_eval.core.progress import Reporter

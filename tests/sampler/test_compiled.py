@@ -32,15 +32,26 @@ def counter(monkeypatch: pytest.MonkeyPatch) -> Iterator[CompileCounterWithBacke
 
 
 def test_two_graphs_serve_all_blocks_and_batches(counter):
-    said: list[str] = []
-    plain, fast = source(model=small_latte(DEEP)), source(model=small_latte(DEEP), compiled=True, say=said.append)
+    plain, fast = source(model=small_latte(DEEP)), source(model=small_latte(DEEP), compiled=True)
     assert fast.about == {}
     found, expected = fast.latents(range(6)), plain.latents(range(6))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     assert counter.frame_count == 2, "a block for space and one for time"
     assert (fast.about, plain.about) == ({"compiled": True}, {})
-    assert len(said) == 1 and said[0].startswith("compiled the model in ") and "--no-compile" in said[0]
     assert fast.fingerprint == plain.fingerprint
+
+
+def test_seconds_are_told_once_and_only_whole_ones(counter):
+    said: list[str] = []
+    fast = source(compiled=True, say=said.append)
+    assert fast.compiled is not None
+    fast.compiled.seconds = 21.4
+    fast.latents([0])
+    assert len(said) == 1 and said[0].startswith("compiled the model in 2") and "--no-compile" in said[0]
+    fast.latents([1])
+    fast.compiled.seconds = 0.2
+    fast.compiled.tell()
+    assert len(said) == 1
 
 
 @pytest.mark.parametrize("variant", [2, 3, 4])
@@ -94,7 +105,7 @@ def test_too_little_memory_is_no_failure_of_the_compiler(monkeypatch):
 def test_it_pays_where_sampling_takes_minutes():
     assert 3.7e12 < step_flops(XL) < 3.9e12
     assert compiling_pays(XL, 250, False, 2048)
-    assert not compiling_pays(XL, 250, False, 16)
+    assert not compiling_pays(XL, 250, False, 16) and compiling_pays(XL, 250, False, 32)
     fewest = PAYS_FROM / step_flops(XL) / 250
     assert compiling_pays(XL, 250, True, round(fewest / 2) + 1) and not compiling_pays(XL, 250, False, int(fewest))
 
@@ -104,11 +115,17 @@ def test_on_the_cpu_it_is_used_where_asked(asked, found):
     assert (source(FAST, 10**9, compiled=asked).compiled is not None) == found
 
 
-def test_the_rows_of_all_timesteps_are_those_of_each():
-    model = small_latte()
-    names, steps = set(model.state_dict()), torch.tensor([0, 17, 999])
-    one_by_one = model.t_embedder(steps)
-    model.t_embedder.tabulate()
-    assert model.t_embedder.table.shape == (1000, SMALL.width)
-    torch.testing.assert_close(model.t_embedder(steps), one_by_one, rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize("position", ["absolute", "rotary"])
+def test_tables_made_ahead_are_those_of_each_step(position):
+    model = small_latte(dataclasses.replace(SMALL, temporal_position=position))
+    names, steps, x = set(model.state_dict()), torch.tensor([0, 999]), torch.randn(2, 4, 3, 8, 8)
+    labels = torch.tensor([0, 2])
+    one_by_one = model(x, steps, labels)
+    model.tabulate()
+    torch.testing.assert_close(model(x, steps, labels), one_by_one, rtol=1e-4, atol=1e-5)
     assert set(model.state_dict()) == names
+    assert model.t_embedder.table.shape == (1000, SMALL.width)
+    rotary = [block.attn.table is not None for block in model.blocks]
+    assert rotary == [False, position == "rotary"], "in space positions are absolute"
+    model.t_embedder.table += 1
+    assert not torch.allclose(model(x, steps, labels), one_by_one, atol=1e-3), "the table is used"

@@ -1,5 +1,7 @@
 """Parameters and operations against the figures of the paper and of the published code."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -16,6 +18,7 @@ from latte_eval.sampler.cost import (
 )
 from latte_eval.sampler.latte import Latte
 from latte_eval.sampler.latte.config import LatteConfig, latte_config
+from latte_eval.sampler.latte.operations import forward_operations
 
 # Vchitect/Latte@b27c24a, counted with thop 0.1 and torch's flop counter.
 PARAMETERS = {"Latte-S": 32_480_672, "Latte-B": 129_547_040, "Latte-L": 456_815_648, "Latte-XL": 673_681_568}
@@ -67,3 +70,27 @@ def test_each_layer_counts_what_it_multiplies() -> None:
     layers = nn.Sequential(nn.Conv2d(4, 6, 3, groups=2), nn.Flatten(), nn.LayerNorm(6 * 9), nn.Linear(54, 7))
     convolution, norm, linear = 6 * 9 * 2 * 9, 2 * 54, 54 * 7
     assert count_paper_operations(layers, torch.zeros(1, 4, 5, 5)) == convolution + norm + linear
+
+
+@pytest.mark.parametrize("variant", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {},
+        {"tube": 2, "classes": 5},
+        {"conditioning": "all-tokens"},
+        {"conditioning": "all-tokens", "classes": 5, "learned_variance": False},
+    ],
+)
+def test_the_closed_form_is_what_the_network_does(variant: int, choices: dict[str, Any]) -> None:
+    config = LatteConfig(
+        input_size=8, patch=2, channels=3, width=24, depth=4, heads=4, frames=6, variant=variant, **choices
+    )
+    model = on_meta(config)
+    assert forward_operations(config) == count_flops(model, *latent_inputs(config, 1))
+    assert 3 * forward_operations(config) == count_flops(model, *latent_inputs(config, 3))
+
+
+def test_the_closed_form_of_a_published_size() -> None:
+    config = latte_config("Latte-XL/2")
+    assert forward_operations(config) == measure_cost(on_meta(config)).own_flops

@@ -171,7 +171,7 @@ def test_inspect_tells_the_memory() -> None:
         lines[at].split(maxsplit=1)[1]
         == f"bf16: weights {gib(weights)}, a step {gib(clip)} a clip ({gib(guided)} guided)"
     )
-    assert lines[at + 1].strip().endswith("guided clips fit in 24, 40 and 80 GiB, 80% of them used")
+    assert lines[at + 1].strip().endswith("guided clips fit in 24, 40 and 80 GiB, 70% of them used")
     assert found["fp32"]["weights"] == 2 * weights and found["bf16"]["frame"] is None
 
 

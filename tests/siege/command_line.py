@@ -129,7 +129,7 @@ def judged(ended: Ended) -> str:
         raise Wrong(f"status 1 of no gate: {last}")
     if ended.status == Status.USAGE and ended.err.startswith("Usage: ") and "Error: " not in ended.err:
         return "refused"  # a group without a command shows its help
-    errors = [line for line in ended.err.splitlines() if line.startswith(("Error: ", "Stopped: "))]
+    errors = [line for line in ended.err.splitlines() if line.startswith(("Error: ", "Stopped"))]
     if len(errors) > 1 or (not errors and ended.status in (Status.USAGE, Status.FAILED) and not ended.out):
         raise Wrong(f"status {ended.status} with {len(errors)} lines of error: {last}")
     if ended.status == Status.TERMINATED:

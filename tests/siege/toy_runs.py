@@ -36,7 +36,7 @@ from siege.siege import Wrong
 # Calls at which the disk changes, or may change.
 STEPS = {"write", "fsync", "open", "rename", "replace", "unlink", "remove", "mkdir", "truncate", "flock", "close"}
 
-STOPPED = "Stopped: what was finished is kept, and the same command continues"
+STOPPED = "Stopped"
 EVALUATE = ("evaluate", "--metrics", "gap", "--ckpt", "toy.pt", "--heads", "4", "--benchmark", "stripes",
             "--clips", "40", "--out", "run", "--device", "cpu", "--quiet")  # fmt: skip
 STATS = ("stats", "--metrics", "gap", "--real", "videos", "--protocol", "toy", "--param", "frames=4", "--out",

@@ -71,7 +71,7 @@ class TimestepEmbedding(nn.Module):
 
     def tabulate(self) -> None:
         """Compute the rows of all timesteps now: a step of sampling then looks its row up."""
-        self.table = self.embed(torch.arange(TRAINING_STEPS, device=self.mlp[0].weight.device))
+        self.table = self.embed(torch.arange(TRAINING_STEPS, device=next(self.mlp.parameters()).device))
 
     def sinusoid(self, timesteps: Tensor) -> Tensor:  # [N] -> [N, 256] float32
         half = self.frequencies // 2

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from latte_eval.core.errors import CheckpointError, SamplerError
+from latte_eval.core.unset_weights import UnsetWeights
+from latte_eval.sampler.latte.attention import Attention
 from latte_eval.sampler.latte.conditioning import MODES
 from latte_eval.sampler.latte.config import LatteConfig
 from latte_eval.sampler.latte.embedding import (
@@ -101,7 +103,7 @@ class Latte(VideoModel):
     @classmethod
     def fitting(cls, config: LatteConfig, state: Mapping[str, Tensor]) -> Latte:
         """The model without its weights, on the meta device. Raises `CheckpointError` for keys or shapes of another."""
-        with torch.device("meta"):
+        with UnsetWeights(), torch.device("meta"):
             model = cls(config)
         check_keys(model.state_dict(), state)
         return model
@@ -179,6 +181,16 @@ class Latte(VideoModel):
                 x = self.add_temporal_position(x)
             x = self.run_block(block, x, condition, self.config.tubes)
         return self.final_layer(self.conditioning.leave(x, embeddings), condition)
+
+    def tabulate(self) -> None:
+        """Compute now what depends on timestep or position alone, for all steps of sampling to come.
+
+        The model must be on its device and of its type before.
+        """
+        self.t_embedder.tabulate()
+        for module in self.modules():
+            if isinstance(module, Attention) and module.rotary:
+                module.tabulate(self.config.tubes)
 
     def add_temporal_position(self, x: Tensor) -> Tensor:  # [N, T and images, tokens, width]
         """The table is added once, to the frames of the video; rotary positions live in the attention."""

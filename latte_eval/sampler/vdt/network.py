@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from latte_eval.core.errors import SamplerError
+from latte_eval.core.unset_weights import UnsetWeights
 from latte_eval.sampler.latte.attention import MLP, Attention
 from latte_eval.sampler.latte.conditioning import AdaptiveBranch, FinalLayer, layer_norm
 from latte_eval.sampler.latte.embedding import PatchEmbedding, TimestepEmbedding, spatial_table, temporal_table
@@ -115,7 +116,7 @@ class VDT(VideoModel):
     @classmethod
     def fitting(cls, config: VDTConfig, state: Mapping[str, Tensor]) -> VDT:
         """The model without its weights, on the meta device. Raises `CheckpointError` for keys or shapes of another."""
-        with torch.device("meta"):
+        with UnsetWeights(), torch.device("meta"):
             model = cls(config)
         check_keys(model.state_dict(), state, "VDT")
         return model

@@ -158,7 +158,7 @@ class Watched:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoding_here: None) -> Machine:
     found = Machine(tmp_path)
     for module in (builtins, io):
         monkeypatch.setattr(module, "open", found.open)
@@ -281,7 +281,9 @@ def test_ffmpeg_says_some_numbers_of_bytes(number: int, is_fault: bool) -> None:
     assert (machine_fault(caught.value) is not None) == is_fault
 
 
-def test_a_file_that_is_damaged_once_only_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_damaged_once_only_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoding_here: None
+) -> None:
     folder, real, asked = write_videos(tmp_path / "data"), video_module.count_packets, []
 
     def cut_short(*arguments: Any) -> PacketCount:

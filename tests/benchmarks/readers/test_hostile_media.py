@@ -67,7 +67,9 @@ def test_a_command_says_nothing_else_of_them(tmp_path: Path) -> None:
     assert done.returncode == 5 and done.stderr.count("\n") == 1 and "13,000x13,000 pixels" in done.stderr
 
 
-def test_a_video_of_many_pixels_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_video_of_many_pixels_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoding_here: None
+) -> None:
     (tmp_path / "a.mp4").write_bytes(encode_mp4(PIXELS, 8))
     monkeypatch.setattr(frames, "MOST_PIXELS", 500)
     with pytest.raises(ClipError, match="24x24 pixels, more than the 500"):

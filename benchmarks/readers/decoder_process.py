@@ -1,0 +1,87 @@
+"""What a decoder process does: it takes jobs about video files on stdin and answers on stdout, until stdin ends.
+
+Decoders are large programs in C that read files of strangers. A crash ends this process, not the evaluation:
+decoders.py starts another one. A message is a line of JSON and as many bytes as it says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from latte_eval.benchmarks.readers.animations import Damaged
+from latte_eval.benchmarks.readers.faults import faults_refused
+from latte_eval.benchmarks.readers.prepare import prepare_frame
+from latte_eval.benchmarks.readers.video import count_frames, frame_size, read_video
+from latte_eval.core.errors import ClipError, MachineFault, first_line
+from latte_eval.core.protocol import Protocol
+
+Message = tuple[dict[str, Any], bytes]
+
+
+def write_message(stream: IO[bytes], head: dict[str, Any], content: bytes = b"") -> None:
+    """Write a line of JSON and the bytes that follow it."""
+    stream.write(json.dumps({**head, "bytes": len(content)}).encode() + b"\n")
+    stream.write(content)
+    stream.flush()
+
+
+def read_message(stream: IO[bytes]) -> Message | None:
+    """The next message; None where the stream ended, also in the midst of one."""
+    line = stream.readline()
+    if not line.endswith(b"\n"):
+        return None
+    head = json.loads(line)
+    content = stream.read(head["bytes"])
+    return (head, content) if len(content) == head["bytes"] else None
+
+
+def serve() -> None:
+    """Answer jobs until there are no more. Ctrl-C is left to the process that asks."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answers = os.fdopen(os.dup(1), "wb")
+    # What a library prints must not stand among the answers.
+    os.dup2(2, 1)
+    while (message := read_message(sys.stdin.buffer)) is not None:
+        for head, content in answer(message[0]):
+            write_message(answers, head, content)
+
+
+def answer(job: dict[str, Any]) -> Iterator[Message]:
+    """The answers to a job: those of its function, then `end`; or an error, told from a fault of the machine here."""
+    try:
+        with faults_refused(job["name"]):
+            yield from JOBS[job["job"]](job)
+        yield {"end": True}, b""
+    except Damaged as error:
+        yield {"error": "Damaged", "text": str(error), "frame": error.frame}, b""
+    except (ClipError, MachineFault, MemoryError) as error:
+        yield {"error": type(error).__name__, "text": str(error)}, b""
+    except OSError as error:
+        yield {"error": "ClipError", "text": f"cannot be read: {first_line(error)}"}, b""
+
+
+def count(job: dict[str, Any]) -> Iterator[Message]:
+    yield {"value": count_frames(Path(job["path"]))}, b""
+
+
+def size(job: dict[str, Any]) -> Iterator[Message]:
+    yield {"value": frame_size(Path(job["path"]))}, b""
+
+
+def read(job: dict[str, Any]) -> Iterator[Message]:
+    """Frames brought to the size of the protocol: they are fewer bytes than those of the file."""
+    protocol = job["protocol"] and Protocol.from_dict(job["protocol"])
+    for frame in read_video(Path(job["path"]), job["indices"], job["check"]):
+        prepared = np.ascontiguousarray(prepare_frame(frame, protocol) if protocol else frame)
+        yield {"shape": prepared.shape}, prepared.tobytes()
+
+
+JOBS: dict[str, Callable[[dict[str, Any]], Iterator[Message]]] = {"count": count, "size": size, "read": read}
