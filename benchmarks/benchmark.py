@@ -13,7 +13,7 @@ from latte_eval.core.protocol import Protocol
 from latte_eval.core.registry import Registry
 
 if TYPE_CHECKING:
-    from latte_eval.sampler.latte import LatteConfig
+    from latte_eval.sampler.model import ModelConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class Benchmark(ABC):
         return None, None
 
     @abstractmethod
-    def fits(self, config: LatteConfig) -> bool:
+    def fits(self, config: ModelConfig) -> bool:
         """Whether a checkpoint of these sizes can have been trained on it."""
 
     @abstractmethod

@@ -19,7 +19,7 @@ from latte_eval.core.protocols import COUNTS, PROTOCOLS
 
 if TYPE_CHECKING:
     from latte_eval.benchmarks.readers import FolderSource
-    from latte_eval.sampler.latte import LatteConfig
+    from latte_eval.sampler.model import ModelConfig
 
 DEFAULT_PROTOCOL = "latte"
 # Clips of each side in the published tables.
@@ -157,7 +157,7 @@ class Dataset(Benchmark):
             keep=found.keeps, progress=progress,
         )  # fmt: skip
 
-    def fits(self, config: LatteConfig) -> bool:
+    def fits(self, config: ModelConfig) -> bool:
         """Whether a checkpoint has the classes of this dataset, and latents of the published VAE."""
         return config.classes == (len(self.classes) or None) and config.channels == 4
 

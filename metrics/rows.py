@@ -223,6 +223,20 @@ def measure_inception_score(
     return Measurement(mean, details={"splits": splits, "std": std, "one_split": inception_score(rows, splits=1)[0]})
 
 
+def measure_psnr(fake: Features, real: Features | None, interval: bool, progress: Progress) -> Measurement:
+    """PSNR over generated positions, mean over clips."""
+    from latte_eval.metrics.paired import values_to_measurement
+
+    return values_to_measurement("psnr", fake, interval)
+
+
+def measure_ssim(fake: Features, real: Features | None, interval: bool, progress: Progress) -> Measurement:
+    """SSIM over generated positions, mean over clips."""
+    from latte_eval.metrics.paired import values_to_measurement
+
+    return values_to_measurement("ssim", fake, interval)
+
+
 def contrast_frechet(
     new: Features, accepted: Features, real: Features | None, allowance: float, progress: Progress | None, ddof: int = 0
 ) -> Contrast:
@@ -313,6 +327,8 @@ FRECHET = partial(Metric, better="lower", output="features", needs_real=True, me
                   contrast=contrast_frechet, about_counts=FRECHET_COUNTS, frechet=True)  # fmt: skip
 KERNEL = partial(Metric, better="lower", output="features", needs_real=True, contrast=contrast_kernel)
 
+PAIRED_COUNTS = "A mean over clips: more of them bring less scatter, not another value."
+
 METRICS: Registry[Metric] = Registry(
     "metric",
     {
@@ -377,6 +393,16 @@ METRICS: Registry[Metric] = Registry(
             share_row("recall", "Recall: real clips that the model can make", "diversity: real clips within the fakes"),
             share_row("density", "Density: how many real clips lie around a fake one", "fidelity, less by outliers"),
             share_row("coverage", "Coverage: real clips with a fake one beside them", "diversity, less by outliers"),
+            Metric(
+                "psnr", "Peak signal-to-noise ratio", "higher", ("paired",), "psnr", False, measure_psnr,
+                about_counts=PAIRED_COUNTS, sees="each pixel, against the real clip that a part was given of",
+                golden="scikit-image 0.26",
+            ),
+            Metric(
+                "ssim", "Structural similarity", "higher", ("paired",), "ssim", False, measure_ssim,
+                about_counts=PAIRED_COUNTS, sees="local patterns, against the real clip that a part was given of",
+                golden="scikit-image 0.26",
+            ),
         )
     },
 )  # fmt: skip

@@ -16,7 +16,7 @@ from latte_eval.core.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
     from latte_eval.benchmarks.shapes.sources import ShapesSource
-    from latte_eval.sampler.latte import LatteConfig
+    from latte_eval.sampler.model import ModelConfig
 
 CLIPS = 64
 # Clips that are drawn where a protocol takes all there are: as many as the published tables have.
@@ -74,7 +74,7 @@ class Shapes(Benchmark):
     def check_classes(self, classes: int | None) -> None:
         """Any number will do: a checkpoint of another training is measured as it is."""
 
-    def fits(self, config: LatteConfig) -> bool:
+    def fits(self, config: ModelConfig) -> bool:
         """Whether a checkpoint paints clips of this size."""
         shape = config.channels, config.input_size, config.frames
         return shape == (3, SIZE, FRAMES) and config.classes in (None, len(CLASSES))

@@ -35,8 +35,9 @@ from latte_eval.sampler.compiled import step_flops
 from latte_eval.sampler.latte import attention as attention_module
 from latte_eval.sampler.latte.attention import FEW_TOKENS, MLP, attend
 from latte_eval.sampler.latte.config import latte_config
-from latte_eval.sampler.latte.network import Latte, run_block
+from latte_eval.sampler.latte.network import Latte
 from latte_eval.sampler.memory import gib, step_memory
+from latte_eval.sampler.model import run_block
 from latte_eval.sampler.vae import VaeCodec
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -12,7 +12,7 @@ import click
 from latte_eval.cli.options import PLACE
 
 if TYPE_CHECKING:
-    from latte_eval.sampler.latte.config import LatteConfig
+    from latte_eval.sampler.model import ModelConfig
 
 
 @click.command(epilog="Example: latte-eval inspect demo")
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="One JSON line on stdout.")
 def inspect(ckpt: str, as_json: bool) -> None:
     """What a checkpoint is: variant, size, patch, frames, classes, conditioning, EMA, parameters, FLOPs."""
-    found, rows = inspect_pipeline(ckpt) if is_pipeline_folder(ckpt) else inspect_latte(ckpt)
+    found, rows = inspect_pipeline(ckpt) if is_pipeline_folder(ckpt) else inspect_checkpoint(ckpt)
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -32,8 +32,8 @@ def inspect(ckpt: str, as_json: bool) -> None:
 Rows = list[tuple[str, str]]
 
 
-def inspect_latte(ckpt: str) -> tuple[dict[str, Any], Rows]:
-    """A Latte checkpoint as data and as rows."""
+def inspect_checkpoint(ckpt: str) -> tuple[dict[str, Any], Rows]:
+    """A checkpoint of Latte or VDT as data and as rows."""
     from latte_eval.sampler.checkpoint import load_checkpoint
     from latte_eval.sampler.inspection import configs_of, describe, description_rows
 
@@ -44,7 +44,7 @@ def inspect_latte(ckpt: str) -> tuple[dict[str, Any], Rows]:
     return {**found, "evaluate": uses}, rows
 
 
-def evaluated_on(configs: Sequence[LatteConfig], ckpt: str) -> list[str]:
+def evaluated_on(configs: Sequence[ModelConfig], ckpt: str) -> list[str]:
     """Commands that can measure a checkpoint of this config, and what the published protocols do not allow.
 
     Several configs differ in the heads, which then have to be typed.
@@ -60,7 +60,7 @@ def evaluated_on(configs: Sequence[LatteConfig], ckpt: str) -> list[str]:
     return [*commands, f"latte-eval fvd --ckpt {named} --real DIR", *published_limits(configs[0])]
 
 
-def published_limits(config: LatteConfig) -> list[str]:
+def published_limits(config: ModelConfig) -> list[str]:
     """What the published protocols do not allow."""
     notes = []
     if config.frames != 16:

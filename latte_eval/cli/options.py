@@ -65,6 +65,22 @@ sampler_options = stack(
                  "label table has no row for the null class."),
 )  # fmt: skip
 
+task_options = stack(
+    click.option("--task", metavar="NAME", help="What a VDT is given of every clip: predict, backward, interpolation, "
+                 "one-frame, arbitrary or completion.  [default: unconditional, nothing]"),
+    click.option("--given", metavar="FRAMES", help="Given frames, such as 0:8 or 0,4,8,12, instead of --task."),
+    click.option("--mask", type=FOLDER, metavar="FILE.npy", help="What is generated (1), given (0), [T] or [T, H, W] "
+                 "at the size of the latents, instead of --task."),
+    click.option("--mask-rule", type=click.Choice(["corrected", "upstream"]), default="corrected", help="Completion: "
+                 "upstream gives a quarter of all clips whole."),
+    click.option("--cond", type=click.Choice(["mask", "concat"]), default="mask", help="How it was trained: concat "
+                 "for given frames before the noisy ones."),
+    click.option("--samples", type=click.IntRange(min=1), default=1, help="Times that every clip is made, for psnr and "
+                 "ssim: mean, and best of them."),
+    click.option("--given-pixels", type=click.Choice(["round-trip", "real"]), default="round-trip", help="What given "
+                 "positions show: the VAE's round trip, or the real pixels."),
+)  # fmt: skip
+
 run_options = stack(
     click.option("--seed", type=int, default=0, show_default=True, help="Chooses subset, offsets, labels and noise."),
     click.option(
@@ -122,7 +138,14 @@ output_options = stack(
 )
 
 evaluation_options = stack(
-    fake_options, real_options, protocol_options, sampler_options, run_options, workers_option, output_options
+    fake_options,
+    real_options,
+    protocol_options,
+    sampler_options,
+    task_options,
+    run_options,
+    workers_option,
+    output_options,
 )
 
 

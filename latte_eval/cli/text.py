@@ -20,6 +20,8 @@ def value_lines(result: Result) -> list[str]:
     lines = [f"{result.metric.upper():<9} {number_to_text(result.value)}{interval_text(result.interval)}"]
     if "table" in result.details:
         lines = demo_lines(result)
+    if "paired" in result.details:
+        lines += paired_lines(result.details["paired"])
     for parts in ("splits", "subsets"):
         if parts in result.details and "std" in result.details:
             lines[0] += f"   ± {number_to_text(result.details['std'])} over {result.details[parts]} {parts}"
@@ -38,6 +40,17 @@ def demo_lines(result: Result) -> list[str]:
     head = f"{'':<{width}}  {'FVD (demo)':>12}   95 % interval"
     lines = [f"{row['row']:<{width}}  {number_to_text(row['fvd']):>12}   {bounds(row['interval'])}" for row in rows]
     return [head, *lines]
+
+
+def paired_lines(table: Sequence[dict[str, Any]]) -> list[str]:
+    """A paired metric over generated positions and whole frames, of the model and of its anchors."""
+    names = {"generated": "generated positions", "whole": "whole frames"}
+    width = max(len(row["shown"]) for row in table)
+    heads = [f"  {row['shown']:<{width}}  {names[row['positions']]:<19}" for row in table]
+    values = [f"  {number_to_text(row['value'])}{interval_text(row['interval'])}" for row in table]
+    best = [f"   best {number_to_text(row['best'])}{interval_text(row['best_interval'])}" if "best" in row else ""
+            for row in table]  # fmt: skip
+    return ["".join(parts) for parts in zip(heads, values, best, strict=True)]
 
 
 def corrected_line(corrected: dict[str, Any]) -> str:
@@ -75,8 +88,9 @@ def shared_lines(results: Sequence[Result]) -> list[str]:
 def sampler_text(sampler: dict[str, Any]) -> str:
     """`ddim, 50 steps, guidance 1.0, clipped x0, fp32, codec identity`"""
     clipped = ", clipped x0" if sampler["clip_x0"] else ""
+    task = f", task {sampler['task']}" if "task" in sampler else ""
     return (f"{sampler['method']}, {sampler['steps']} steps, guidance {sampler['guidance_scale']:g}{clipped}, "
-            f"{sampler['dtype']}, codec {sampler['codec']}")  # fmt: skip
+            f"{sampler['dtype']}, codec {sampler['codec']}{task}")  # fmt: skip
 
 
 def rejected_text(source: dict[str, Any]) -> str:

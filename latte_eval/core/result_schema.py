@@ -37,6 +37,8 @@ def is_corrected(value: Any) -> bool:
 
 
 YARDSTICK = Schema({"row": is_text, "fvd": is_number}, {"interval": or_none(is_pair)})
+PAIRED = Schema({"shown": is_text, "positions": is_text, "value": is_number}, {"interval": or_none(is_pair),
+                 "best": is_number, "best_interval": or_none(is_pair)})  # fmt: skip
 FLOOR = Schema({"value": is_number, "rows": list_of(is_count)})
 
 # Field -> what it must be where it is not null.
@@ -71,7 +73,14 @@ PARTS: dict[str, Schema] = {
     ),
     "protocol_fields": Schema({"benchmark": is_text}),
     "details": Schema(
-        {}, {"std": is_number, "splits": is_count, "subsets": is_count, "table": list_of(YARDSTICK.holds)}
+        {},
+        {
+            "std": is_number,
+            "splits": is_count,
+            "subsets": is_count,
+            "table": list_of(YARDSTICK.holds),
+            "paired": list_of(PAIRED.holds),
+        },
     ),
     "code": Schema({}, {"commit": OPTIONAL_TEXT}),
     "env": Schema({}, {"world": or_none(is_count), "arithmetic": or_none(is_record)}),

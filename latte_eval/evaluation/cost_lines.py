@@ -69,11 +69,12 @@ def stored_clips(source: ClipSource, detectors: Sequence[Detector], run: RunFold
 
 def work_text(source: SampledSource, clips: int) -> tuple[str, float]:
     """`2,048 clips x 250 steps x 3.79 TFLOP = 1.94e+18 operations`, and that number."""
-    from latte_eval.sampler.latte.operations import forward_operations
+    from latte_eval.sampler.families import FAMILIES
     from latte_eval.sampler.outlay import forward_passes
 
     steps, passes = source.settings.steps, forward_passes(source.settings)
-    each = forward_operations(source.model.config)
+    config = source.model.config
+    each = FAMILIES[config.family].forward_operations(config)
     guided = ", guided" if source.settings.guidance_scale != 1 else ""
     times = f"{steps} steps" if passes == steps else f"{passes} forward passes ({steps} steps{guided})"
     operations = float(clips * passes * each)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from latte_eval.evaluation.cost_lines import clips_stepped, cost_lines
 from latte_eval.evaluation.extract import extract
 from latte_eval.evaluation.fields import check_fields
 from latte_eval.evaluation.outlook import check_whole, outlook, outlook_to_text
+from latte_eval.evaluation.paired import samples_beside
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.sides import Side, open_real, open_sides
 from latte_eval.evaluation.stats import StatsSource, write_stats
@@ -81,7 +83,8 @@ def prepare(request: Request, reporter: Reporter) -> Evaluation:
     protocol, real, fake = open_sides(request, reporter)
     for note in (*side_notes("real", real), *side_notes("fake", fake), *same_place_notes(request)):
         reporter.say(note)
-    detectors = open_detectors(request, {metric: request.detector_for(metric) for metric in request.metrics})
+    names = {metric: request.detector_for(metric) for metric in request.metrics}
+    detectors = open_detectors(request, names, fake.paired)
     if real and isinstance(real.source, StatsSource):
         real.source.check(protocol, [detectors[m] for m in request.metrics if METRICS[m].needs_real])
     for metric, detector in detectors.items():
@@ -149,9 +152,11 @@ def same_place_notes(request: Request) -> list[str]:
     return [f"{inner} lies within {outer}: its videos count on both sides"] if nested else []
 
 
-def open_detectors(request: Request, names: Mapping[str, str]) -> dict[str, Detector]:
-    """The detector of every metric, from its name; each is opened once."""
-    opened = {name: open_detector(name, request.device, trust=request.trust) for name in dict.fromkeys(names.values())}
+def open_detectors(request: Request, names: Mapping[str, str], paired: Detector | None = None) -> dict[str, Detector]:
+    """The detector of every metric, from its name; each is opened once. `paired` came with the fake clips."""
+    there = {paired.name: paired} if paired else {}
+    opened = {name: there.get(name) or open_detector(name, request.device, trust=request.trust)
+              for name in dict.fromkeys(names.values())}  # fmt: skip
     return {metric: opened[name] for metric, name in names.items()}
 
 
@@ -221,9 +226,16 @@ def side_features(evaluation: Evaluation, side: Side, reporter: Reporter) -> dic
     """Features of one side by detector name, in one pass."""
     metrics = [m for m in evaluation.request.metrics if side is not evaluation.real or METRICS[m].needs_real]
     detectors = unique_detectors(evaluation.detectors[metric] for metric in metrics)
+    if not detectors:
+        return {}
     if isinstance(side.source, StatsSource):
         return {detector.name: stored_features(side.source, detector, evaluation.run) for detector in detectors}
-    return read_side(side, detectors, evaluation.run, evaluation.request, reporter)
+    features = read_side(side, detectors, evaluation.run, evaluation.request, reporter)
+    if side.paired and side.paired.name in features:
+        each = [dataclasses.replace(side, source=source) for source in side.more_samples]
+        more = [read_side(other, [side.paired], evaluation.run, evaluation.request, reporter) for other in each]
+        features[side.paired.name] = samples_beside(features[side.paired.name], [m[side.paired.name] for m in more])
+    return features
 
 
 def stored_features(source: StatsSource, detector: Detector, run: RunFolder) -> Features:

@@ -48,6 +48,8 @@ class Request:
         sampler, steps, guidance_scale, guidance_interval, eta, clip_x0: how a checkpoint is sampled.
         weights: `ema` or `model`, which weights of a checkpoint are taken; EMA where there are some.
         heads, variant, temporal_position, classes: of a checkpoint whose file does not tell them.
+        task, given, mask, mask_rule, cond, given_pixels: what of every clip is given, as in `TaskSettings`.
+        samples: how often every clip is made, for the mean and the best of a paired metric.
         dtype: `fp32`, `bf16` or `fp16`, of the sampler; `auto` follows the benchmark, else the device.
         compiled: whether `torch.compile` is used; None is on a GPU where it pays.
         vae: folder, hub name, `identity` or `vae-seeded`.
@@ -87,6 +89,13 @@ class Request:
     variant: int | None = None
     temporal_position: str | None = None
     classes: int | None = None
+    task: str | None = None
+    given: str | None = None
+    mask: Path | None = None
+    mask_rule: str = "corrected"
+    cond: str = "mask"
+    given_pixels: str = "round-trip"
+    samples: int = 1
     detectors: tuple[str, ...] = ()
     trust: bool = False
     allow_partial: bool = False
@@ -118,6 +127,16 @@ class Request:
         if len(given) != 1:
             many = ", not both" if len(given) == 2 else ""
             raise UsageError(f"give one of --ckpt CHECKPOINT, --fake FOLDER and --generator MODULE:NAME{many}")
+        if self.gives_parts and self.ckpt is None:
+            raise UsageError("--task, --given and --mask go with --ckpt of a VDT: clips of others are there already")
+        paired = [metric for metric in self.metrics if METRICS[metric].families == ("paired",)]
+        if paired and not self.gives_parts:
+            raise UsageError(
+                f"{paired[0]} compares a clip with the real clip that it was given a part of: give --ckpt of a VDT, "
+                "--real FOLDER and --task, --given or --mask"
+            )
+        if self.samples < 1 or (self.samples > 1 and not paired):
+            raise UsageError(f"--samples {self.samples} takes a number from 1, and a paired metric, psnr or ssim")
         if self.needs_real and self.real is None and self.benchmark_row is None:
             raise UsageError("give --real FOLDER or --benchmark NAME: a distance needs a real side")
         self.check_resize()
@@ -131,8 +150,13 @@ class Request:
 
     @property
     def needs_real(self) -> bool:
-        """Whether any of the metrics compares with real clips."""
-        return any(METRICS[metric].needs_real for metric in self.metrics)
+        """Whether any of the metrics compares with real clips, or the fake ones are given parts of them."""
+        return self.gives_parts or any(METRICS[metric].needs_real for metric in self.metrics)
+
+    @property
+    def gives_parts(self) -> bool:
+        """Whether fake clips are given parts of real ones, as a person asked for it."""
+        return self.task not in (None, "unconditional") or self.given is not None or self.mask is not None
 
     @property
     def detector_fields(self) -> frozenset[str]:
@@ -172,7 +196,8 @@ class Request:
     @property
     def is_trial(self) -> bool:
         """Whether every detector is a seeded one: then no number of this request means anything elsewhere."""
-        return all(detector_row(name).seeded for name in self.detector_names())
+        weights = [row for name in self.detector_names() if not (row := detector_row(name)).weightless]
+        return bool(weights) and all(row.seeded for row in weights)
 
     def clips_at_once(self, source: object) -> int:
         """Clips of a batch: as asked, else 32 on a GPU and 8 elsewhere, and no more than the source says will fit."""

@@ -15,6 +15,7 @@ from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import MEASURE_FIELDS, Protocol
 from latte_eval.evaluation.extract import check_enough
 from latte_eval.evaluation.fields import check_fields, check_not_enlarged, check_shape
+from latte_eval.evaluation.given import request_to_task, with_conditions
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.stats import StatsSource, refuse_foreign_statistics
 from latte_eval.evaluation.stored import StoredSource
@@ -22,8 +23,12 @@ from latte_eval.evaluation.stored import StoredSource
 if TYPE_CHECKING:
     from latte_eval.benchmarks.benchmark import Benchmark
     from latte_eval.benchmarks.readers import FolderSource
-    from latte_eval.sampler import Checkpoint, Codec, Latte, SampledSource, SamplerSettings
+    from latte_eval.metrics.detectors import Detector
+    from latte_eval.sampler import Checkpoint, Codec, SampledSource, SamplerSettings
     from latte_eval.sampler.generators import GeneratorSource
+    from latte_eval.sampler.masked_source import Conditions
+    from latte_eval.sampler.model import VideoModel
+    from latte_eval.sampler.tasks import TaskSettings
     from latte_eval.sampler.text_to_video import PromptSource
 
 # Clips that a checkpoint gives where nobody says how many: the count of the published tables.
@@ -51,6 +56,8 @@ class Side:
         checkpoint, sampler: records for the result; None for a folder.
         generator: what was typed for a generator; its own name may differ.
         honours: fields of the protocol that shape its clips.
+        paired: the detector that compares its clips with those that they were given a part of.
+        more_samples: the same clips made again with other noise.
     """
 
     source: ClipSource
@@ -60,6 +67,8 @@ class Side:
     sampler: dict[str, Any] | None = None
     generator: str | None = None
     honours: frozenset[str] = frozenset()
+    paired: Detector | None = None
+    more_samples: tuple[ClipSource, ...] = ()
 
     @property
     def expected(self) -> int:
@@ -88,14 +97,18 @@ class OpenedModel:
 
     Attributes:
         given: choices of the model that were typed because the file does not tell: those of `MODEL_CHOICES`.
+        task: what of its clips is given.
+        conditions: where that comes from; None where nothing is given.
         compiled: as in `Request`.
     """
 
     checkpoint: Checkpoint
-    model: Latte
+    model: VideoModel
     codec: Codec
     settings: SamplerSettings
     given: dict[str, Any] = field(default_factory=dict)
+    task: TaskSettings | None = None
+    conditions: Conditions | None = None
     compiled: bool | None = None
 
     @property
@@ -118,15 +131,17 @@ class OpenedModel:
         c = self.checkpoint
         # Checkpoints of a training run lie in one folder: its name tells apart runs whose files have the same names.
         run = c.path.parent.name if c.name == c.path.name else None
+        licensed = {"family": c.family.name, "licence": c.family.licence} if c.family.licence else {}
         return {"name": c.name, "run": run, "sha256": c.sha256, "weights": c.weights, "iteration": c.iteration,
-                "frames": self.model.config.frames, "size": self.frame_size, **self.given,
+                "frames": self.model.config.frames, "size": self.frame_size, **licensed, **self.given,
                 **c.unsaid(self.model.config, self.given)}  # fmt: skip
 
     def sampler_record(self) -> dict[str, Any]:
         """What a result says about how it was sampled."""
         from latte_eval.sampler.vae import codec_record
 
-        return {**vars(self.settings), **codec_record(self.codec)}
+        told = self.conditions.record if self.conditions else {}
+        return {**vars(self.settings), **codec_record(self.codec), **told}
 
     def with_labels_of(self, real: Side | None) -> OpenedModel:
         """The same, drawing classes as often as they occur on the real side. Raises `UsageError` if that has none."""
@@ -143,14 +158,29 @@ class OpenedModel:
         settings = dataclasses.replace(self.settings, label_mode="dataset", label_frequencies=frequencies)
         return dataclasses.replace(self, settings=settings)
 
+    def paired(self) -> Detector | None:
+        """The detector that compares its clips with those they are given a part of; None where nothing is given."""
+        from latte_eval.evaluation.paired import paired_detector
+
+        return paired_detector(self.conditions, self.codec) if self.conditions else None
+
+    def more_samples(self, samples: int) -> list[OpenedModel]:
+        """Beyond the first, K samples of every clip: the same parts are given, with the noise of seed + 1, + 2, ..."""
+        later = range(1, samples) if self.conditions else ()
+        others = [dataclasses.replace(self.settings, seed=self.settings.seed + each) for each in later]
+        return [dataclasses.replace(self, settings=settings) for settings in others]
+
     def source(self, count: int, device: str, reporter: Reporter) -> SampledSource:
         """Clips 0..count-1 of the checkpoint."""
         from latte_eval.sampler import SampledSource
 
-        return SampledSource(
-            self.checkpoint, self.model, self.codec, self.settings, count, device, reporter.step,
-            compiled=self.compiled, say=reporter.say,
-        )  # fmt: skip
+        made = self.checkpoint, self.model, self.codec, self.settings, count, device, reporter.step
+        how: dict[str, Any] = {"compiled": self.compiled, "say": reporter.say}
+        if self.conditions is None:
+            return SampledSource(*made, **how)
+        from latte_eval.sampler.masked_source import MaskedSource
+
+        return MaskedSource(self.conditions, *made, **how)
 
 
 @dataclass(frozen=True)
@@ -169,6 +199,14 @@ class OpenedSource:
 
     def sampler_record(self) -> dict[str, Any] | None:
         return self.settings
+
+    def paired(self) -> None:
+        """Nothing is given of its clips."""
+        return None
+
+    def more_samples(self, samples: int) -> list[OpenedModel]:
+        """None: its clips are made once."""
+        return []
 
     def source(self, count: int, device: str, reporter: Reporter) -> ClipSource:
         return self.made
@@ -191,6 +229,8 @@ def open_sides(request: Request, reporter: Reporter) -> tuple[Protocol, Side | N
     count = protocol.fake_clips or min(MOST_CLIPS, real.expected if real else MOST_CLIPS)
     if isinstance(opened, OpenedModel) and protocol.labels == "dataset":
         opened = opened.with_labels_of(real)
+    if isinstance(opened, OpenedModel):
+        opened = with_conditions(opened, real)
     fake = made_side(opened, protocol, count, request, reporter)
     check_given(request, fit_protocol(request, request.usual_protocol(), opened, checked=False), protocol, real, fake)
     return protocol, real, fake
@@ -211,7 +251,10 @@ def made_side(
     # Where the protocol has a size, it is the clips' own: `fit_protocol` sees to it.
     sized = {"size"} if request.usual_protocol().size else set()
     honours = opened.honours | {"fake_clips", "fake_storage", *sized}
-    return Side(source, min(count, len(source)), None, *records, request.generator, honours).checked()
+    side = Side(source, min(count, len(source)), None, *records, request.generator, honours, opened.paired())
+    others = (each.source(count, request.device, reporter) for each in opened.more_samples(request.samples))
+    more = tuple(StoredSource(each, protocol.fake_storage) for each in others)
+    return dataclasses.replace(side, more_samples=more).checked()
 
 
 def open_maker(request: Request, protocol: Protocol, reporter: Reporter) -> OpenedModel | OpenedSource:
@@ -221,11 +264,15 @@ def open_maker(request: Request, protocol: Protocol, reporter: Reporter) -> Open
     from latte_eval.sampler.text_to_video import is_pipeline
 
     if is_pipeline(request.ckpt or ""):
+        if request.gives_parts:
+            raise UsageError(f"--task, --given and --mask need a VDT checkpoint; {request.ckpt} is a pipeline")
         return open_pipeline(request, protocol, reporter)
     if request.prompts is not None:
         raise UsageError(f"--prompts goes with a text-to-video pipeline; {request.ckpt} is a checkpoint file")
     opened = open_model(request, protocol.labels, protocol.frames if is_given(request, "frames") else None)
     opened.checkpoint.note_in(request.run_folder.path)
+    if licence := opened.checkpoint.family.licence:
+        reporter.say(f"{opened.checkpoint.family.name}: {licence}")
     return opened
 
 
@@ -350,8 +397,8 @@ def open_model(request: Request, label_mode: str = "uniform", frames: int | None
     if request.benchmark_row is not None:
         request.benchmark_row.check_classes(model.config.classes)
     given = {name: value for name, value in choices.items() if value is not None}
-    codec = choose_codec(request, model.config.channels)
-    return OpenedModel(checkpoint, model, codec, settings, given, request.compiled)
+    codec, task = choose_codec(request, model.config.channels), request_to_task(request, model.config)
+    return OpenedModel(checkpoint, model, codec, settings, given, task, compiled=request.compiled)
 
 
 def choose_codec(request: Request, channels: int) -> Codec:

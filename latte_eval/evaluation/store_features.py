@@ -129,7 +129,7 @@ class Part:
         if self.with_strips:
             self.strips |= dict(zip(clips.indices, map(clip_to_strip, clips.pixels), strict=True))
         for detector in self.detectors:
-            for name, value in detector(clips.to_detector()).items():
+            for name, value in detector.on_clips(clips).items():
                 self.outputs[detector.name].setdefault(name, []).append(value.numpy())
 
     def store(self, source: ClipSource, run: RunFolder) -> None:

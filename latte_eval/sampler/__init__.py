@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from latte_eval.sampler.diffusion import make_schedule, sample_steps
     from latte_eval.sampler.latte.config import LatteConfig
     from latte_eval.sampler.latte.network import Latte
+    from latte_eval.sampler.masked import sample_longer, sample_masked
     from latte_eval.sampler.samples import write_samples
     from latte_eval.sampler.settings import SamplerSettings
     from latte_eval.sampler.sources import SampledSource
     from latte_eval.sampler.vae import Codec, IdentityCodec, VaeCodec, open_codec
+    from latte_eval.sampler.vdt.config import VDTConfig
+    from latte_eval.sampler.vdt.network import VDT
 
 __all__ = [
     "Checkpoint",
@@ -27,10 +30,14 @@ __all__ = [
     "LatteConfig",
     "SampledSource",
     "SamplerSettings",
+    "VDT",
+    "VDTConfig",
     "VaeCodec",
     "load_checkpoint",
     "make_schedule",
     "open_codec",
+    "sample_longer",
+    "sample_masked",
     "sample_steps",
     "write_samples",
 ]
@@ -43,10 +50,14 @@ HOMES = {
     "LatteConfig": "latte.config",
     "SampledSource": "sources",
     "SamplerSettings": "settings",
+    "VDT": "vdt.network",
+    "VDTConfig": "vdt.config",
     "VaeCodec": "vae",
     "load_checkpoint": "checkpoint",
     "make_schedule": "diffusion",
     "open_codec": "vae",
+    "sample_longer": "masked",
+    "sample_masked": "masked",
     "sample_steps": "diffusion",
     "write_samples": "samples",
 }

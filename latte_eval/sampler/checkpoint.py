@@ -21,9 +21,10 @@ from latte_eval.files.seen import note_seen
 from latte_eval.files.weights import file_sha256
 from latte_eval.sampler.checksums import checked_sha256
 from latte_eval.sampler.complete import with_tables
+from latte_eval.sampler.families import LATTE, Family, state_dict_to_family
 from latte_eval.sampler.latte.config import LatteConfig
-from latte_eval.sampler.latte.network import Latte
-from latte_eval.sampler.latte.recognise import LABELS, UNTRACED, state_dict_to_config, untraced_choices
+from latte_eval.sampler.latte.recognise import LABELS, untraced_choices
+from latte_eval.sampler.model import ModelConfig, VideoModel
 from latte_eval.sampler.selection import ITERATION_KEYS, check_finite, select_state
 from latte_eval.sampler.shards import files_of
 from latte_eval.sampler.tensorfile import names_beside, read_tensor_file, suggestion
@@ -41,7 +42,7 @@ PUBLISHED_CLASSES = (101, 1000)
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint(Mapping[str, Tensor]):
-    """The weights of a Latte and where they came from; as a mapping, it is its own state dict.
+    """The weights of a Latte or VDT and where they came from; as a mapping, it is its own state dict.
 
     Attributes:
         name: what a person typed, without folders.
@@ -51,7 +52,7 @@ class Checkpoint(Mapping[str, Tensor]):
         state: bare keys (`blocks.0.attn.qkv.weight`), tensors in the stored type, mapped from the file where possible.
         weights: which weights of the file were taken: `ema`, `model`, `state_dict`, `module`, or `bare`.
         iteration: training steps, where the file or its name tells.
-        choices: what the file tells and the weights cannot, as arguments of `Latte.from_state_dict`.
+        choices: what the file tells and the weights cannot, as arguments of `from_state_dict`.
         left_out: what stood among the weights and is none, such as `position_ids (int64)`.
         rebuilt: position tables that the file lacks and that were made from their formula.
         assumed_sizes: sizes that a rebuilt table needs and the file does not tell: `input_size`, `frames`.
@@ -70,12 +71,17 @@ class Checkpoint(Mapping[str, Tensor]):
     assumed_sizes: tuple[str, ...] = ()
 
     @property
+    def family(self) -> Family:
+        """Whether it is a Latte or a VDT, by its keys."""
+        return state_dict_to_family(self.state)
+
+    @property
     def heads(self) -> int | None:
         """Attention heads, where the file tells."""
         return self.choices.get("heads")
 
-    def build(self, heads: int | None = None, **choices: Any) -> Latte:
-        """The model, in evaluation mode; `heads` and other arguments of `Latte.from_state_dict` that are not None
+    def build(self, heads: int | None = None, **choices: Any) -> VideoModel:
+        """The model, in evaluation mode; `heads` and other arguments of `from_state_dict` that are not None
         override what the file tells.
 
         Raises `CheckpointError`, with the file's name, where they do not fit or nothing tells the heads.
@@ -84,18 +90,20 @@ class Checkpoint(Mapping[str, Tensor]):
         if "classes" in given and LABELS not in self.state:
             raise CheckpointError(f"{self.path} is unconditional: it has no classes for --classes {given['classes']}")
         try:
-            return Latte.from_state_dict(self.state, **{**self.choices, **given})
+            return self.family.build(self.state, **{**self.choices, **given})
         except CheckpointError as error:
             raise CheckpointError(f"{self.path}: {error}") from error
 
-    def assumed(self, config: LatteConfig, given: Iterable[str] = ()) -> list[str]:
+    def assumed(self, config: ModelConfig, given: Iterable[str] = ()) -> list[str]:
         """Fields of a config that neither weights nor file tell, nor anybody gave."""
         visible = {"heads", *given, *self.choices}
-        visible |= {"variant"} if config.variant in (3, 4) else set()
-        visible |= {"classes"} if config.classes in (None, *PUBLISHED_CLASSES) else set()
-        return [name for name in (*UNTRACED, *self.assumed_sizes) if name not in visible]
+        if isinstance(config, LatteConfig) and config.variant in (3, 4):
+            visible.add("variant")
+        if config.classes in (None, *PUBLISHED_CLASSES):
+            visible.add("classes")
+        return [name for name in (*self.family.choices, *self.assumed_sizes) if name not in visible]
 
-    def unsaid(self, config: LatteConfig, given: Iterable[str] = ()) -> dict[str, list[str]]:
+    def unsaid(self, config: ModelConfig, given: Iterable[str] = ()) -> dict[str, list[str]]:
         """For a result: what was assumed, such as `variant=1`, rebuilt and left out; only what is not empty."""
         assumed = [f"{name}={getattr(config, name)}" for name in self.assumed(config, given)]
         found = {"assumed": assumed, "rebuilt": list(self.rebuilt), "left_out": list(self.left_out)}
@@ -117,14 +125,14 @@ class Checkpoint(Mapping[str, Tensor]):
 
 
 def load_checkpoint(path: str | Path, weights: str | None = None) -> Checkpoint:
-    """Open a checkpoint and check that it is a Latte's.
+    """Open a checkpoint and check that it is a Latte's or a VDT's.
 
     Args:
         path: a file, the folder or index of a sharded one, `hf://owner/repo/file[@revision]`, `demo` or `demo-early`.
         weights: `ema` or `model`; None for EMA where there is one.
 
     Raises:
-        CheckpointError: one sentence: the file is absent or damaged; or its weights are not those of a Latte, not the
+        CheckpointError: one sentence: the file is absent or damaged; or its weights are not those of a model, not the
             ones wanted, not tensors, or not finite.
         WeightsError: a file of the hub that cannot be had.
     """
@@ -150,7 +158,7 @@ def load_checkpoint(path: str | Path, weights: str | None = None) -> Checkpoint:
         rebuilt=rebuilt,
         assumed_sizes=assumed_sizes,
     )
-    check_latte(checkpoint)
+    check_model(checkpoint)
     check_finite(file, state)
     return checkpoint
 
@@ -172,6 +180,9 @@ def shipped_choices(sha256: str, size: int) -> dict[str, Any]:
 
 def told_choices(told: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, Any]:
     """What a file tells and the weights cannot; heads also from the name of a published size."""
+    family = state_dict_to_family(state)
+    if family is not LATTE:
+        return {name: told[name] for name in family.choices if name in told}
     choices = untraced_choices(told)
     kernel = state.get("x_embedder.proj.weight")
     width = kernel.shape[0] if kernel is not None and kernel.ndim else 0
@@ -214,13 +225,13 @@ def iteration_of(metadata: Mapping[str, Any], file: Path) -> int | None:
     return int(found[1]) if found else None
 
 
-def check_latte(checkpoint: Checkpoint) -> None:
-    """Raise `CheckpointError`, with the file's name, unless keys and shapes are those of a Latte.
+def check_model(checkpoint: Checkpoint) -> None:
+    """Raise `CheckpointError`, with the file's name, unless keys and shapes are those of a Latte or VDT.
 
     They do not depend on the heads, which may still be given.
     """
-    choices = {name: checkpoint.choices.get(name) for name in ("variant", "temporal_position")}
+    shaping = [name for name in ("variant", "temporal_position") if name in checkpoint.choices]
     try:
-        Latte.fitting(state_dict_to_config(checkpoint.state, **choices), checkpoint.state)
+        checkpoint.family.check(checkpoint.state, **{name: checkpoint.choices[name] for name in shaping})
     except CheckpointError as error:
         raise CheckpointError(f"{checkpoint.path}: {error}") from error

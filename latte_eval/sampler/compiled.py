@@ -1,7 +1,7 @@
-"""Blocks of a Latte through `torch.compile`: fewer passes over memory between the matrix products.
+"""Blocks of a network through `torch.compile`: fewer passes over memory between the matrix products.
 
-Blocks are compiled one kind at a time: a Latte has two kinds, so two graphs serve all of its depth. Compiled blocks
-answer as plain ones do, to rounding.
+Blocks are compiled one kind at a time: a Latte has two kinds and a VDT one, so two graphs serve any depth. Compiled
+blocks answer as plain ones do, to rounding.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from latte_eval.sampler.cost import count_flops, latent_inputs, on_meta
-from latte_eval.sampler.latte.config import LatteConfig
-from latte_eval.sampler.latte.network import run_block
+from latte_eval.sampler.model import ModelConfig, run_block
 
 # From so many operations on, sampling saves more seconds than compiling takes: 15 s on an H200, where 1e15 operations
 # of Latte-XL/2 in bf16 take 3.5 s as they are and 2.2 s compiled (benchmarks/speed/RESULTS.md).
@@ -87,11 +86,11 @@ def first_line(error: Exception) -> str:
 
 
 @cache
-def step_flops(config: LatteConfig) -> int:
+def step_flops(config: ModelConfig) -> int:
     """Multiplications and additions of one clip in one step, without guidance."""
     return count_flops(on_meta(config), *latent_inputs(config, 1))
 
 
-def compiling_pays(config: LatteConfig, steps: int, guided: bool, clips: int) -> bool:
+def compiling_pays(config: ModelConfig, steps: int, guided: bool, clips: int) -> bool:
     """Whether so many clips are worth the seconds that compiling takes."""
     return step_flops(config) * steps * (2 if guided else 1) * clips >= PAYS_FROM

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from latte_eval.core.errors import CheckpointError
 from latte_eval.sampler.latte.embedding import spatial_table, temporal_table
+from latte_eval.sampler.vdt.recognise import TIME_TABLE, is_vdt
 
 # The published sizes, for a file that does not tell: 256 pixels through the VAE, and frames of a clip.
 PUBLISHED = {"input_size": 32, "frames": 16}
@@ -31,20 +32,21 @@ def with_tables(
 
     Raises `CheckpointError` for sizes that no model has.
     """
-    missing = [name for name in ("pos_embed", "temp_embed") if name not in state]
-    if missing == ["temp_embed"] and "frames" not in told:
+    time = TIME_TABLE if is_vdt(state) else "temp_embed"
+    missing = [name for name in ("pos_embed", time) if name not in state]
+    if missing == [time] and "frames" not in told:
         missing = []
     kernel = state.get("x_embedder.proj.weight")
     if not missing or kernel is None or kernel.ndim < 4 or "blocks.0.attn.qkv.weight" not in state:
         return dict(state), (), ()
     sizes, assumed = told_sizes(kernel, told, missing)
     width, patch, tube = kernel.shape[0], kernel.shape[-1], kernel.shape[2] if kernel.ndim == 5 else 1
-    rows = {"pos_embed": (sizes["input_size"] // patch) ** 2, "temp_embed": sizes["frames"] // tube}
+    rows = {"pos_embed": (sizes["input_size"] // patch) ** 2, time: sizes["frames"] // tube}
     for name in missing:
         check_rows(name, rows[name], width)
     tables = {
         "pos_embed": lambda: spatial_table(width, sizes["input_size"] // patch),
-        "temp_embed": lambda: temporal_table(width, sizes["frames"] // tube),
+        time: lambda: temporal_table(width, sizes["frames"] // tube),
     }
     return {**{name: tables[name]() for name in missing}, **state}, tuple(missing), assumed
 
@@ -65,6 +67,6 @@ def told_sizes(kernel: Tensor, told: Mapping[str, Any], missing: list[str]) -> t
     factor = FACTORS.get(kernel.shape[1])
     if "input_size" not in known and factor and "image_size" in told:
         known["input_size"] = told["image_size"] // factor
-    needed = {"pos_embed": "input_size", "temp_embed": "frames"}
-    assumed = tuple(needed[name] for name in missing if needed[name] not in known)
+    needed = ["input_size" if name == "pos_embed" else "frames" for name in missing]
+    assumed = tuple(size for size in needed if size not in known)
     return {**PUBLISHED, **known}, assumed

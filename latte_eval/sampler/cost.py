@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from latte_eval.core.unset_weights import UnsetWeights
+from latte_eval.sampler.families import FAMILIES
 from latte_eval.sampler.latte.conditioning import Block
-from latte_eval.sampler.latte.config import LatteConfig
 from latte_eval.sampler.latte.network import Latte
+from latte_eval.sampler.model import ModelConfig, VideoModel
 
 PAPER_BATCH = 3
 
@@ -45,10 +46,11 @@ class Cost:
     own_flops: int
 
 
-def on_meta(config: LatteConfig) -> Latte:
-    """A Latte without memory for its weights, trainable as published."""
+def on_meta(config: ModelConfig) -> VideoModel:
+    """A model without memory for its weights, trainable as published."""
     with UnsetWeights(), torch.device("meta"):
-        return Latte(config).to("meta")
+        model: VideoModel = FAMILIES[config.family].network(config).to("meta")
+    return model
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -56,19 +58,19 @@ def count_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def measure_cost(model: Latte) -> Cost:
-    """All counts of a Latte on the meta device."""
+def measure_cost(model: VideoModel) -> Cost:
+    """All counts of a model on the meta device. The published VDT modulates once per clip, as this one does."""
     one, paper = latent_inputs(model.config, 1), latent_inputs(model.config, PAPER_BATCH)
     own = count_flops(model, *one)
-    with modulation_as_published(model):
+    with modulation_as_published(model) if isinstance(model, Latte) else nullcontext():
         return Cost(count_parameters(model), count_paper_operations(model, *paper), count_flops(model, *one), own)
 
 
-def latent_inputs(config: LatteConfig, batch: int) -> tuple[Tensor, Tensor, Tensor]:  # -> [N, T, C, H, W], [N], [N]
-    """Latents, timesteps and labels of a forward pass on the meta device."""
+def latent_inputs(config: ModelConfig, batch: int) -> tuple[Tensor, ...]:  # -> [N, T, C, H, W], [N], [N]
+    """Latents, timesteps and, where there are classes, labels of a forward pass on the meta device."""
     shape = (batch, config.frames, config.channels, config.input_size, config.input_size)
     whole = torch.zeros(batch, dtype=torch.long, device="meta")
-    return torch.empty(shape, device="meta"), whole, whole
+    return (torch.empty(shape, device="meta"), whole) + (() if config.classes is None else (whole,))
 
 
 def count_flops(model: nn.Module, *inputs: Tensor) -> int:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from latte_eval.core.errors import SamplerError
 from latte_eval.sampler.diffusion import Denoiser, make_schedule
-from latte_eval.sampler.latte.network import Latte
+from latte_eval.sampler.model import VideoModel
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,18 @@ def noise_level(timestep: int) -> float:
     return float(np.sqrt((1 - abar) / abar))
 
 
-def guided_denoiser(model: Latte, labels: Tensor | None, guidance: Guidance) -> Denoiser:
+def guided_denoiser(model: VideoModel, labels: Tensor | None, guidance: Guidance) -> Denoiser:
     """The denoiser that the samplers take, from a model, labels [N] and guidance.
 
     Raises:
         SamplerError: guidance without classes, or labels on the CPU outside them.
     """
-    if model.y_embedder is None:
+    if model.config.classes is None:
         if guidance.scale != 1:
-            raise SamplerError("guidance needs a class-conditional checkpoint, this one is unconditional")
+            raise SamplerError(f"guidance needs a class-conditional checkpoint, {model.config.unguided}")
         return lambda x, timesteps: model(x, on_device(timesteps, x))
     if labels is None:
-        raise SamplerError(f"this checkpoint has {model.null_class} classes: its clips need labels")
+        raise SamplerError(f"this checkpoint has {model.config.classes} classes: its clips need labels")
     model.check_labels(labels)
 
     def denoiser(x: Tensor, timesteps: Tensor) -> Tensor:

@@ -9,9 +9,10 @@ import torch
 from latte_eval.sampler.checkpoint import Checkpoint
 from latte_eval.sampler.complete import FACTORS
 from latte_eval.sampler.cost import measure_cost, on_meta
-from latte_eval.sampler.latte.config import PUBLISHED_HEADS, VARIANTS, LatteConfig, possible_heads, published_name
-from latte_eval.sampler.latte.recognise import state_dict_to_config
+from latte_eval.sampler.families import FAMILIES
+from latte_eval.sampler.latte.config import VARIANTS, LatteConfig
 from latte_eval.sampler.memory import SHARE, StepMemory, gib, step_memory
+from latte_eval.sampler.model import ModelConfig
 from latte_eval.sampler.vae import SD_VAE_CHANNELS, SD_VAE_CONFIG, frame_bytes, vae_to_config
 
 # Sizes of cards in GiB, and types for which memory is counted.
@@ -25,10 +26,11 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 
     `config` holds the plain values, `heads` among them None where nothing tells; `assumed` names the choices that
     neither weights nor file tell. Costs, which do not depend on the heads, are counted on the meta device.
-    Raises `CheckpointError` for a state dict that is no Latte's.
+    Raises `CheckpointError` for a state dict of no model.
     """
-    config = state_dict_to_config(checkpoint.state, **checkpoint.choices)
-    told = checkpoint.heads or PUBLISHED_HEADS.get(config.width)
+    family = checkpoint.family
+    config = family.state_dict_to_config(checkpoint.state, **checkpoint.choices)
+    told = checkpoint.heads or family.published_heads.get(config.width)
     cost = measure_cost(on_meta(config))
     return {
         "name": checkpoint.name,
@@ -36,7 +38,9 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "bytes": checkpoint.size,
         "weights": checkpoint.weights,
         "iteration": checkpoint.iteration,
-        "model": published_name(config) or f"Latte, {config.depth} blocks of width {config.width}",
+        "family": family.name,
+        "licence": family.licence,
+        "model": family.published_name(config) or f"{family.name}, {config.depth} blocks of width {config.width}",
         "config": {**config.to_dict(), "heads": told},
         "frame_size": frame_size(config),
         "assumed": checkpoint.assumed(config),
@@ -49,7 +53,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def memory_record(config: LatteConfig) -> dict[str, Any]:
+def memory_record(config: ModelConfig) -> dict[str, Any]:
     """Bytes that sampling takes by dtype, `fp16` taking those of `bf16`.
 
     `weights` of the model; `clip` and `guided_clip` (None where there is no guidance) for every clip of a batch at the
@@ -59,7 +63,7 @@ def memory_record(config: LatteConfig) -> dict[str, Any]:
     return {dtype: memory_of(config, dtype) for dtype in MEMORY_DTYPES}
 
 
-def memory_of(config: LatteConfig, dtype: str) -> dict[str, Any]:
+def memory_of(config: ModelConfig, dtype: str) -> dict[str, Any]:
     plain, guided = (step_memory(config, dtype, guided) for guided in (False, True))
     sd_vae = vae_to_config(SD_VAE_CONFIG)
     frame = frame_bytes(sd_vae, config.input_size, torch.float32) if config.channels == SD_VAE_CHANNELS else None
@@ -82,18 +86,17 @@ def memory_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def frame_size(config: LatteConfig) -> int | None:
+def frame_size(config: ModelConfig) -> int | None:
     """Side of a frame in pixels, where the number of channels tells the codec."""
     factor = FACTORS.get(config.channels)
     return config.input_size * factor if factor else None
 
 
-def configs_of(found: dict[str, Any]) -> list[LatteConfig]:
+def configs_of(found: dict[str, Any]) -> list[ModelConfig]:
     """The config of a description; where nothing tells the heads, one for every possible number."""
-    config = found["config"]
-    choices = config["width"], config["variant"], config["temporal_position"]
-    heads = possible_heads(*choices) if config["heads"] is None else [config["heads"]]
-    return [LatteConfig(**{**config, "heads": each}) for each in heads]
+    family, config = FAMILIES[found["family"]], found["config"]
+    heads = family.possible_heads(config) if config["heads"] is None else [config["heads"]]
+    return [family.config(**{**config, "heads": each}) for each in heads]
 
 
 def description_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
@@ -101,23 +104,41 @@ def description_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     c = configs_of(found)[0]
     trained = "" if found["iteration"] is None else f", iteration {found['iteration']:,}"
     pixels = f", {found['frame_size']}x{found['frame_size']} pixels" if found["frame_size"] else ""
-    tubes = "uniform frame" if c.tube == 1 else f"compression frame, tubes of {c.tube}"
+    paper = f", {found['paper_operations'] / 1e9:,.3f} G by the paper's count (batch of 3, without attention)"
     rows = [
         ("file", f"{found['name']}, {found['bytes']:,} bytes, sha256 {found['sha256'][:12]}"),
         ("weights", weights_text(found["weights"]) + trained),
         ("model", f"{found['model']}, {heads_text(found)}"),
+        *architecture_rows(c, f"{c.channels}x{c.input_size}x{c.input_size}{pixels}"),
+        ("variance", "learned" if c.learned_variance else "fixed"),
+        ("parameters", f"{found['parameters']:,} trainable"),
+        ("FLOPs", f"{found['flops'] / 1e9:,.3f} G for one clip and step{paper if isinstance(c, LatteConfig) else ''}"),
+    ]
+    licence = [("licence", found["licence"])] if found["licence"] else []
+    return rows + memory_rows(found) + unsaid_rows(found) + licence
+
+
+def architecture_rows(config: ModelConfig, latents: str) -> list[tuple[str, str]]:
+    """What is built, from the order of the blocks to the conditioning."""
+    c = config
+    if not isinstance(c, LatteConfig):
+        return [
+            ("blocks", "every block attends over time, then in space"),
+            ("patch", f"{c.patch}x{c.patch}, uniform frame"),
+            ("latents", latents),
+            ("frames", f"{c.frames}: clips of this length alone"),
+            ("classes", "none: unconditional, and parts of a clip may be given (masks)"),
+            ("conditioning", "S-AdaLN in space, none over time"),
+        ]
+    tubes = "uniform frame" if c.tube == 1 else f"compression frame, tubes of {c.tube}"
+    return [
         ("variant", f"{c.variant}: {VARIANTS[c.variant]}"),
         ("patch", f"{c.patch}x{c.patch}, {tubes}"),
-        ("latents", f"{c.channels}x{c.input_size}x{c.input_size}{pixels}"),
+        ("latents", latents),
         ("frames", f"{c.frames}, temporal position {c.temporal_position}"),
         ("classes", classes_text(c)),
         ("conditioning", CONDITIONING[c.conditioning]),
-        ("variance", "learned" if c.learned_variance else "fixed"),
-        ("parameters", f"{found['parameters']:,} trainable"),
-        ("FLOPs", f"{found['flops'] / 1e9:,.3f} G for one clip and step, {found['paper_operations'] / 1e9:,.3f} G "
-                  "by the paper's count (batch of 3, without attention)"),
-    ]  # fmt: skip
-    return rows + memory_rows(found) + unsaid_rows(found)
+    ]
 
 
 def unsaid_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
@@ -140,7 +161,7 @@ def heads_text(found: dict[str, Any]) -> str:
     config = found["config"]
     if config["heads"] is not None:
         return f"{config['heads']} heads"
-    possible = possible_heads(config["width"], config["variant"], config["temporal_position"])
+    possible = FAMILIES[found["family"]].possible_heads(config)
     return f"heads not told: give --heads N, one of {', '.join(map(str, possible))}"
 
 

@@ -8,7 +8,6 @@ the workspaces of cuDNN; blocks that the allocator of torch keeps or cannot reus
 
 from __future__ import annotations
 
-import dataclasses
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,9 +24,9 @@ from torch.utils._pytree import tree_leaves
 from latte_eval.core.arithmetic import exact_float32
 from latte_eval.sampler.cost import on_meta
 from latte_eval.sampler.diffusion import DTYPES, make_schedule, sample_steps
+from latte_eval.sampler.families import with_depth
 from latte_eval.sampler.guidance import Guidance, guided_denoiser
-from latte_eval.sampler.latte.config import LatteConfig
-from latte_eval.sampler.latte.network import Latte
+from latte_eval.sampler.model import ModelConfig, VideoModel
 
 # Of free memory, what a batch may take by this count. Half of the rest is for decoding the batch before.
 SHARE = 0.7
@@ -118,16 +117,16 @@ class StepMemory:
 
 
 @cache
-def step_memory(config: LatteConfig, dtype: str, guided: bool, method: str = "ddpm") -> StepMemory:
+def step_memory(config: ModelConfig, dtype: str, guided: bool, method: str = "ddpm") -> StepMemory:
     """Memory of a step, from the peaks of the loop for one clip and for two."""
     weights = sum(value.numel() for value in on_meta(config).state_dict().values()) * DTYPES[dtype].itemsize
     # Blocks run one after the other and keep nothing, so two of them (in space, over time) have the peak of all.
-    model = on_meta(dataclasses.replace(config, depth=2)).to(DTYPES[dtype]).requires_grad_(False).eval()
+    model = on_meta(with_depth(config, 2)).to(DTYPES[dtype]).requires_grad_(False).eval()
     one, two = (loop_bytes(model, clips, dtype, guided, method) for clips in (1, 2))
     return StepMemory(weights, max(0, 2 * one - two), two - one)
 
 
-def loop_bytes(model: Latte, clips: int, dtype: str, guided: bool, method: str = "ddpm") -> int:
+def loop_bytes(model: VideoModel, clips: int, dtype: str, guided: bool, method: str = "ddpm") -> int:
     """The peak of two steps beside the weights; `model` on the meta device. The second remembers the first."""
     c = model.config
     shape = (clips, c.frames, c.channels, c.input_size, c.input_size)

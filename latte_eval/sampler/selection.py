@@ -160,8 +160,8 @@ def check_finite(file: Path, weights: Mapping[str, Tensor]) -> None:
 
 
 def names_weight(key: str) -> bool:
-    """Whether a Latte keeps a weight under a name of this form."""
-    return key in ("pos_embed", "temp_embed") or key.endswith((".weight", ".bias"))
+    """Whether a model keeps a weight under a name of this form."""
+    return key in ("pos_embed", "temp_embed", "time_embed") or key.endswith((".weight", ".bias"))
 
 
 def no_weight(value: Any) -> str:

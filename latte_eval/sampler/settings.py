@@ -9,7 +9,7 @@ from latte_eval.core.choices import check_choice
 from latte_eval.core.errors import SamplerError
 from latte_eval.sampler.diffusion import respaced_timesteps
 from latte_eval.sampler.guidance import Guidance
-from latte_eval.sampler.latte.config import LatteConfig
+from latte_eval.sampler.model import ModelConfig
 from latte_eval.sampler.samplers import SAMPLERS
 
 DTYPES = ("fp32", "bf16", "fp16")
@@ -78,12 +78,12 @@ class SamplerSettings:
         if not (min(frequencies, default=-1) >= 0 and 0 < sum(frequencies) < math.inf):
             raise SamplerError("label frequencies must be finite, none negative and not all zero")
 
-    def check_model(self, config: LatteConfig) -> None:
+    def check_model(self, config: ModelConfig) -> None:
         """Raise `SamplerError` for settings that this model cannot serve."""
         if config.classes is None and self.guidance_scale != 1:
             raise SamplerError(
                 f"--guidance-scale {self.guidance_scale:g} needs a class-conditional checkpoint, "
-                "this one is unconditional; use 1"
+                f"{config.unguided}; use 1"
             )
         if not config.null_row and self.guidance_scale != 1:
             raise SamplerError(

@@ -28,10 +28,10 @@ from latte_eval.core.stages import Batch, Stage
 from latte_eval.core.stops import check_stop
 from latte_eval.sampler.checkpoint import Checkpoint
 from latte_eval.sampler.compiled import CompiledBlocks, Say, compiling_pays
-from latte_eval.sampler.diffusion import DTYPES, make_schedule, sample_steps
+from latte_eval.sampler.diffusion import DTYPES, Denoiser, make_schedule, sample_steps
 from latte_eval.sampler.guidance import guided_denoiser
-from latte_eval.sampler.latte.network import Latte, RunBlock, run_block
 from latte_eval.sampler.memory import StepMemory, free_bytes, gib, step_memory
+from latte_eval.sampler.model import RunBlock, VideoModel, run_block
 from latte_eval.sampler.noise import drawn_ahead
 from latte_eval.sampler.settings import SamplerSettings
 from latte_eval.sampler.vae import Codec, FramesNotFinite, codec_record, decode_in, to_host
@@ -64,7 +64,7 @@ class SampledSource:
     def __init__(
         self,
         checkpoint: Checkpoint,
-        model: Latte,
+        model: VideoModel,
         codec: Codec,
         settings: SamplerSettings,
         count: int,
@@ -239,7 +239,7 @@ class SampledSource:
         on_device = None if labels is None else torch.tensor(labels).to(self.device, non_blocking=True)
         denoiser = guided_denoiser(self.model, on_device, s.guidance)
         states = sample_steps(
-            lambda x, timesteps: denoiser(x.to(DTYPES[s.dtype]), timesteps),
+            self.conditioned(lambda x, timesteps: denoiser(x.to(DTYPES[s.dtype]), timesteps), indices),
             self.on_device(self.noise(generators)),
             self.schedule,
             self.step_noise(generators),
@@ -248,6 +248,10 @@ class SampledSource:
             clip_x0=s.clip_x0,
         )
         return (x for x, _ in states)
+
+    def conditioned(self, denoiser: Denoiser, indices: Sequence[int]) -> Denoiser:
+        """The denoiser of these clips, as it is: nothing of them is given."""
+        return denoiser
 
     def generator(self, index: int) -> tuple[Generator, float]:
         """The generator of a clip, and the number in 0..1 that it gave first, which chooses the class."""

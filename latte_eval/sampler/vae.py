@@ -58,6 +58,9 @@ class Codec(Protocol):
         Raises `FramesNotFinite` where there is a NaN or infinite pixel.
         """
 
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Latents of frames, on their device. # [N, T, 3, H*factor, W*factor] uint8 -> [N, T, C, H, W] float32"""
+
 
 class FramesNotFinite(ClipError):
     """A decoder gave pixels that are NaN or infinite, which uint8 would show as grey, black or white.
@@ -97,6 +100,11 @@ def to_uint8(x: Tensor) -> Tensor:  # -1..1 -> 0..255
     return (((x * 0.5 + 0.5) * 255) + 0.5).clamp(0, 255).to(torch.uint8)
 
 
+def to_float(pixels: Tensor) -> Tensor:  # 0..255 uint8 -> -1..1 float32
+    """What `to_uint8` brings back to the same bytes."""
+    return pixels.float() / 127.5 - 1
+
+
 class IdentityCodec:
     """For checkpoints that were trained on pixels: latents of 3 channels in -1..1 are the frames."""
 
@@ -108,6 +116,9 @@ class IdentityCodec:
     def decode(self, latents: Tensor) -> Tensor:  # [N, T, 3, H, W] float -> [N, T, 3, H, W] uint8
         check_frames(finite_frames(latents.flatten(0, 1)).unflatten(0, latents.shape[:2]), latents.dtype)
         return to_uint8(latents)
+
+    def encode(self, pixels: Tensor) -> Tensor:  # [N, T, 3, H, W] uint8 -> [N, T, 3, H, W] float32 in -1..1
+        return to_float(pixels)
 
 
 class VaeCodec:
@@ -164,6 +175,13 @@ class VaeCodec:
         pixels, finite = (torch.cat(parts).unflatten(0, latents.shape[:2]) for parts in zip(*pairs, strict=True))
         check_frames(finite, self.dtype)
         return pixels
+
+    @exact_float32()
+    def encode(self, pixels: Tensor) -> Tensor:  # [N, T, 3, H*factor, W*factor] uint8 -> [N, T, C, H, W] float32
+        """The most likely latents of every frame, not drawn ones; one frame at a time."""
+        frames = to_float(pixels.flatten(0, 1)).to(self.vae.device, self.dtype)
+        latents = [self.vae.encode(frame, return_dict=False)[0].mode() for frame in frames.split(1)]
+        return (torch.cat(latents).float() * SCALE).unflatten(0, pixels.shape[:2])
 
     def decoded(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels of latents, and which of them are finite. # [F, C, H, W] -> [F, 3, H*factor, W*factor] uint8, [F]"""

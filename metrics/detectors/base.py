@@ -17,6 +17,8 @@ from latte_eval.files.weights import Weights
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from latte_eval.core.clips import Clips
+
     Forward = Callable[[Tensor], dict[str, Tensor]]
 
 SEEDED_NOTE = "seeded random weights: not comparable with published numbers"
@@ -66,6 +68,10 @@ class Detector:
         with exact_float32():
             return {name: value.cpu() for name, value in self.forward(clips.to(self.device)).items()}
 
+    def on_clips(self, clips: Clips) -> dict[str, Tensor]:
+        """The same of clips that come with their indices."""
+        return self(clips.to_detector())
+
     def record(self) -> dict[str, Any]:
         """What a result says about its detector, in JSON types.
 
@@ -108,6 +114,7 @@ class DetectorRow:
         weights: name of the record of its file in `WEIGHTS`; empty for seeded weights.
         cost: about what a clip of 16 frames takes, in words.
         own: "module:function" that opens a file of somebody's own weights, `(path, device)`; empty for none.
+        weightless: whether it has no weights, and is its own stand-in where seeded ones are asked for.
     """
 
     family: str
@@ -118,6 +125,7 @@ class DetectorRow:
     weights: str = ""
     cost: str = ""
     own: str = ""
+    weightless: bool = False
 
 
 DETECTORS: Registry[DetectorRow] = Registry(
@@ -179,6 +187,7 @@ DETECTORS: Registry[DetectorRow] = Registry(
         "dinov2-seeded": DetectorRow(
             "dinov2", "latte_eval.metrics.detectors.dinov2:open_dinov2_seeded", seeded=True, per_frame=True
         ),
+        "paired": DetectorRow("paired", "latte_eval.metrics.paired:open_paired", weightless=True),
     },
 )  # fmt: skip
 
@@ -188,7 +197,8 @@ def detector_of_family(family: str, seeded: bool) -> str:
 
     Raises `UsageError` for a family that has none.
     """
-    names = [name for name in DETECTORS if DETECTORS[name].seeded == seeded and DETECTORS[name].family == family]
+    rows = {name: DETECTORS[name] for name in DETECTORS if DETECTORS[name].family == family}
+    names = [name for name, row in rows.items() if row.weightless or row.seeded == seeded]
     if not names:
         kind = "seeded detector" if seeded else "detector"
         raise UsageError(f"there is no {kind} of the family {family!r}; name one with --detector")

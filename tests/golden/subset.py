@@ -23,6 +23,7 @@ SUBSET: dict[str, list[str | tuple[str, int]]] = {
     "latte_cond": [*TABLES, "forward_out", "cfg_out", "ddpm10_clip_x_last", "ddim10_clip_x_last", "ddpm50_x_last",
                    "ddim50_x_last", "ddim10_eta1_x_last"],
     "latte_uncond": [*TABLES, "forward_out", "ddpm250_x_last", "ddim250_x_last"],
+    "vdt": ["pos_embed", "time_embed", "forward_out", "mask_predict", "ddpm10_predict_composite"],
     "latte_schedules": [f"{steps}_{name}" for steps in (50, 250) for name in SCHEDULE],
     "i3d_gamma_ones": ["t9_logits", "t16_logits", "fvd_real_features", "fvd_gen_features", "fvd_values"],
     "i3d_gamma_seeded": ["t16_logits"],

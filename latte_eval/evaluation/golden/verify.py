@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from latte_eval.evaluation.golden.detectors import detector_measures
 from latte_eval.evaluation.golden.devices import device_measures
@@ -12,6 +13,7 @@ from latte_eval.evaluation.golden.distances import distance_measures
 from latte_eval.evaluation.golden.frames import frame_measures
 from latte_eval.evaluation.golden.measure import checks
 from latte_eval.evaluation.golden.sampling import sampling_measures
+from latte_eval.evaluation.golden.vdt import vdt_measures
 from latte_eval.metrics.detectors.verify import Check, verify
 
 
@@ -26,7 +28,7 @@ class Verified:
 
 # By section: from the name of a device to checks.
 SECTIONS: dict[str, Callable[[str], Iterator[Check]]] = {
-    "sampler": lambda device: checks(sampling_measures(device)),
+    "sampler": lambda device: checks(chain(sampling_measures(device), vdt_measures(device))),
     "detectors": lambda device: checks(detector_measures(device)),
     "distances": lambda device: checks(distance_measures()),
     "frames": lambda device: checks(frame_measures(device)),

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latte_eval.sampler.latte.config import LatteConfig
+from latte_eval.sampler.latte.sizes import Sizes
 
 # Fused attention on CUDA launches one row of blocks per sequence, and a grid has at most so many rows along y and z:
 # "invalid configuration argument" (pytorch/pytorch#146704). Over time, 128 guided clips of 256 tokens are 65,536.
@@ -65,7 +65,7 @@ class Attention(nn.Module):
         rotary: turn queries and keys by their position along the axis.
     """
 
-    def __init__(self, config: LatteConfig, heads: int | None = None, rotary: bool = False):
+    def __init__(self, config: Sizes, heads: int | None = None, rotary: bool = False):
         super().__init__()
         self.heads, self.rotary = heads or config.heads, rotary
         inner = self.heads * config.head_width
@@ -93,7 +93,7 @@ class Attention(nn.Module):
 class MLP(nn.Module):
     """Two layers, four times as wide inside, GELU (tanh form) between."""
 
-    def __init__(self, config: LatteConfig):
+    def __init__(self, config: Sizes):
         super().__init__()
         self.fc1 = nn.Linear(config.width, 4 * config.width)
         self.fc2 = nn.Linear(4 * config.width, config.width)

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from latte_eval.sampler.latte.attention import MLP, Attention
 from latte_eval.sampler.latte.config import LatteConfig
 from latte_eval.sampler.latte.embedding import PatchDecoder
+from latte_eval.sampler.latte.sizes import Sizes
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return x * (1 + scale) + shift
 
 
-def layer_norm(config: LatteConfig, affine: bool) -> nn.LayerNorm:
+def layer_norm(config: Sizes, affine: bool) -> nn.LayerNorm:
     return nn.LayerNorm(config.width, elementwise_affine=affine, eps=1e-6)
 
 
@@ -124,7 +125,7 @@ class TokenBlock(Block):
 class FinalLayer(PatchDecoder):
     """S-AdaLN, then the decoder."""
 
-    def __init__(self, config: LatteConfig):
+    def __init__(self, config: Sizes):
         super().__init__(config)
         self.norm = layer_norm(config, affine=False)
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(config.width, 2 * config.width))

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from latte_eval.core.errors import CheckpointError
 
@@ -62,6 +62,9 @@ class LatteConfig:
     conditioning: str = "s-adaln"
     temporal_position: str = "absolute"
     null_row: bool = True
+
+    family: ClassVar[str] = "Latte"
+    unguided: ClassVar[str] = "this one is unconditional"
 
     def __post_init__(self) -> None:
         self.check_choices()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from latte_eval.sampler.diffusion import TRAINING_STEPS
 from latte_eval.sampler.latte.config import LatteConfig
+from latte_eval.sampler.latte.sizes import Sizes
 
 
 def sincos_table(width: int, positions: np.ndarray) -> np.ndarray:  # [P] -> [P, width] float64, sine first
@@ -32,7 +33,7 @@ def temporal_table(width: int, frames: int) -> Tensor:  # -> [1, frames, width] 
 class PatchEmbedding(nn.Module):
     """Uniform frame patch embedding: every frame is cut into patches on its own."""
 
-    def __init__(self, config: LatteConfig):
+    def __init__(self, config: Sizes):
         super().__init__()
         self.proj = nn.Conv2d(config.channels, config.width, config.patch, config.patch)
 
@@ -58,7 +59,7 @@ class TimestepEmbedding(nn.Module):
 
     frequencies = 256
 
-    def __init__(self, config: LatteConfig):
+    def __init__(self, config: Sizes):
         super().__init__()
         self.mlp = nn.Sequential(
             nn.Linear(self.frequencies, config.width), nn.SiLU(), nn.Linear(config.width, config.width)
@@ -103,7 +104,7 @@ class PatchDecoder(nn.Module):
     After the linear layer a model with tubes has a transposed convolution over time that brings the frames back.
     """
 
-    def __init__(self, config: LatteConfig):
+    def __init__(self, config: Sizes):
         super().__init__()
         self.patch, self.grid, self.channels = config.patch, config.input_size // config.patch, config.out_channels
         self.linear = nn.Linear(config.width, config.patch**2 * config.out_channels)

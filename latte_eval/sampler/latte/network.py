@@ -14,7 +14,7 @@ the published checkpoints, so a state dict loads as it is.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -34,17 +34,10 @@ from latte_eval.sampler.latte.embedding import (
 )
 from latte_eval.sampler.latte.recognise import check_heads_told, check_keys, state_dict_to_config
 from latte_eval.sampler.latte.variants import ROUTES
-
-RunBlock = Callable[[nn.Module, Tensor, Tensor | None, int], Tensor]
-
-
-def run_block(block: nn.Module, x: Tensor, condition: Tensor | None, frames: int) -> Tensor:
-    """A block as it is; `compiled.CompiledBlocks` stands in for this function."""
-    out: Tensor = block(x, condition, frames)
-    return out
+from latte_eval.sampler.model import VideoModel, run_block
 
 
-class Latte(nn.Module):
+class Latte(VideoModel):
     """A Latte: `model(latents, timesteps, labels)`.
 
     Args:
@@ -54,7 +47,7 @@ class Latte(nn.Module):
         run_block: how a block is run.
     """
 
-    run_block: RunBlock
+    config: LatteConfig
 
     def __init__(self, config: LatteConfig):
         super().__init__()

@@ -133,12 +133,14 @@ def foreign_state_dict(state: Mapping[str, Tensor]) -> str:
     first = ", ".join(list(state)[:3]) or "nothing"
     if any("caption_projection" in key or "temporal_transformer_blocks" in key for key in state):
         return f"this is a text-to-video Latte ({first}, ...); a class-conditional or unconditional one is needed"
+    if "time_embed" in state or "blocks.0.temporal_fc.weight" in state:
+        return "this is a VDT, not a Latte: it has time_embed and temporal_fc layers; VDT.from_state_dict takes it"
     if "pos_embed" in state and "x_embedder.proj.weight" in state and "temp_embed" not in state:
         return "this is an image DiT: it has no temp_embed; it can start a training (--init), not be sampled as video"
     return f"this is not a Latte checkpoint: it holds {first}, ... and lacks pos_embed, x_embedder or blocks"
 
 
-def check_keys(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+def check_keys(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], network: str = "Latte") -> None:
     """Raise `CheckpointError` that names the first missing, unknown and misshapen keys."""
     wrong = [f"{key} is missing" for key in expected if key not in state]
     wrong += [f"{key} is unknown" for key in state if key not in expected]
@@ -149,4 +151,4 @@ def check_keys(expected: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> N
     ]
     if wrong:
         more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
-        raise CheckpointError(f"not a Latte of these sizes: {'; '.join(wrong[:3])}{more}")
+        raise CheckpointError(f"not a {network} of these sizes: {'; '.join(wrong[:3])}{more}")

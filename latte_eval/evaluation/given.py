@@ -1,0 +1,40 @@
+"""From a request to what of the fake clips is given, and to the real clips that it is taken from."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from latte_eval.core.errors import UsageError
+from latte_eval.evaluation.stats import StatsSource
+
+if TYPE_CHECKING:
+    from latte_eval.evaluation.request import Request
+    from latte_eval.evaluation.sides import OpenedModel, Side
+    from latte_eval.sampler.model import ModelConfig
+    from latte_eval.sampler.tasks import TaskSettings
+
+
+def request_to_task(request: Request, config: ModelConfig) -> TaskSettings:
+    """What of the clips is given. Raises `SamplerError` or `UsageError` for what the model cannot be given."""
+    from latte_eval.sampler.tasks import TaskSettings, check_takes_tasks
+
+    how = request.mask_rule, request.cond, request.given_pixels
+    task = TaskSettings(request.task, request.given, request.mask, *how)
+    if task.conditional:
+        check_takes_tasks(config)
+        task.masks(config, request.seed)
+    return task
+
+
+def with_conditions(opened: OpenedModel, real: Side | None) -> OpenedModel:
+    """The model, given parts of the real clips. Raises `UsageError` where the real side has no clips to show."""
+    from latte_eval.sampler.masked_source import Conditions
+
+    if opened.task is None or not opened.task.conditional:
+        return opened
+    if real is None or isinstance(real.source, StatsSource):
+        have = "there is none" if real is None else "statistics hold features, not clips"
+        raise UsageError(f"clips are given a part of real ones, and {have}; give --real FOLDER")
+    conditions = Conditions(real.source, opened.task.masks(opened.model.config, opened.settings.seed))
+    return dataclasses.replace(opened, conditions=conditions)
