@@ -39,12 +39,12 @@ ERRORS = {"ClipError": ClipError, "MachineFault": MachineFault, "MemoryError": M
 
 def count_frames(path: Path, name: str) -> int:
     """As `video.count_frames`; `name` is how messages call the file. Raises also `MachineFault`."""
-    return int(single({"job": "count", "path": str(path), "name": name}))
+    return int(single({"job": "count", "path": place_of(path), "name": name}))
 
 
 def frame_size(path: Path, name: str) -> tuple[int, int]:
     """As `video.frame_size`; `name` is how messages call the file. Raises also `MachineFault`."""
-    width, height = single({"job": "size", "path": str(path), "name": name})
+    width, height = single({"job": "size", "path": place_of(path), "name": name})
     return width, height
 
 
@@ -55,10 +55,15 @@ def read_frames(
 
     Raises also `MachineFault`.
     """
-    job = {"job": "read", "path": str(path), "name": name, "indices": list(indices), "check": check,
+    job = {"job": "read", "path": place_of(path), "name": name, "indices": list(indices), "check": check,
            "protocol": protocol and protocol.to_dict()}  # fmt: skip
     for head, content in answers(job):
         yield np.frombuffer(bytearray(content), np.uint8).reshape(head["shape"])
+
+
+def place_of(path: Path) -> str:
+    """A path that means the same to a process with another current folder: it started when this one may have had it."""
+    return str(path.absolute())
 
 
 def single(job: dict[str, Any]) -> Any:

@@ -104,6 +104,14 @@ def test_one_process_does_one_job_after_the_other(videos: Path, pool: Pool) -> N
     assert len(pool.decoders) == 1
 
 
+def test_the_current_folder_may_change(videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count_frames(videos / "a.mp4", "a")
+    monkeypatch.chdir(videos)
+    assert count_frames(Path("b.mp4"), "b") == FRAMES
+    assert frame_size(Path("b.mp4"), "b") == (24, 24)
+    assert len(list(read_frames(Path("b.mp4"), "b", [0, 3], None))) == 2
+
+
 def test_answers_that_nobody_reads_end_the_process(videos: Path, pool: Pool) -> None:
     frames = read_frames(videos / "a.mp4", "a", range(FRAMES), None)
     next(frames)
