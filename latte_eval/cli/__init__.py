@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fid": ("latte_eval.cli.score:fid", "Fréchet Inception distance over frames."),
     "is": ("latte_eval.cli.score:inception_score", "Inception Score (UCF101 C3D)."),
     "evaluate": ("latte_eval.cli.score:evaluate", "Several metrics in one sampling pass."),
+    "merge": ("latte_eval.cli.merge:merge", "Results of jobs that each computed a --shard."),
     "sample": ("latte_eval.cli.sample:sample", "Write clips of a checkpoint as mp4 files."),
     "stats": ("latte_eval.cli.stats:stats", "Store the features of a real set in one file."),
     "table1": ("latte_eval.cli.tables:table1", "IS on UCF101 and FID on FaceForensics, published | measured."),

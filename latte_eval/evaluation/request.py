@@ -10,6 +10,7 @@ from latte_eval.core.choices import check_name
 from latte_eval.core.errors import UsageError
 from latte_eval.core.protocol import Protocol, parse_assignment
 from latte_eval.core.protocols import named_protocol
+from latte_eval.files.remote_run import open_run
 from latte_eval.files.run_folder import SHARD_CLIPS, RunFolder
 from latte_eval.files.weights import cache_folder
 from latte_eval.metrics.detectors.base import DETECTORS, detector_of_family
@@ -52,7 +53,7 @@ class Request:
         allow_partial: measure against a remnant of a benchmark's real clips, too.
         splits: of an Inception Score; 10 where nobody says.
         interval: whether to compute how sure the values are.
-        out: run folder.
+        out: run folder: a path, or an address such as s3://bucket/run.
     """
 
     metrics: tuple[str, ...] = ("fvd",)
@@ -87,7 +88,7 @@ class Request:
     interval: bool = True
     batch_size: int | None = None
     device: str = "cpu"
-    out: Path | None = None
+    out: Path | str | None = None
 
     def __post_init__(self) -> None:
         for metric in self.metrics:
@@ -147,7 +148,7 @@ class Request:
     @property
     def run_folder(self) -> RunFolder:
         """`out`, or a shared one in the cache: shards are keyed by content, so runs do not disturb each other."""
-        return RunFolder(self.out or cache_folder() / "run")
+        return open_run(self.out or cache_folder() / "run")
 
     def detector_for(self, metric: str) -> str:
         """Name of the detector that a metric uses under this request."""
