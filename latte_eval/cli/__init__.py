@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("latte_eval.cli.explain:explain", "Why two numbers differ."),
     "inspect": ("latte_eval.cli.inspect:inspect", "What a checkpoint file is."),
     "curve": ("latte_eval.cli.curve:curve", "A metric over the checkpoints of a training run."),
+    "sweep": ("latte_eval.cli.sweep:sweep", "Many checkpoints on many benchmarks, here or on a cluster."),
     "gate": ("latte_eval.cli.gate:gate", "Is a checkpoint worse than the accepted one? For CI."),
     "report": ("latte_eval.cli.report:report", "Static pages about runs: numbers, intervals, clips."),
     "history": ("latte_eval.cli.history:history", "Value over time, with commits and who accepted what."),
