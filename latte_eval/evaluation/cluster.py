@@ -28,8 +28,12 @@ SLURM_MINUTES, LOCAL_MINUTES = 24 * 60, 30 * 24 * 60
 QUEUED = "queued.jsonl"
 QUEUED_LINE = Schema({"task": is_text, "job": is_text})
 
+# Jobs of an array at a time where nobody says: all.
+MOST = 100_000
+
 # States of jobs of Slurm that will have an outcome yet.
-AT_WORK = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "REQUEUED", "RESIZING", "SUSPENDED", "READY")
+AT_WORK = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "PREEMPTED", "REQUEUED", "RESIZING", "SUSPENDED",
+           "READY")  # fmt: skip
 
 Measure = Callable[[Task], Outcome]
 
@@ -91,7 +95,7 @@ class Cluster:
     def queued(self, executor: Any, tasks: Sequence[Task], measure: Measure) -> dict[int, tuple[Task, Any]]:
         """Tasks with their jobs on Slurm: those that an earlier command queued and that wait or run still, and a new
         array for the others."""
-        there = {task.title: job for task in tasks if (job := self.earlier_job(executor, task))}
+        there = self.earlier_jobs(executor, tasks)
         fresh = [task for task in tasks if task.title not in there]
         if fresh:
             with executor.batch():
@@ -101,15 +105,18 @@ class Cluster:
             append_lines(self.folder / QUEUED, lines)
         return {number: (task, there[task.title]) for number, task in enumerate(tasks)}
 
-    def earlier_job(self, executor: Any, task: Task) -> Any:
-        """The job of an earlier command that is at work on a task; None where there is none."""
+    def earlier_jobs(self, executor: Any, tasks: Sequence[Task]) -> dict[str, Any]:
+        """Jobs of an earlier command that are at work on a task, by its title."""
         file = self.folder / QUEUED
         if not file.is_file():
-            return None
+            return {}
         lines = parse_lines(file, "jobs", lambda line, number: parse_json_line(line, f"{file} line {number}"))
-        found = [line["job"] for line in lines if QUEUED_LINE.holds(line) and line["task"] == task_key(task)]
-        job = executor.job_class(self.folder, found[-1]) if found else None
-        return job if job is not None and job.state.split(" ")[0] in AT_WORK else None
+        known = {line["task"]: line["job"] for line in lines if QUEUED_LINE.holds(line)}
+        numbers = {task.title: known[key] for task in tasks if (key := task_key(task)) in known}
+        jobs = {title: executor.job_class(self.folder, number) for title, number in numbers.items()}
+        for job in list(jobs.values())[:1]:
+            job.watcher.update()  # of all of them
+        return {title: job for title, job in jobs.items() if state_of(job) in AT_WORK}
 
     def executor(self) -> Any:
         """The executor of submitit. Raises `UsageError` where submitit or Slurm is absent, or an option is unknown."""
@@ -124,8 +131,7 @@ class Cluster:
             return executor
         given = dict(self.slurm or {})
         known = {name: given.pop(name) for name in list(given) if name in executor._valid_parameters()}
-        most = {} if self.most is None else {"array_parallelism": self.most}
-        options = {"job_name": "latte-eval", "time": SLURM_MINUTES, **most, **known}
+        options = {"job_name": "latte-eval", "time": SLURM_MINUTES, "array_parallelism": self.most or MOST, **known}
         executor.update_parameters(**options, additional_parameters=given)
         return executor
 
@@ -173,10 +179,15 @@ def outcome_of(job: Any) -> Outcome:
 
 
 def last_line(text: str) -> str:
-    """What a traceback says at its end; for a job that left none, the first line."""
+    """What a traceback between two rules says at its end; for a job that left none, what submitit says first."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     rules = [number for number, line in enumerate(lines) if set(line) == {"-"}]
-    return lines[rules[-1] - 1] if len(rules) > 1 and rules[-1] else lines[0] if lines else "it ended without a word"
+    return lines[rules[-1] - 1] if len(rules) > 1 else " ".join(lines[:2])
+
+
+def state_of(job: Any) -> str:
+    """The state of a job of Slurm as it was last looked at; `CANCELLED by 7` is CANCELLED."""
+    return str(job.watcher.get_state(job.job_id, mode="cache")).partition(" ")[0]
 
 
 def parse_slurm(texts: Sequence[str]) -> dict[str, str | int]:
