@@ -188,7 +188,7 @@ def pulled(address: str, suffix: str = "") -> Path:
     if parts_of(address).scheme == "file":
         return Path(url2pathname(parts_of(address).path))
     above, _, file = address.rpartition("/") if address.endswith(".jsonl") else (address, "", "")
-    folder, copy = RemoteFolder(above), local_copy(public_address(above), "copy")
+    folder, copy = RemoteFolder(above), local_copy(public_address(above), f"copy{suffix}")
     names = [name for name in folder.names() if name.endswith(suffix)]
     if not names or (file and file not in names):
         raise StoreError(f"{public_address(address)} holds no run; runs write one, as in latte-eval fvd ... --out URL")
