@@ -9,7 +9,7 @@ import click
 
 from latte_eval.baselines.table import render
 from latte_eval.cli.bars import TerminalReporter, quiet_option
-from latte_eval.cli.options import FOLDER, METRIC, run_options, workers_option
+from latte_eval.cli.options import FOLDER, METRIC, RUN, RUN_FILES, RUN_LINES, run_options, workers_option
 from latte_eval.cli.tables import format_option
 from latte_eval.core.errors import UsageError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: latte-eval compare before/results.jsonl after/results.jsonl")
-@click.argument("files", type=FOLDER, nargs=-1, required=True)
+@click.argument("files", type=RUN_LINES, nargs=-1, required=True)
 @format_option
 def compare(files: tuple[Path, ...], form: str) -> None:
     """Line up results by benchmark, metric and protocol. FILES are results.jsonl files or run folders, two or more."""
@@ -32,8 +32,8 @@ def compare(files: tuple[Path, ...], form: str) -> None:
 
 
 @click.command(epilog="Example: latte-eval explain a.jsonl b.jsonl --measure --real /data/UCF-101 --fake samples")
-@click.argument("first", type=FOLDER)
-@click.argument("second", type=FOLDER)
+@click.argument("first", type=RUN_FILES)
+@click.argument("second", type=RUN_LINES)
 @click.option("--metric", type=METRIC, metavar="NAME", help="Only this one.  [default: every metric that both have]")
 @click.option("--measure", is_flag=True, help="Re-compute the effect of each differing choice on the clips.")
 @click.option("--real", type=FOLDER, metavar="DIR|ZIP", help="Real clips.  [default: where FIRST says]")
@@ -44,7 +44,7 @@ def compare(files: tuple[Path, ...], form: str) -> None:
 @click.option("--clips", type=click.IntRange(min=2), metavar="N", help="At most N clips of each side: quicker.")
 @click.option("--detector", "detectors", multiple=True, metavar="NAME", help="Instead of the recorded one.")
 @click.option("--trust", is_flag=True, help="Open an executable archive whose hash is not pinned.")
-@click.option("--out", type=FOLDER, metavar="RUN", help="Folder for features.  [default: a shared one in the cache]")
+@click.option("--out", type=RUN, metavar="RUN", help="Folder for features.  [default: a shared one in the cache]")
 @run_options
 @workers_option
 @format_option

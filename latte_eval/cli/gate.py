@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from latte_eval.cli.bars import TerminalReporter, quiet_option
-from latte_eval.cli.options import FOLDER, METRIC, PLACE, resolved_device, stack, workers_option
+from latte_eval.cli.options import FOLDER, METRIC, PLACE, RUN_FILES, resolved_device, stack, workers_option
 from latte_eval.cli.statuses import STATUSES
 from latte_eval.cli.stopping import continues
 from latte_eval.core.errors import UsageError
@@ -55,7 +55,9 @@ class GateGroup(click.Group):
     "Example: latte-eval gate --results new/results.jsonl --against accepted.jsonl --fail fvd:+5%",
 )
 @click.option("--ckpt", type=PLACE, metavar="CKPT", help="The new checkpoint: sampled as the accepted one was.")
-@click.option("--results", type=FOLDER, metavar="RUN|JSONL", help="Results that are there already: nothing is sampled.")
+@click.option(
+    "--results", type=RUN_FILES, metavar="RUN|JSONL|URL", help="Results that are there already: nothing is sampled."
+)
 @click.option("--of", metavar="NAME", help="Which checkpoint, where --results are of several.")
 @click.option("--against", type=FOLDER, default=ACCEPTED, show_default=True, help="Accepted results.")
 @click.option("--fail", "rules", multiple=True, metavar="RULE", help="fvd:+5% fails an FVD more than 5 % higher, "
@@ -87,6 +89,7 @@ def judge(
     options: dict[str, Any], reporter: Reporter,
 ) -> Verdict:  # fmt: skip
     """The verdict on a checkpoint or on results."""
+    from latte_eval.files.remote_run import is_pulled
     from latte_eval.gate.record import record_beside
     from latte_eval.gate.rules import parse_rules
     from latte_eval.gate.sampling import Plan, gate_checkpoint
@@ -98,7 +101,10 @@ def judge(
         raise UsageError("give one of --ckpt CKPT and --results RUN")
     if results is not None:
         verdict = gate_results(results, against, rules, confidence, reporter, of)
-        record_beside(results, verdict, reporter)
+        if is_pulled(results):
+            reporter.say("the verdict is not kept in the run: it lies behind an address")
+        else:
+            record_beside(results, verdict, reporter)
         return verdict
     assert ckpt is not None
     most = options.pop("max_clips")
@@ -127,7 +133,7 @@ def write(verdict: Verdict, as_json: bool, junit: Path | None, summary: Path | N
 
 
 @gate.command(epilog='Example: latte-eval gate accept run/ --into accepted.jsonl --why "step 40,000 looks right"')
-@click.argument("result", type=FOLDER, metavar="RUN|JSONL")
+@click.argument("result", type=RUN_FILES, metavar="RUN|JSONL|URL")
 @click.option("--into", type=FOLDER, default=ACCEPTED, show_default=True, help="Accepted results; made if absent.")
 @click.option("--why", required=True, help="Why this is the new baseline.")
 @click.option("--who", help="Who accepts.  [default: the CI job's actor, else git's user]")

@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from latte_eval.baselines.table import render
-from latte_eval.cli.options import FOLDER, METRIC
+from latte_eval.cli.options import METRIC, RUN_LINES
 from latte_eval.cli.tables import format_option
 
 
 @click.command(epilog="Example: latte-eval history accepted.jsonl results/*.jsonl")
-@click.argument("files", type=FOLDER, nargs=-1, required=True)
+@click.argument("files", type=RUN_LINES, nargs=-1, required=True)
 @click.option("--metric", type=METRIC, metavar="NAME", help="Only this one.")
 @format_option
 def history(files: tuple[Path, ...], metric: str | None, form: str) -> None:

@@ -10,7 +10,7 @@ import click
 
 from latte_eval.benchmarks.benchmark import BENCHMARKS
 from latte_eval.cli.bars import quiet_option
-from latte_eval.cli.types import MetricName, UserPath
+from latte_eval.cli.types import MetricName, PulledPath, RunPlace, UserPath
 from latte_eval.core.protocols import PROTOCOLS
 from latte_eval.sampler.samplers import SAMPLERS
 
@@ -18,6 +18,8 @@ F = TypeVar("F", bound=Callable[..., object])
 Decorator = Callable[[F], F]
 
 FOLDER = UserPath(path_type=Path)
+# A run folder that is written, and ones that are read: all of their files, or their lines alone.
+RUN, RUN_FILES, RUN_LINES = RunPlace(path_type=Path), PulledPath(), PulledPath(".jsonl")
 # Of a checkpoint or a VAE: a path, or a name that is none.
 PLACE = UserPath(path_type=str)
 METRIC = MetricName()
@@ -132,10 +134,18 @@ protocol_options = stack(
 )  # fmt: skip
 
 output_options = stack(
-    click.option("--out", type=FOLDER, metavar="RUN", help="Run folder.  [default: a shared one in the cache]"),
+    click.option(
+        "--out",
+        type=RUN,
+        metavar="RUN|URL",
+        help="Run folder, or an address such as s3://bucket/run.  [default: a shared one in the cache]",
+    ),
     click.option("--json", "as_json", is_flag=True, help="One JSON line a metric on stdout, nothing else."),
     quiet_option,
 )
+
+share_option = click.option("--shard", metavar="K/N", help="Compute job K's share of N alone, K from 1, into --out; "
+                            "latte-eval merge finishes.  See docs/clusters.md.")  # fmt: skip
 
 evaluation_options = stack(
     fake_options,
@@ -145,6 +155,7 @@ evaluation_options = stack(
     task_options,
     run_options,
     workers_option,
+    share_option,
     output_options,
 )
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from latte_eval.cli.bars import TerminalReporter, quiet_option
-from latte_eval.cli.options import FOLDER
+from latte_eval.cli.options import FOLDER, RUN_FILES, RUN_LINES
 
 
 @click.command(epilog="Example: latte-eval report runs/ -o report/")
-@click.argument("runs", type=FOLDER, nargs=-1, required=True, metavar="RUN|JSONL...")
+@click.argument("runs", type=RUN_FILES, nargs=-1, required=True, metavar="RUN|JSONL|URL...")
 @click.option(
     "-o",
     "--out",
@@ -21,7 +21,7 @@ from latte_eval.cli.options import FOLDER
     metavar="DIR",
     help="Folder for the pages; index.html is the first.",
 )
-@click.option("--against", type=FOLDER, metavar="JSONL", help="Accepted results, drawn into the curves.")
+@click.option("--against", type=RUN_LINES, metavar="JSONL", help="Accepted results, drawn into the curves.")
 @click.option(
     "--pages",
     type=click.IntRange(min=1),

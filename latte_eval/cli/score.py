@@ -64,11 +64,14 @@ def metric_names(text: str) -> tuple[str, ...]:
     return names
 
 
-def score(metrics: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) -> None:
-    """Evaluate a request and print it."""
+def score(metrics: tuple[str, ...], as_json: bool, quiet: bool, shard: str | None, **options: Any) -> None:
+    """Evaluate a request and print it, or compute one job's share of it."""
     request = to_request(metrics, **options)
     reporter = TerminalReporter(quiet)
-    with continues(run_continues(request.run_folder.path, request.generator)):
+    with continues(run_continues(request.run_folder.place, request.generator)):
+        if shard is not None:
+            click.echo(share_to_text(request, shard, reporter), err=as_json)
+            return
         if request.is_demo and request.ckpt == "demo" and metrics == ("fvd",):
             from latte_eval.evaluation.demo import evaluate_demo
 
@@ -76,6 +79,15 @@ def score(metrics: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) 
         else:
             results = measured_or_kept(request, reporter, as_json)
     show(results, as_json)
+
+
+def share_to_text(request: Request, shard: str, reporter: TerminalReporter) -> str:
+    """Compute one job's share; what to type when all have."""
+    from latte_eval.evaluation.shares import Share, compute_share
+
+    share = Share.parse(shard)
+    run, plan = compute_share(request, share, reporter)
+    return f"share {share} of {plan.title} is in {run.place}; when all jobs have ended: latte-eval merge {run.place}"
 
 
 def measured_or_kept(request: Request, reporter: TerminalReporter, as_json: bool) -> list[Result]:

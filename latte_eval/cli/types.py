@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import click
 
 from latte_eval.core.errors import UsageError
+from latte_eval.files.remote import is_address, public_address
 
 
 class UserPath(click.Path):
@@ -16,8 +18,37 @@ class UserPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
             raise UsageError(f"{param.opts[0] if param else 'a path'} is empty: give a path, or leave it out")
+        if self.type is Path and is_address(str(value)):
+            what = param.opts[0] if param and isinstance(param, click.Option) else "an argument"
+            raise UsageError(f"{what} is {public_address(value)}: this takes a path; bring the files here first")
         # Path would take a slash out of hf://owner/repo.
         return super().convert(os.path.expanduser(value), param, ctx)  # noqa: PTH111
+
+
+class RunPlace(UserPath):
+    """A run folder: a path, or an address such as s3://bucket/run as it was typed."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if is_address(str(value)) else super().convert(value, param, ctx)
+
+
+class PulledPath(UserPath):
+    """A path, or an address whose files are brought here first.
+
+    Args:
+        suffix: of the files that are needed; all for an empty one.
+    """
+
+    def __init__(self, suffix: str = ""):
+        super().__init__(path_type=Path)
+        self.suffix = suffix
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not is_address(str(value)):
+            return super().convert(value, param, ctx)
+        from latte_eval.files.remote_run import pulled
+
+        return pulled(value, self.suffix)
 
 
 class MetricName(click.ParamType):

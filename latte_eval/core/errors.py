@@ -85,6 +85,18 @@ class AbsentFile(StoreError):
     """A file that was listed and is not there any more: another job is at work on it, or somebody deleted it."""
 
 
+class IncompleteRun(StoreError):
+    """A run of several jobs that lacks the clips of some of them.
+
+    Attributes:
+        results: of other evaluations in the run folder, which lack nothing.
+    """
+
+    def __init__(self, message: str, results: Sequence[Result] = ()):
+        super().__init__(message)
+        self.results = results
+
+
 class TornLine(StoreError):
     """A line of a file of lines that is no JSON: a job was stopped while it wrote it, or somebody edited it."""
 

@@ -42,6 +42,7 @@ class Evaluation:
     Attributes:
         detectors: by metric.
         clock: time.perf_counter() at the start.
+        env: where the clips were made; None where that is this process.
     """
 
     request: Request
@@ -52,6 +53,7 @@ class Evaluation:
     run: RunFolder
     started: datetime
     clock: float
+    env: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -182,14 +184,14 @@ def measure_all(
         else:
             keep_results(evaluation.run, results[-1:], reporter)
     if failures:
-        raise MetricFailed(f"{'; '.join(failures)}. The other metrics are in {evaluation.run.results_file}", results)
+        raise MetricFailed(f"{'; '.join(failures)}. The other metrics are in {evaluation.run.results_place}", results)
     return results
 
 
 def keep_results(run: RunFolder, results: Sequence[Result], reporter: Reporter) -> None:
     """Append results to a run, and name those that it holds already. Raises `StoreError`."""
     for repeated in run.append_results(results):
-        reporter.say(f"{repeated.metric}: {run.results_file} holds this result already; nothing was added")
+        reporter.say(f"{repeated.metric}: {run.results_place} holds this result already; nothing was added")
 
 
 def plan(evaluation: Evaluation) -> str:
@@ -203,7 +205,7 @@ def plan(evaluation: Evaluation) -> str:
         lines.append(f"detector  {detector.name}" + (f": {detector.note}" if detector.note else ""))
     detectors, batch = unique_detectors(evaluation.detectors.values()), evaluation.request.clips_at_once(fake.source)
     lines += cost_lines(fake.source, detectors, evaluation.run, fake.expected, batch)
-    return "\n".join([*lines, f"run       {evaluation.run.path}"])
+    return "\n".join([*lines, f"run       {evaluation.run.place}"])
 
 
 def weights_text(fake: Side) -> str:
@@ -222,10 +224,15 @@ def unique_detectors(detectors: Iterable[Detector]) -> list[Detector]:
     return list({detector.name: detector for detector in detectors}.values())
 
 
+def side_detectors(evaluation: Evaluation, side: Side) -> list[Detector]:
+    """The detectors that look at the clips of a side, each once."""
+    metrics = [m for m in evaluation.request.metrics if side is not evaluation.real or METRICS[m].needs_real]
+    return unique_detectors(evaluation.detectors[metric] for metric in metrics)
+
+
 def side_features(evaluation: Evaluation, side: Side, reporter: Reporter) -> dict[str, Features]:
     """Features of one side by detector name, in one pass."""
-    metrics = [m for m in evaluation.request.metrics if side is not evaluation.real or METRICS[m].needs_real]
-    detectors = unique_detectors(evaluation.detectors[metric] for metric in metrics)
+    detectors = side_detectors(evaluation, side)
     if not detectors:
         return {}
     if isinstance(side.source, StatsSource):
@@ -297,7 +304,7 @@ def make_result(
         started=evaluation.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
         seconds=round(time.perf_counter() - evaluation.clock, 3),
         code=code_record(),
-        env=environment_record(),
+        env=evaluation.env or environment_record(),
         note=detector.note or None,
         **vars(measurement),
     )

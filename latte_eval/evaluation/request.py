@@ -11,6 +11,7 @@ from latte_eval.core.errors import UsageError
 from latte_eval.core.processes import cores_of_process
 from latte_eval.core.protocol import Protocol, parse_assignment
 from latte_eval.core.protocols import named_protocol
+from latte_eval.files.remote_run import open_run
 from latte_eval.files.run_folder import SHARD_CLIPS, RunFolder
 from latte_eval.files.weights import cache_folder
 from latte_eval.metrics.detectors.base import detector_of_family
@@ -60,7 +61,7 @@ class Request:
         batch_size: clips at once.
         workers: threads that read and store clips beside what the device does; 0 does one thing after the other.
         interval: whether to compute how sure the values are.
-        out: run folder.
+        out: run folder: a path, or an address such as s3://bucket/run.
     """
 
     metrics: tuple[str, ...] = ("fvd",)
@@ -104,7 +105,7 @@ class Request:
     batch_size: int | None = None
     workers: int | None = None
     device: str = "cpu"
-    out: Path | None = None
+    out: Path | str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metrics", each_metric(self.metrics))
@@ -227,7 +228,7 @@ class Request:
     @property
     def run_folder(self) -> RunFolder:
         """`out`, or a shared one in the cache: shards are keyed by content, so runs do not disturb each other."""
-        return RunFolder(self.out or cache_folder() / "run")
+        return open_run(self.out or cache_folder() / "run")
 
     def detector_for(self, metric: str) -> str:
         """Name of the detector that a metric uses under this request."""

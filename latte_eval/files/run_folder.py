@@ -2,6 +2,7 @@
 
     RUN/features/<key>/000064-000096.safetensors   outputs of a detector for candidates 64..95
     RUN/previews/<key>/000064-000096.safetensors   small pictures of the same clips
+    RUN/plans/<key>.json                           what jobs compute together, see `plans.py`
     RUN/results.jsonl
     RUN/gate.jsonl                                 what gates said about these results
 
@@ -33,10 +34,11 @@ from latte_eval.files.shards import (
     checked_shard,
     drop,
     join_shards,
+    overlap,
     read_shard,
-    runs_of,
     shard_place,
     shard_span,
+    uncovered,
     unusable,
 )
 from latte_eval.files.weights import cache_folder
@@ -115,8 +117,30 @@ class RunFolder:
         return f"cannot write to {self.path}, in {named}: {error.strerror}; {way_out}"
 
     @property
+    def place(self) -> str:
+        """What a person calls it."""
+        return str(self.path)
+
+    @property
     def results_file(self) -> Path:
         return self.path / RESULTS
+
+    @property
+    def results_place(self) -> str:
+        """What a person calls the file of its results."""
+        return f"{self.place}/{RESULTS}"
+
+    def has(self, path: Path) -> bool:
+        """Whether a file is in the folder; if it is, it can be read."""
+        return path.is_file()
+
+    def files(self, folder: str, suffix: str) -> list[Path]:
+        """The files of one of its folders with a suffix, in order; each can be read."""
+        return sorted((self.path / folder).glob(f"*{suffix}"))
+
+    def write_file(self, path: Path, data: bytes) -> None:
+        """Write one of its files, whole or not at all. Raises `StoreError`."""
+        write_whole(path, data)
 
     def append_results(self, results: Sequence[Result]) -> list[Result]:
         """Append results as lines; those that a finished run wrote already are not written again, and returned.
@@ -154,15 +178,18 @@ class RunFolder:
             rows = [row for row, index in enumerate(features.indices) if start <= index < stop]
             self.write_features(key, start, stop, features.take(rows), candidates and candidates[start:stop])
 
-    def drop_unusable(self, key: str, count: int, candidates: Sequence[str] | None = None) -> None:
+    def drop_unusable(
+        self, key: str, count: int, candidates: Sequence[str] | None = None, within: Sequence[Range] | None = None
+    ) -> None:
         """Delete the shards of candidates 0..count-1 that are damaged or hold other clips, with a notice for each.
 
-        `candidates` as of `Shard.misfit`.
+        `candidates` as of `Shard.misfit`. With `within`, only shards of some of these candidates are looked at.
 
         Raises `StoreError` for a file that cannot be read or deleted.
         """
+        spans = [(0, count)] if within is None else within
         for span, path in self.shards(FEATURES, key):
-            if span[0] < count and unusable(path, path, candidates):
+            if any(overlap(span, each) for each in spans) and unusable(path, path, candidates):
                 drop(path, candidates)
 
     def read_features(
@@ -207,11 +234,7 @@ class RunFolder:
 
     def lacking(self, kind: str, key: str, span: Range) -> list[Range]:
         """The candidates of a range that are not stored yet, as ranges of at most one shard."""
-        covered = np.zeros(span[1] - span[0] + 1, bool)
-        covered[-1] = True
-        for (start, stop), _ in self.shards(kind, key):
-            covered[max(0, start - span[0]) : max(0, min(stop, span[1]) - span[0])] = True
-        return list(runs_of(~covered[:-1], span[0]))
+        return uncovered([each for each, _ in self.shards(kind, key)], span)
 
     def wait_for(self, kind: str, key: str, span: Range, name: str) -> None:
         """Return once a range of candidates is stored: another job may look at a shard, which takes it away a moment.
@@ -236,7 +259,7 @@ class RunFolder:
     ) -> None:
         """Store arrays by name, with JSON notes."""
         path = self.path / kind / key / f"{span[0]:06d}-{span[1]:06d}.safetensors"
-        write_whole(path, content_to_bytes(shard_place(path), arrays, notes))
+        self.write_file(path, content_to_bytes(shard_place(path), arrays, notes))
 
 
 def newest_by_subject(file: Path) -> dict[tuple[str, str], dict[str, Any]]:

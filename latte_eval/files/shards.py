@@ -7,7 +7,7 @@ each of their candidates was, where the number of a clip does not tell: in a fol
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,6 +103,19 @@ def drop(path: Path, candidates: Sequence[str] | None) -> None:
         raise StoreError(f"{path} cannot be used, nor deleted ({error.strerror}); delete it") from error
     if why:
         notice(f"{path} {why}: it is made again")
+
+
+def overlap(one: Range, other: Range) -> bool:
+    """Whether two ranges have a candidate in common."""
+    return one[0] < other[1] and other[0] < one[1]
+
+
+def uncovered(spans: Iterable[Range], span: Range) -> list[Range]:
+    """What of a range none of these ranges covers, as ranges of at most one shard."""
+    covered = np.zeros(span[1] - span[0], bool)
+    for start, stop in spans:
+        covered[max(0, start - span[0]) : max(0, stop - span[0])] = True
+    return list(runs_of(~covered, span[0]))
 
 
 def runs_of(flags: np.ndarray, first: int) -> Iterator[Range]:  # [N] bool

@@ -40,6 +40,7 @@ STAGES: dict[str, tuple[Stage, str]] = {
     "FeatureError": ("after", "a network's answers are seen when it has answered"),
     "MetricFailed": ("after", "it carries the metrics that did not fail"),
     "TornLine": ("reading", ""),
+    "IncompleteRun": ("reading", ""),
 }
 
 

@@ -16,7 +16,8 @@ from latte_eval.core.features import Features
 from latte_eval.core.notices import Notice
 from latte_eval.core.result import Result
 from latte_eval.files import run_folder
-from latte_eval.files.run_folder import FEATURES, SHARD_CLIPS, RunFolder, feature_key, runs_of
+from latte_eval.files.run_folder import FEATURES, SHARD_CLIPS, RunFolder, feature_key
+from latte_eval.files.shards import runs_of
 from latte_eval.files.whole_files import patiently
 
 
