@@ -32,7 +32,7 @@ def continues(what: str) -> Iterator[None]:
         kept.pop()
 
 
-def run_continues(run: Path, generator: str | None = None) -> str:
+def run_continues(run: Path | str, generator: str | None = None) -> str:
     """For an evaluation: its run folder holds the features of whole shards."""
     if generator is not None:
         return f"what was finished is kept in {run}; the same command continues if the generator has a fingerprint"
