@@ -38,11 +38,11 @@ def curve(ckpts: tuple[str, ...], metric: str, plot: Path, as_json: bool, quiet:
     where it was stopped and measures only what is new.
     """
     from latte_eval.cli.score import to_request
-    from latte_eval.evaluation.curve import curve_to_text, draw_curve, find_points, measure_curve
+    from latte_eval.evaluation.curve import curve_to_text, draw_curve, measure_curve, points_of_run
 
     paths, reporter = plot_paths(plot), TerminalReporter(quiet)
     request, measured = to_request((metric,), **options), []
-    for each in measure_curve(request, find_points(ckpts), reporter):
+    for each in measure_curve(request, points_of_run(request, ckpts), reporter):
         measured.append(each)
         draw_curve(measured, paths)
         if as_json:

@@ -12,6 +12,7 @@ from latte_eval.benchmarks.benchmark import BENCHMARKS
 from latte_eval.cli.bars import quiet_option
 from latte_eval.cli.types import MetricName, UserPath
 from latte_eval.core.protocols import PROTOCOLS
+from latte_eval.files.team import ON_LOST
 from latte_eval.sampler.samplers import SAMPLERS
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -62,6 +63,11 @@ sampler_options = stack(
                  "label table has no row for the null class."),
 )  # fmt: skip
 
+lost_option = click.option(
+    "--on-lost", type=click.Choice(ON_LOST), default=ON_LOST[0], show_default=True,
+    help="Where one of several processes is lost: the others take over its clips, or end.",
+)  # fmt: skip
+
 run_options = stack(
     click.option("--seed", type=int, default=0, show_default=True, help="Chooses subset, offsets, labels and noise."),
     click.option(
@@ -71,6 +77,7 @@ run_options = stack(
         "[default: 8; on a GPU what fits into its memory, at most 32]",
     ),
     click.option("--device", default=None, help="cpu, cuda, cuda:1, mps  [default: cuda where there is one]"),
+    lost_option,
 )
 
 fake_options = stack(

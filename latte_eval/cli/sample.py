@@ -36,7 +36,9 @@ def sample(seeds: str, quiet: bool, device: str | None, out: Path, **options: An
     request = Request(device=resolved_device(device), **options)
     source = open_model(request).source(max(indices) + 1, request.device, reporter)
     with reporter.bar("sample", len(indices)) as advance:
-        written, kept = write_samples(source, indices, out, batch_size=request.clips_at_once(source), on_clips=advance)
+        written, kept = write_samples(
+            source, indices, out, batch_size=request.clips_at_once(source), on_clips=advance, on_lost=request.on_lost
+        )
     reporter.say(f"{written} clips written to {out}, {kept} were there")
 
 

@@ -30,4 +30,6 @@ def stats(metrics: str, path: Path, quiet: bool, **options: Any) -> None:
     request = to_request(metric_names(metrics), **options)
     count = compute_stats(request, path, TerminalReporter(quiet))
     detectors = ", ".join(request.detector_names())
+    if not count:
+        return
     click.echo(f"{path}: {count:,} clips, protocol {request.resolved_protocol().id}, {detectors}")

@@ -17,7 +17,8 @@ from typing import TextIO
 import click
 
 from latte_eval.cli.surroundings import Terminated
-from latte_eval.core.errors import LatteEvalError, first_line
+from latte_eval.core.errors import LatteEvalError, RankError, UsageError, first_line
+from latte_eval.core.processes import host, rank
 from latte_eval.core.statuses import Status, statuses_to_text
 from latte_eval.files.weights import cache_folder
 
@@ -31,12 +32,16 @@ STOPPED = "Stopped: what was finished is kept, and the same command continues"
 def report_error(error: BaseException) -> Status:
     """Say on stderr what went wrong, in one line; the status to exit with."""
     if isinstance(error, Terminated | KeyboardInterrupt | click.Abort):
-        tell(STOPPED)
+        if rank() == 0:
+            tell(STOPPED)
         return Status.TERMINATED if isinstance(error, Terminated) else Status.INTERRUPTED
     if isinstance(error, click.ClickException):
         with silent_if_full():
-            error.show()
+            if rank() == 0:
+                error.show()
         return Status.USAGE if isinstance(error, click.UsageError) else Status.FAILED
+    if isinstance(error, RankError) and error.told_by_another or isinstance(error, UsageError) and rank():
+        return error.exit_code
     if isinstance(error, LatteEvalError):
         return say(str(error), error.exit_code)
     if isinstance(error, BrokenPipeError):
@@ -73,7 +78,8 @@ def write_traceback(error: BaseException) -> Path | None:
 
 
 def say(text: str, status: Status = Status.FAILED) -> Status:
-    tell(f"Error: {one_line(text)}")
+    """An error in one line, which names the process if there are several and it is not the first."""
+    tell(f"Error{f' of rank {rank()} on {host()}' if rank() else ''}: {one_line(text)}")
     return status
 
 

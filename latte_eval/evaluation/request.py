@@ -11,6 +11,7 @@ from latte_eval.core.errors import UsageError
 from latte_eval.core.protocol import Protocol, parse_assignment
 from latte_eval.core.protocols import named_protocol
 from latte_eval.files.run_folder import SHARD_CLIPS, RunFolder
+from latte_eval.files.team import OnLost
 from latte_eval.files.weights import cache_folder
 from latte_eval.metrics.detectors.base import DETECTORS, detector_of_family
 from latte_eval.metrics.rows import METRICS
@@ -53,6 +54,7 @@ class Request:
         splits: of an Inception Score; 10 where nobody says.
         interval: whether to compute how sure the values are.
         out: run folder.
+        on_lost: `survive` or `end`, where one of several processes is lost.
     """
 
     metrics: tuple[str, ...] = ("fvd",)
@@ -88,6 +90,7 @@ class Request:
     batch_size: int | None = None
     device: str = "cpu"
     out: Path | None = None
+    on_lost: OnLost = "survive"
 
     def __post_init__(self) -> None:
         for metric in self.metrics:

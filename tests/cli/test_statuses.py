@@ -19,7 +19,7 @@ from command_line import latte_eval
 from repository import ROOT
 from result_makers import make_result, write_results
 
-from latte_eval.cli.surroundings import termination_raised
+from latte_eval.cli.surroundings import Terminated, termination_raised
 from latte_eval.core import errors
 from latte_eval.core.statuses import MEANINGS, Status
 from latte_eval.gate.verdict import EXIT
@@ -103,12 +103,29 @@ def test_a_stopped_command_says_that_it_continues(number: int, status: int, monk
     assert done.stderr.strip() == "Stopped: what was finished is kept, and the same command continues"
 
 
-def test_torchrun_ends_its_processes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that waits for the others in a collective call would not come to raise anything."""
+def test_a_process_of_torchrun_is_stopped_as_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives its claims back; the first process speaks for all."""
     monkeypatch.setenv("WORLD_SIZE", "2")
-    before = signal.getsignal(signal.SIGTERM)
-    with termination_raised():
-        assert signal.getsignal(signal.SIGTERM) == before
+    with pytest.raises(Terminated), termination_raised():
+        os.kill(os.getpid(), signal.SIGTERM)
+    for rank, said in (("0", "Stopped: what was finished is kept, and the same command continues\n"), ("1", "")):
+        monkeypatch.setenv("RANK", rank)
+        assert ends_with(Terminated(), monkeypatch) == (143, said)
+
+
+@pytest.mark.parametrize(
+    ("rank", "error", "said"),
+    [("0", errors.StoreError("full"), "Error: full\n"),
+     ("3", errors.StoreError("full"), "Error of rank 3 on near: full\n"),
+     ("3", errors.UsageError("give one"), ""), ("3", errors.LostRank("rank 0 gave up", told_by_another=True), "")],
+)  # fmt: skip
+def test_each_error_of_many_processes_is_said_once(
+    rank: str, error: errors.LatteEvalError, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What every process finds out by itself is said by the first; what befalls another one, by that."""
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setattr("latte_eval.cli.statuses.host", lambda: "near")
+    assert ends_with(error, monkeypatch) == (error.exit_code, said)
 
 
 @pytest.fixture(scope="module")

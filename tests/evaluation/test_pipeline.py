@@ -78,7 +78,7 @@ class Recorded:
 
 def test_ranges_cover_every_clip_once() -> None:
     for count in (1, SHARD_CLIPS, SHARD_CLIPS + 1, 100):
-        covered = [i for start, stop in shard_ranges(count) for i in range(start, stop)]
+        covered = [i for start, stop in shard_ranges((0, count)) for i in range(start, stop)]
         assert covered == list(range(count))
 
 
