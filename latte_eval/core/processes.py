@@ -21,8 +21,8 @@ from latte_eval.core.errors import RankError, first_line
 from latte_eval.core.notices import notice
 
 # A process of another machine may start hours after the first, when its place becomes free.
-JOIN_SECONDS = 7 * 86_400
-CONNECT_SECONDS, TELL_SECONDS = 10, 60
+JOIN_SECONDS = 7 * 86_400.0
+TELL_SECONDS = 60.0
 
 
 def rank() -> int:
@@ -69,23 +69,31 @@ def launcher_store() -> Any:
 
 
 def connected(address: str, port: int, keeps: bool) -> Any:
-    """A connection to a store, or the store itself; who keeps it may start later. # -> torch.distributed.TCPStore"""
+    """A connection to a store, or the store itself. # -> torch.distributed.TCPStore"""
     from torch.distributed import TCPStore
 
-    waited, pause = 0.0, CONNECT_SECONDS
+    try:
+        if not keeps:
+            await_listener(address, port)
+        return TCPStore(address, port, is_master=keeps, timeout=timedelta(seconds=60), wait_for_workers=False)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise RankError(
+            f"rank {rank()} cannot {'open' if keeps else 'reach'} {address}:{port} (MASTER_ADDR and MASTER_PORT): "
+            f"{first_line(error)}"
+        ) from error
+
+
+def await_listener(address: str, port: int) -> None:
+    """Wait for the process that keeps the store, which may start later. Raises `OSError` after a week."""
+    deadline = time.monotonic() + JOIN_SECONDS
     while True:
         try:
-            store = TCPStore(address, port, is_master=keeps, timeout=timedelta(seconds=pause), wait_for_workers=False)
-        except (RuntimeError, ValueError) as error:
-            waited += pause
-            if keeps or waited > JOIN_SECONDS:
-                what = "open" if keeps else "reach"
-                raise RankError(
-                    f"rank {rank()} cannot {what} {address}:{port} (MASTER_ADDR and MASTER_PORT): {first_line(error)}"
-                ) from error
-            continue
-        store.set_timeout(timedelta(seconds=TELL_SECONDS))
-        return store
+            with socket.create_connection((address, port), timeout=10):
+                return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 def gathered(name: str, value: Any) -> list[Any]:
@@ -107,15 +115,24 @@ def gathered(name: str, value: Any) -> list[Any]:
 
 
 def await_keys(store: Any, keys: Sequence[str]) -> None:
-    """Wait until a store has some keys. Signals are heard meanwhile; who is late is told once a minute."""
+    """Wait until a store has some keys. Signals are heard meanwhile; who is late is told once a minute.
+
+    Raises `RankError` after a week.
+    """
     waited, told, lacking = 0.0, TELL_SECONDS, list(keys)
     while lacking := [key for key in lacking if not store.check([key])]:
         time.sleep(pause := min(1.0, 0.02 + waited / 10))
         waited += pause
-        if waited > told and len(keys) > 1:
-            told += TELL_SECONDS
-            late = ", ".join(key.rpartition("/")[2] for key in lacking[:8])
-            notice(f"{len(lacking)} of {len(keys)} ranks have not started after {waited:.0f} s: {late}")
+        if waited < told:
+            continue
+        told += TELL_SECONDS
+        late = ", ".join(number for key in lacking[:8] if (number := key.rpartition("/")[2]).isdigit())
+        text = (
+            f"after {waited:.0f} s not all of {world_size()} ranks have started{f': {late} are late' if late else ''}"
+        )
+        if waited > JOIN_SECONDS:
+            raise RankError(text)
+        notice(text)
 
 
 @cache

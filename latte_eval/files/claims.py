@@ -55,28 +55,33 @@ class Claims:
         return sorted(span for name in names if not name.startswith(".") and (span := shard_span(Path(name))))
 
     def owner(self, span: Range) -> Owner | None:
-        """Who holds a range; None where nobody does. A claim that was cut names an owner who never gives a sign."""
+        """Who holds a range; None where nobody does."""
         data = self.files.read(self.path(span))
-        if data is None:
-            return None
-        return Owner.from_bytes(data) or Owner(f"cut-{hashlib.sha256(data).hexdigest()[:12]}", 0, "an unknown host", 0)
+        return None if data is None else owner_in(data)
 
     def take_away(self, span: Range, lost: Owner) -> bool:
-        """Free a range whose owner is lost; False where another process did so, or holds it by now.
+        """Free a range whose owner is lost; False where another process did so, or holds it by now."""
+        return take_away(self.files, self.path(span), lost)
 
-        The claim is moved aside before it is looked at once more: another process may have taken it over meanwhile.
-        """
-        path = self.path(span)
-        aside = unfinished_path(path)
-        if not self.files.move(path, aside):
-            return False
-        data = self.files.read(aside)
-        found = Owner.from_bytes(data) if data else None
-        mistaken = found is not None and found.id != lost.id
-        if mistaken and data is not None:
-            self.files.create(path, data)
-        self.files.remove(aside)
-        return not mistaken
+
+def owner_in(data: bytes) -> Owner:
+    """Who made a claim of these bytes; of one that was cut, somebody who never gives a sign of life."""
+    return Owner.from_bytes(data) or Owner(f"cut-{hashlib.sha256(data).hexdigest()[:12]}", 0, "an unknown host", 0)
+
+
+def take_away(files: SharedFiles, path: Path, lost: Owner) -> bool:
+    """Delete the claim of an owner who is lost; False where another process did so, or holds it by now.
+
+    It is moved aside before it is looked at once more: another process may have taken it over meanwhile.
+    """
+    aside = unfinished_path(path)
+    if not files.move(path, aside):
+        return False
+    data = files.read(aside)
+    if mistaken := data is not None and owner_in(data).id != lost.id:
+        files.create(path, data or b"")
+    files.remove(aside)
+    return not mistaken
 
 
 @dataclass

@@ -20,12 +20,13 @@ from latte_eval.core.clips import Clips
 from latte_eval.core.errors import AbsentFile, StoreError, UsageError
 from latte_eval.core.schemas import parse_json
 from latte_eval.files.claims import SharedWork
+from latte_eval.files.locks import locked
 from latte_eval.files.run_folder import claims_key, shard_ranges
 from latte_eval.files.shards import Range
 from latte_eval.files.sharing import Sharing
 from latte_eval.files.team import OnLost, team_at
 from latte_eval.files.weights import file_sha256
-from latte_eval.files.whole_files import locked, write_replaceable, write_whole
+from latte_eval.files.whole_files import write_replaceable, write_whole
 from latte_eval.sampler.sources import SampledSource
 
 RECORD, NOTES = "samples.json", ".samples"
