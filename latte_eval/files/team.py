@@ -43,6 +43,9 @@ class Team:
 
     Attributes:
         on_lost: whether the others go on without a process that is lost, or end.
+        home: the folder in which all of them were seen at the start; one that is slow comes later to another.
+        watch: of all who work in this folder.
+        members: of those of this run, in their home.
     """
 
     run: Path
@@ -50,14 +53,17 @@ class Team:
     rank: int = 0
     size: int = 1
     on_lost: OnLost = "survive"
+    home: Path | None = None
     me: Owner = field(init=False)
     watch: Watch = field(init=False)
+    members: Watch = field(init=False)
     named: set[str] = field(default_factory=set, init=False)
     counts: dict[str, int] = field(default_factory=dict, init=False)
     checked: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         self.me, self.watch = Owner.here(self.token, self.rank), Watch(self.run / CLAIMS / ALIVE)
+        self.members = Watch(self.home / CLAIMS / ALIVE) if self.home else self.watch
 
     @contextmanager
     def present(self) -> Iterator[None]:
@@ -160,9 +166,9 @@ class Team:
                 return said
             if by.ended_here:
                 raise LostRank(f"{by.name} was killed; the same command continues")
-            if self.watch.silence(by.id) > LOST_SECONDS:
+            if self.members.silence(by.id) > LOST_SECONDS:
                 raise LostRank(f"{by.name} was not heard of for {LOST_SECONDS:.0f} s; the same command continues")
-            if self.watch.has_left(by.id) and self.told(name) is None:
+            if self.members.has_left(by.id) and self.told(name) is None:
                 raise LostRank(f"{by.name} has ended; the same command continues", told_by_another=True)
         raise AssertionError
 
@@ -176,7 +182,7 @@ class Team:
     def member(self, number: int) -> Owner:
         """A process of this run, as far as its sign of life says who it is."""
         id_ = f"{self.token}-{number:05d}"
-        data = DiskFiles().read(sign_path(self.watch.folder, id_)) or b""
+        data = DiskFiles().read(sign_path(self.members.folder, id_)) or b""
         return Owner.from_bytes(data.partition(b"\n")[0]) or Owner(id_, number, "an unknown host", 0)
 
     def name_lost(self, owner: Owner) -> None:
@@ -194,9 +200,9 @@ class Team:
             return
         self.checked = self.watch.clock()
         for number in range(1, self.size):
-            if not self.watch.has_left(f"{self.token}-{number:05d}"):
+            if not self.members.has_left(f"{self.token}-{number:05d}"):
                 owner = self.member(number)
-                if self.watch.is_lost(owner):
+                if self.members.is_lost(owner):
                     self.name_lost(owner)
 
     def check_same(self, name: str, facts: Mapping[str, Any]) -> None:
@@ -252,7 +258,8 @@ def team_at(run: Path, on_lost: OnLost | None = None) -> Team:
 
 def join(run: Path, on_lost: OnLost) -> Team:
     """Show a sign of life in a folder and see those of all others; each process of a launcher does so once."""
-    team = Team(run, run_token(), rank(), world_size(), on_lost)
+    home = next(iter(TEAMS.values())).run if TEAMS else None
+    team = Team(run, run_token(), rank(), world_size(), on_lost, home)
     sign = SignOfLife(team.watch.folder, team.me)
     sign.__enter__()
     atexit.register(sign.__exit__)

@@ -50,7 +50,7 @@ def test_long_commands_one_after_the_other_in_one_group(tmp_path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         torch.save({"ema": Latte(SHAPES).state_dict(), "config": SHAPES.to_dict()}, path)
     alone = [latte_eval(*map(str, words)) for words in words_of(tmp_path, "alone")]
-    assert all(done.returncode in (0, 4) for done in alone), alone
+    assert all(done.returncode in (0, 2, 4) for done in alone), alone
     joined = [word for words in words_of(tmp_path, "two") for word in (*words, "then")][:-1]
     (tmp_path / "commands.py").write_text(COMMANDS)
     two = torchrun("--nproc-per-node", 2, tmp_path / "commands.py", *joined)

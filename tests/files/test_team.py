@@ -84,6 +84,16 @@ def test_a_first_process_that_has_ended_is_not_waited_for(ranks: list[Team]) -> 
     assert time.monotonic() - started < 5
 
 
+def test_a_first_process_that_comes_later_to_a_folder_is_waited_for(ranks: list[Team], tmp_path: Path) -> None:
+    """It still measures what was sampled in the folder before."""
+    late, early = (Team(tmp_path / "second", "token", rank, 3, home=tmp_path) for rank in (0, 1))
+    with SignOfLife(ranks[0].watch.folder, ranks[0].me):
+        found = together(
+            lambda: (time.sleep(0.3), decided(late, "go on?", lambda: 7)), lambda: decided(early, "go on?", int)
+        )
+    assert found == [(None, 7), 7]
+
+
 def test_one_process_opens_first_and_the_others_after_it(ranks: list[Team], monkeypatch: pytest.MonkeyPatch) -> None:
     """One of all, then one of each machine, then the rest: a download happens once, whoever has a cache of its own."""
     here = threading.local()
