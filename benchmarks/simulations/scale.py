@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -144,10 +144,10 @@ class World:
         end = self.ends.get(int(owner.rpartition("-")[2]), math.inf)
         return str(int(min(self.now, end) / BEAT_SECONDS)).encode()
 
-    def stored_in(self, evaluation: int) -> Callable[[list[Range]], set[Range]]:
+    def stored_in(self, evaluation: int) -> Callable[[Sequence[Range]], set[Range]]:
         there = self.stored[evaluation]
 
-        def stored(spans: list[Range]) -> set[Range]:
+        def stored(spans: Sequence[Range]) -> set[Range]:
             self.files.work(1 + len(there) / NAMES_PER_OPERATION)
             return there.intersection(spans)
 
@@ -159,7 +159,7 @@ class World:
         claims = Claims(Path(str(evaluation)), owner, self.files)
         watch = Watch(ALIVE, self.files, lambda: self.now)
         spans = shard_ranges((0, self.case.clips), self.workers)
-        return SharedWork(claims, watch, spans, self.stored_in(evaluation), rank, self.workers)  # type: ignore[arg-type]
+        return SharedWork(claims, watch, spans, self.stored_in(evaluation), rank, self.workers)
 
     def spent(self) -> float:
         """Seconds that the operations since the last call took this process."""
