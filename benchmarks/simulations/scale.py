@@ -54,10 +54,10 @@ class Case:
 CASES = (
     Case("2,048 clips, no straggler", 2048, slow=0.0),
     Case("2,048 clips", 2048),
+    Case("curve of 24 times 2,048 clips", 2048, 24),
     Case("50,000 clips", 50_000),
-    Case("curve of 12 checkpoints", 2048, 12),
-    Case("curve, 1 % die", 2048, 12, dying=0.01),
-    Case("curve, storage of 50 ms", 2048, 12, latency=0.05),
+    Case("50,000 clips, 1 % die", 50_000, dying=0.01),
+    Case("50,000 clips, storage of 50 ms", 50_000, latency=0.05),
 )
 
 
@@ -132,6 +132,7 @@ class World:
         self.ends = {rank: chance.random() * self.ideal for rank in dying}
         self.files = Files(self)
         self.stored: list[set[Range]] = [set() for _ in range(self.case.evaluations)]
+        self.spans = shard_ranges((0, self.case.clips), self.workers)
 
     @property
     def ideal(self) -> float:
@@ -158,8 +159,7 @@ class World:
         owner = Owner(f"run-{rank:05d}", rank, f"host {rank // 8}", 1)
         claims = Claims(Path(str(evaluation)), owner, self.files)
         watch = Watch(ALIVE, self.files, lambda: self.now)
-        spans = shard_ranges((0, self.case.clips), self.workers)
-        return SharedWork(claims, watch, spans, self.stored_in(evaluation), rank, self.workers)
+        return SharedWork(claims, watch, self.spans, self.stored_in(evaluation), rank, self.workers)
 
     def spent(self) -> float:
         """Seconds that the operations since the last call took this process."""

@@ -12,13 +12,13 @@ from __future__ import annotations
 import hashlib
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
 
 from latte_eval.files.owners import BEAT_SECONDS, Owner, Watch
-from latte_eval.files.shards import Range, shard_span
+from latte_eval.files.shards import Range
 from latte_eval.files.shared_files import SharedFiles
 from latte_eval.files.whole_files import unfinished_path
 
@@ -51,8 +51,7 @@ class Claims:
 
     def held(self) -> list[Range]:
         """The ranges that are claimed by anybody, in order. Raises `StoreError`."""
-        names = self.files.names(self.folder)
-        return sorted(span for name in names if not name.startswith(".") and (span := shard_span(Path(name))))
+        return sorted(span for name in self.files.names(self.folder) if (span := claimed_span(name)))
 
     def owner(self, span: Range) -> Owner | None:
         """Who holds a range; None where nobody does."""
@@ -62,6 +61,12 @@ class Claims:
     def take_away(self, span: Range, lost: Owner) -> bool:
         """Free a range whose owner is lost; False where another process did so, or holds it by now."""
         return take_away(self.files, self.path(span), lost)
+
+
+def claimed_span(name: str) -> Range | None:
+    """The range that a claim of this name is for; None for another file."""
+    start, _, stop = name.removesuffix(".json").partition("-")
+    return (int(start), int(stop)) if start.isdecimal() and stop.isdecimal() else None
 
 
 def owner_in(data: bytes) -> Owner:
@@ -128,14 +133,15 @@ class SharedWork:
             self.give_back(span)  # another process stored it between two looks
         return None
 
-    def free(self, refused: Container[Range] = ()) -> list[Range]:
+    def free(self, refused: Iterable[Range] = ()) -> list[Range]:
         """The first ranges that nobody holds and nobody has stored, at most one per process. Raises `StoreError`.
 
         They are of one size: larger ones are begun before smaller ones, whoever takes which.
         """
-        held = Merged(self.claims.held())  # before the look at what is stored: what is in neither is free
+        held = self.claims.held()  # before the look at what is stored: what is in neither is free
         self.look()
-        free = (span for span in self.todo if span not in self.mine and span not in refused and not held.overlaps(span))
+        taken, merged = {*held, *self.mine, *refused}, Merged(held)
+        free = (span for span in self.todo if span not in taken and not merged.overlaps(span))
         for _, alike in groupby(free, key=lambda span: span[1] - span[0]):
             return list(islice(alike, self.places))
         return []
