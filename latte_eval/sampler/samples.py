@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from latte_eval.core.clips import Clips
-from latte_eval.core.errors import AbsentFile, StoreError, UsageError
+from latte_eval.core.errors import StoreError, UsageError
 from latte_eval.core.schemas import parse_json
 from latte_eval.files.claims import SharedWork
 from latte_eval.files.locks import locked
@@ -158,8 +158,6 @@ class SamplesFolder:
         try:
             record = parse_json(path.read_bytes())
             return {"settings": dict(record["settings"]), "files": dict(record["files"])}
-        except FileNotFoundError as error:
-            raise AbsentFile(f"{path} is not there any more") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{path} is damaged ({error}); delete the folder and run again") from error
 
@@ -183,7 +181,7 @@ class SamplesFolder:
         """Take over what processes wrote lately; the notes, which another process may gather meanwhile."""
         notes = sorted((self.path / NOTES).glob("[!.]*.json"))
         for note in notes:
-            with contextlib.suppress(AbsentFile):
+            with contextlib.suppress(StoreError):  # gathered meanwhile, or cut: then its clips are made again
                 record = self.read_record(note)
                 self.hashes |= record["files"] if record["settings"] == self.settings else {}
         return notes
