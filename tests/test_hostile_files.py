@@ -160,7 +160,7 @@ def test_records_of_samples(tmp_path: Path) -> None:
     path = tmp_path / "samples.json"
     record = {"settings": {"seed": 0, "steps": 3}, "files": {"000000.mp4": "a" * 64}}
     folder = SamplesFolder(tmp_path, {"seed": 0, "steps": 3})
-    assert survives(lambda: folder.continue_from(folder.read_record()), path, damaged_records(record, 7, COUNT))
+    assert survives(lambda: folder.continue_from(folder.read_record(path)), path, damaged_records(record, 7, COUNT))
 
 
 def test_indices_of_shards(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import latte_eval
+from many_processes import torchrun
 from repository import ROOT
 
 from latte_eval.core.result import Result
@@ -82,7 +83,11 @@ def test_every_command_works(command: str, workplace: Path, monkeypatch: pytest.
     monkeypatch.setenv("LATTE_EVAL_CACHE", str(workplace / "cache"))
     words = shlex.split(command)
     if words[0] == "torchrun":
-        words = words[words.index("latte_eval") :]
+        module, options = words.index("latte_eval"), SMALL_FOR[words[words.index("latte_eval") + 1]]
+        launcher = ["2" if word == "8" else word for word in words[1:module]]
+        done = torchrun(*launcher, *words[module:], *options, "--device", "cpu")
+        assert done.returncode == 0, done.stderr[-3000:]
+        return
     assert words[0] in ("latte-eval", "latte_eval"), command
     words = ["cpu" if word == "cuda" else word for word in words[: words.index(">")]] if ">" in words else words
     # The networks take a minute; CI runs them all in a session of its own.

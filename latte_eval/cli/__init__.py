@@ -11,8 +11,7 @@ import click
 
 from latte_eval import __version__
 from latte_eval.cli.notices import notices_on_stderr
-from latte_eval.cli.statuses import STATUSES, report_error, tell
-from latte_eval.cli.stopping import termination_told
+from latte_eval.cli.statuses import STATUSES, report_error
 from latte_eval.cli.surroundings import check_current_folder, open_closed_streams, termination_raised
 from latte_eval.core.statuses import Status
 
@@ -90,7 +89,7 @@ def main() -> None:
     open_closed_streams()
     try:
         check_current_folder()
-        with termination_raised(), termination_told(tell), notices_on_stderr():
+        with termination_raised(), notices_on_stderr():
             status = group(prog_name="latte-eval", standalone_mode=False)
         sys.stdout.flush()
     except SystemExit as end:

@@ -41,13 +41,13 @@ def curve(ckpts: tuple[str, ...], metric: str, plot: Path, as_json: bool, quiet:
     """
     from latte_eval.cli.score import to_request
     from latte_eval.core.choices import check_name
-    from latte_eval.evaluation.curve import curve_to_text, draw_curve, find_points, measure_curve
+    from latte_eval.evaluation.curve import curve_to_text, draw_curve, measure_curve, points_of_run
 
     check_name("metric", metric, METRICS)
     paths, reporter = plot_paths(plot), TerminalReporter(quiet)
     request, measured = to_request((metric,), **options), []
-    with continues(run_continues(request.run_folder.path)):
-        for each in measure_curve(request, find_points(ckpts), reporter):
+    with continues(run_continues(request.run_folder.place)):
+        for each in measure_curve(request, points_of_run(request, ckpts), reporter):
             measured.append(each)
             draw_curve(measured, paths)
             if as_json:

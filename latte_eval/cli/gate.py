@@ -9,11 +9,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from latte_eval.cli.bars import TerminalReporter, quiet_option
-from latte_eval.cli.options import FOLDER, METRIC, PLACE, RUN_FILES, resolved_device, stack, workers_option
+from latte_eval.cli.options import (
+    FOLDER,
+    METRIC,
+    PLACE,
+    RUN_FILES,
+    lost_option,
+    resolved_device,
+    stack,
+    workers_option,
+)  # fmt: skip
 from latte_eval.cli.statuses import STATUSES
 from latte_eval.cli.stopping import continues
 from latte_eval.core.errors import UsageError
 from latte_eval.core.numbers import number_to_text
+from latte_eval.core.processes import rank
 
 if TYPE_CHECKING:
     from latte_eval.core.progress import Reporter
@@ -36,6 +46,7 @@ model_options = stack(
     click.option("--temporal-position", type=click.Choice(["absolute", "rotary"]), help="As for latte-eval fvd."),
     click.option("--classes", type=click.IntRange(min=1), help="As for latte-eval fvd."),
     click.option("--trust", is_flag=True, help="Open an executable archive whose hash is not pinned."),
+    lost_option,
 )  # fmt: skip
 
 
@@ -80,6 +91,8 @@ def gate(
     if ctx.invoked_subcommand:
         return
     verdict = judge(ckpt, results, of, against, rules, confidence, options, TerminalReporter(quiet))
+    if verdict is None:
+        return
     write(verdict, as_json, junit, summary, outputs)
     ctx.exit(verdict.exit_code)
 
@@ -87,8 +100,8 @@ def gate(
 def judge(
     ckpt: str | None, results: Path | None, of: str | None, against: Path, texts: tuple[str, ...], confidence: float,
     options: dict[str, Any], reporter: Reporter,
-) -> Verdict:  # fmt: skip
-    """The verdict on a checkpoint or on results."""
+) -> Verdict | None:  # fmt: skip
+    """The verdict on a checkpoint or on results; None in processes other than the first, which only sample."""
     from latte_eval.files.remote_run import is_pulled
     from latte_eval.gate.record import record_beside
     from latte_eval.gate.rules import parse_rules
@@ -99,6 +112,8 @@ def judge(
     check_confidence(confidence)
     if (ckpt is None) == (results is None):
         raise UsageError("give one of --ckpt CKPT and --results RUN")
+    if results is not None and rank():
+        return None
     if results is not None:
         verdict = gate_results(results, against, rules, confidence, reporter, of)
         if is_pulled(results):

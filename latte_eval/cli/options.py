@@ -12,6 +12,7 @@ from latte_eval.benchmarks.benchmark import BENCHMARKS
 from latte_eval.cli.bars import quiet_option
 from latte_eval.cli.types import MetricName, PulledPath, RunPlace, UserPath
 from latte_eval.core.protocols import PROTOCOLS
+from latte_eval.files.team import ON_LOST
 from latte_eval.sampler.samplers import SAMPLERS
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -83,6 +84,11 @@ task_options = stack(
                  "positions show: the VAE's round trip, or the real pixels."),
 )  # fmt: skip
 
+lost_option = click.option(
+    "--on-lost", type=click.Choice(ON_LOST), default=ON_LOST[0], show_default=True,
+    help="Where one of several processes is lost: the others take over its clips, or end.",
+)  # fmt: skip
+
 run_options = stack(
     click.option("--seed", type=int, default=0, show_default=True, help="Chooses subset, offsets, labels and noise."),
     click.option(
@@ -92,6 +98,7 @@ run_options = stack(
         "[default: 8; on a GPU what fits into its memory, at most 32]",
     ),
     click.option("--device", default=None, help="cpu, cuda, cuda:1, mps  [default: cuda where there is one]"),
+    lost_option,
 )
 
 workers_option = click.option(

@@ -42,7 +42,7 @@ def sample(seeds: str, quiet: bool, device: str | None, out: Path, **options: An
     reporter.say("\n".join(sampling_lines(source, missing, len(indices), batch)))
     going_on = continues(f"finished clips are kept in {out}, and the same command continues")
     with going_on, reporter.bar("sample", len(indices), batch=min(batch, len(indices))) as advance:
-        written, kept = write_samples(source, indices, out, batch_size=batch, on_clips=advance)
+        written, kept = write_samples(source, indices, out, batch_size=batch, on_clips=advance, on_lost=request.on_lost)
     reporter.say(f"{written} clips written to {out}, {kept} were there")
 
 

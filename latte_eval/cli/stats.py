@@ -33,4 +33,6 @@ def stats(metrics: str, path: Path, quiet: bool, **options: Any) -> None:
     with continues(run_continues(request.run_folder.path)):
         count = compute_stats(request, path, TerminalReporter(quiet))
     detectors = ", ".join(request.detector_names())
+    if not count:
+        return
     click.echo(f"{path}: {count:,} clips, protocol {request.resolved_protocol().id}, {detectors}")

@@ -18,8 +18,8 @@ import click
 
 from latte_eval.cli.stopping import stopped_text
 from latte_eval.cli.surroundings import Terminated
-from latte_eval.core.errors import LatteEvalError, first_line
-from latte_eval.core.processes import rank
+from latte_eval.core.errors import LatteEvalError, RankError, UsageError, first_line
+from latte_eval.core.processes import host, rank
 from latte_eval.core.statuses import Status, statuses_to_text
 from latte_eval.files.weights import cache_folder
 
@@ -30,13 +30,16 @@ STATUSES = f"\b\nExit status:\n{statuses_to_text()}"
 def report_error(error: BaseException) -> Status:
     """Say on stderr what went wrong, in one line; the status to exit with."""
     if isinstance(error, Terminated | KeyboardInterrupt | click.Abort):
-        if not rank():
+        if rank() == 0:
             tell(stopped_text(error))
         return Status.TERMINATED if isinstance(error, Terminated) else Status.INTERRUPTED
     if isinstance(error, click.ClickException):
         with silent_if_full():
-            error.show()
+            if rank() == 0:
+                error.show()
         return Status.USAGE if isinstance(error, click.UsageError) else Status.FAILED
+    if isinstance(error, RankError) and error.told_by_another or isinstance(error, UsageError) and rank():
+        return error.exit_code
     if isinstance(error, LatteEvalError):
         return say(str(error), error.exit_code)
     if isinstance(error, BrokenPipeError):
@@ -73,7 +76,8 @@ def write_traceback(error: BaseException) -> Path | None:
 
 
 def say(text: str, status: Status = Status.FAILED) -> Status:
-    tell(f"Error: {one_line(text)}")
+    """An error in one line, which names the process if there are several and it is not the first."""
+    tell(f"Error{f' of rank {rank()} on {host()}' if rank() else ''}: {one_line(text)}")
     return status
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import FrameType
 
 from latte_eval.core.errors import StoreError
-from latte_eval.core.processes import world_size
 
 
 class Terminated(BaseException):
@@ -43,14 +42,14 @@ def check_current_folder() -> None:
 def termination_raised() -> Iterator[None]:
     """Raise `Terminated` on SIGTERM, so that unfinished files are removed and the end is said.
 
-    Not under torchrun, which ends processes that wait for each other, nor outside the main thread.
+    Not outside the main thread.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Terminated
 
     try:
-        before = signal.signal(signal.SIGTERM, stop) if world_size() == 1 else None
+        before = signal.signal(signal.SIGTERM, stop)
     except ValueError:
         before = None
     try:

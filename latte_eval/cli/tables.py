@@ -13,6 +13,7 @@ from latte_eval.cli.bars import TerminalReporter, quiet_option
 from latte_eval.cli.options import FOLDER, partial_option, run_options, sampler_options, stack, workers_option
 from latte_eval.cli.stopping import continues, run_continues
 from latte_eval.core.errors import UsageError
+from latte_eval.core.processes import rank
 
 if TYPE_CHECKING:
     from latte_eval.core.result import Result
@@ -101,6 +102,8 @@ def show_distance_table(
         results = results or Path("runs")
         with continues(run_continues(results)):
             run_missing(name, results, ckpt_dir, data_dir, only, TerminalReporter(quiet), options)
+    if rank():
+        return
     found = load(results) if results else []
     tables: list[Table] = distance_tables(name, found)
     click.echo(render(tables, form))
@@ -124,10 +127,16 @@ def run_missing(
     """Measure what the finished runs below `runs` lack."""
     from latte_eval.evaluation.pipeline import evaluate
     from latte_eval.evaluation.table_runs import chosen_columns, missing, table_requests
+    from latte_eval.files.run_folder import RunFolder
+    from latte_eval.files.team import team_at
 
     requests = table_requests(chosen_columns(name, only), checkpoints, data, runs, request_maker(options))
-    done = load(runs) if any(runs.rglob("results.jsonl")) else []
-    lacking = missing(requests, done)
+    team = team_at(RunFolder(runs).make().path, options["on_lost"])
+    with team.first(team.number(name)) as said:  # runs may be finished while the last process starts
+        if team.rank == 0:
+            done = load(runs) if any(runs.rglob("results.jsonl")) else []
+            said["lacking"] = [str(request.out) for request in missing(requests, done)]
+    lacking = [request for request in requests if str(request.out) in said["lacking"]]
     reporter.say(f"{name}: {len(requests) - len(lacking)} of {len(requests)} are measured, {len(lacking)} to run")
     for request in lacking:
         reporter.say(f"{request.benchmark}: {request.metrics[0]} of {request.ckpt}")

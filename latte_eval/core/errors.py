@@ -55,6 +55,26 @@ class MetricFailed(LatteEvalError):
         self.results = results
 
 
+class RankError(LatteEvalError):
+    """The processes of one run cannot go on together.
+
+    Attributes:
+        told_by_another: whether another process says the same, or more.
+    """
+
+    def __init__(self, message: str, told_by_another: bool = False):
+        super().__init__(message)
+        self.told_by_another = told_by_another
+
+
+class LostRank(RankError):
+    """A process of this run that others wait for has ended, or is not heard of any more."""
+
+
+class RanksDiffer(RankError):
+    """Processes of one run that do not have the same files, folders or versions."""
+
+
 class NotEnoughClips(LatteEvalError):
     """A side that holds fewer clips than the protocol or the user asks for."""
 

@@ -14,7 +14,7 @@ from latte_eval.core.notices import notice
 from latte_eval.core.numbers import interval_to_text, number_to_text
 from latte_eval.core.progress import Reporter
 from latte_eval.core.result import Result
-from latte_eval.evaluation.pipeline import evaluate
+from latte_eval.evaluation.pipeline import evaluate, join_run
 from latte_eval.evaluation.request import Request
 from latte_eval.files.addresses import hub_advice
 from latte_eval.sampler.checkpoint import iteration_of, load_checkpoint
@@ -60,6 +60,15 @@ def find_points(names: Sequence[str]) -> list[Point]:
         if (one.run, one.iteration) == (other.run, other.iteration):
             raise UsageError(f"{one.path} and {other.path} are both iteration {one.iteration} of one run")
     return points
+
+
+def points_of_run(request: Request, names: Sequence[str]) -> list[Point]:
+    """As `find_points`; under a launcher those that the first process finds: a training may be writing more."""
+    team = join_run(request, request.run_folder.make())
+    with team.first(team.number("curve")) as said:
+        if team.rank == 0:
+            said["points"] = [dataclasses.asdict(point) for point in find_points(names)]
+    return [Point(**each) for each in said["points"]]
 
 
 def iterations(name: str) -> dict[str, int]:
@@ -118,7 +127,7 @@ def run_names(folders: Sequence[str]) -> dict[str, str]:
 def measure_curve(request: Request, points: Sequence[Point], reporter: Reporter) -> Iterator[Measured]:
     """Measure one point after the other; what a run folder holds is not sampled again.
 
-    A file that is no whole checkpoint is passed over with a notice, unless no other is there. Processes of torchrun
+    A file that is no whole checkpoint is passed over with a notice, unless no other is there. Processes of a launcher
     other than the first yield nothing. Raises `NotComparable` where checkpoints differ in what the protocol fixes, such
     as the size of a frame, and all that `evaluate` raises.
     """

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from latte_eval.benchmarks.shapes.sources import NoiseSource, ShapesSource
-from latte_eval.core.processes import process_group, rank
+from latte_eval.core.processes import rank
 from latte_eval.core.progress import Reporter
 from latte_eval.core.result import Result
 from latte_eval.evaluation.pipeline import Evaluation, keep_results, measure_metric, prepare, side_features
@@ -21,10 +21,10 @@ def evaluate_demo(request: Request, reporter: Reporter) -> list[Result]:
     The rows share the real side and the seed. Their order must come out right; the numbers mean nothing elsewhere.
     Only the checkpoint's own result is appended to the run folder.
     """
-    with process_group(request.device):
-        trained = prepare(request, reporter)
-        rows = {label: demo_result(evaluation, reporter) for label, evaluation in demo_rows(trained, reporter).items()}
-    if rank():
+    trained = prepare(request, reporter)
+    found = {label: demo_result(evaluation, reporter) for label, evaluation in demo_rows(trained, reporter).items()}
+    rows = {label: result for label, result in found.items() if result}
+    if not rows:
         return []
     table = [demo_row(label, result) for label, result in rows.items()]
     result = rows["trained checkpoint"]
@@ -34,11 +34,12 @@ def evaluate_demo(request: Request, reporter: Reporter) -> list[Result]:
     return [result]
 
 
-def demo_result(evaluation: Evaluation, reporter: Reporter) -> Result:
-    """FVD of one row, which the run folder does not keep."""
+def demo_result(evaluation: Evaluation, reporter: Reporter) -> Result | None:
+    """FVD of one row, which the run folder does not keep; None in processes other than the first."""
     assert evaluation.real is not None
     real = side_features(evaluation, evaluation.real, reporter)
-    return measure_metric(evaluation, "fvd", side_features(evaluation, evaluation.fake, reporter), real, reporter)
+    fake = side_features(evaluation, evaluation.fake, reporter)
+    return None if rank() else measure_metric(evaluation, "fvd", fake, real, reporter)
 
 
 def demo_rows(trained: Evaluation, reporter: Reporter) -> dict[str, Evaluation]:

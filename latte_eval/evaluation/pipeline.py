@@ -13,7 +13,7 @@ from typing import Any
 from latte_eval.baselines.published import published_values
 from latte_eval.core.errors import ClipError, LatteEvalError, MetricFailed, NotEnoughClips
 from latte_eval.core.features import Features
-from latte_eval.core.processes import process_group, rank
+from latte_eval.core.processes import rank, settle_on
 from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
@@ -28,6 +28,7 @@ from latte_eval.evaluation.stats import StatsSource, write_stats
 from latte_eval.evaluation.stored import identities_of
 from latte_eval.files.environment import code_record, environment_record
 from latte_eval.files.run_folder import RunFolder, feature_key
+from latte_eval.files.team import Team, team_at
 from latte_eval.files.whole_files import check_writable
 from latte_eval.metrics.detectors import DETECTORS, Detector, open_detector
 from latte_eval.metrics.detectors.base import frames_to_text
@@ -72,9 +73,8 @@ def evaluate(request: Request, reporter: Reporter | None = None) -> list[Result]
     the first return none. Raises `MetricFailed` where one of several metrics fails: the others are measured and kept.
     """
     reporter = reporter or Reporter()
-    with process_group(request.device):
-        evaluation = prepare(request, reporter)
-        return finish(evaluation, reporter)
+    evaluation = prepare(request, reporter)
+    return finish(evaluation, reporter)
 
 
 def prepare(request: Request, reporter: Reporter) -> Evaluation:
@@ -82,20 +82,49 @@ def prepare(request: Request, reporter: Reporter) -> Evaluation:
     started = datetime.now(UTC), time.perf_counter()
     request.check_sides()
     run = request.run_folder.make()
-    protocol, real, fake = open_sides(request, reporter)
+    team = join_run(request, run)
+    with team.in_turn(f"open {opened_by(request)}"):
+        protocol, real, fake = open_sides(request, reporter)
     for note in (*side_notes("real", real), *side_notes("fake", fake), *same_place_notes(request)):
         reporter.say(note)
     names = {metric: request.detector_for(metric) for metric in request.metrics}
-    detectors = open_detectors(request, names, fake.paired)
+    with team.in_turn(f"detectors {sorted(names.values())}"):
+        detectors = open_detectors(request, names, fake.paired)
     if real and isinstance(real.source, StatsSource):
         real.source.check(protocol, [detectors[m] for m in request.metrics if METRICS[m].needs_real])
     for metric, detector in detectors.items():
         check_measurable(request, metric, detector, protocol, fake)
     evaluation = Evaluation(request, protocol, fake, real, detectors, run, *started)
+    team.check_same(team.number("evaluation"), what_is_measured(evaluation))
     reporter.say(plan(evaluation))
     for detector in unique_detectors(detectors.values()):
         tell_outlook(evaluation, detector, reporter)
     return evaluation
+
+
+def join_run(request: Request, run: RunFolder) -> Team:
+    """The processes that share a run folder; each takes the card that it is to work on."""
+    settle_on(request.device)
+    return team_at(run.path, request.on_lost)
+
+
+def opened_by(request: Request) -> str:
+    """What opening the sides of a request may download or examine, which later requests find ready."""
+    fetched = request.ckpt if str(request.ckpt).startswith("hf://") else ""
+    return f"{fetched} {request.vae} {request.real} {request.fake}"
+
+
+def what_is_measured(evaluation: Evaluation) -> dict[str, Any]:
+    """What must be equal in all processes of a run, or they would not work on the same clips."""
+    sides = {"real": evaluation.real, "fake": evaluation.fake}
+    digests = {each.name: each.sha256 for each in evaluation.detectors.values()}
+    return {
+        "the protocol": evaluation.protocol.id,
+        "the sha256 of the checkpoint": (evaluation.fake.checkpoint or {}).get("sha256"),
+        **{f"the sha256 of {name}": digest for name, digest in digests.items()},
+        **{f"the fingerprint of the {name} clips": side.source.fingerprint for name, side in sides.items() if side},
+        **{f"the number of {name} clips": side.expected for name, side in sides.items() if side},
+    }
 
 
 def tell_outlook(evaluation: Evaluation, detector: Detector, reporter: Reporter) -> None:
@@ -256,7 +285,10 @@ def stored_features(source: StatsSource, detector: Detector, run: RunFolder) -> 
 def read_side(
     side: Side, detectors: Sequence[Detector], run: RunFolder, request: Request, reporter: Reporter
 ) -> dict[str, Features]:
-    """Put the clips of a side through the detectors, with a bar; say which were left out."""
+    """Put the clips of a side through the detectors, with a bar; say which were left out.
+
+    Processes other than the first get nothing.
+    """
     batch_size = request.clips_at_once(side.source)
     stepped = clips_stepped(side.source, min(batch_size, side.expected))
     with reporter.bar(side.source.name, side.expected, batch=stepped) as advance:
@@ -265,9 +297,9 @@ def read_side(
             wanted=side.wanted, at_most=side.at_most, batch_size=batch_size, workers=request.worker_count,
             on_clips=advance,
         )  # fmt: skip
-    for rejected in dict.fromkeys([*side.source.rejected, *features[0].rejected]):
+    for rejected in dict.fromkeys([*side.source.rejected, *(features[0].rejected if features else ())]):
         reporter.say(f"left out {rejected.path}: {rejected.reason}")
-    return {detector.name: each for detector, each in zip(detectors, features, strict=True)}
+    return {detector.name: each for detector, each in zip(detectors, features, strict=False)}
 
 
 def measure_metric(
@@ -323,22 +355,27 @@ def measure(
 def compute_stats(request: Request, path: Path, reporter: Reporter) -> int:
     """Features of a real set into one file that serves as `--real`; returns the number of clips.
 
+    Processes other than the first return 0.
+
     Raises what reading the set raises, and `StoreError` where the file cannot be written.
     """
     request.check_resize()
     run, protocol = request.run_folder.make(), request.resolved_protocol()
     check_writable(path)
-    names = {metric: request.detector_for(metric) for metric in request.metrics}
-    with process_group(request.device):
+    names, team = {metric: request.detector_for(metric) for metric in request.metrics}, join_run(request, run)
+    with team.in_turn(f"open {request.real}"):
         side = open_real(request, protocol, reporter)
-        honoured = side.honours | request.detector_fields
-        check_fields(request.given_fields, request.usual_protocol(), protocol, honoured)
-        for note in side_notes("real", side):
-            reporter.say(note)
+    honoured = side.honours | request.detector_fields
+    check_fields(request.given_fields, request.usual_protocol(), protocol, honoured)
+    for note in side_notes("real", side):
+        reporter.say(note)
+    with team.in_turn(f"detectors {sorted(names.values())}"):
         detectors = unique_detectors(open_detectors(request, names).values())
-        features = read_side(side, detectors, run, request, reporter)
+    team.check_same(team.number("stats"), {"the fingerprint of the real clips": side.source.fingerprint})
+    features = read_side(side, detectors, run, request, reporter)
+    if not features:
+        return 0
     first = next(iter(features.values()))
-    if rank() == 0:
-        candidates = identities_of(side.source, range(first.indices[-1] + 1))
-        write_stats(path, features, detectors, protocol, side.record(first, request.seed), candidates)
+    candidates = identities_of(side.source, range(first.indices[-1] + 1))
+    write_stats(path, features, detectors, protocol, side.record(first, request.seed), candidates)
     return len(first)

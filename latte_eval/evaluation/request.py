@@ -13,6 +13,7 @@ from latte_eval.core.protocol import Protocol, parse_assignment
 from latte_eval.core.protocols import named_protocol
 from latte_eval.files.remote_run import open_run
 from latte_eval.files.run_folder import SHARD_CLIPS, RunFolder
+from latte_eval.files.team import OnLost
 from latte_eval.files.weights import cache_folder
 from latte_eval.metrics.detectors.base import detector_of_family
 from latte_eval.metrics.detectors.own import detector_row, with_resize
@@ -62,6 +63,7 @@ class Request:
         workers: threads that read and store clips beside what the device does; 0 does one thing after the other.
         interval: whether to compute how sure the values are.
         out: run folder: a path, or an address such as s3://bucket/run.
+        on_lost: `survive` or `end`, where one of several processes is lost.
     """
 
     metrics: tuple[str, ...] = ("fvd",)
@@ -106,6 +108,7 @@ class Request:
     workers: int | None = None
     device: str = "cpu"
     out: Path | str | None = None
+    on_lost: OnLost = "survive"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "metrics", each_metric(self.metrics))

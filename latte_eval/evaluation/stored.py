@@ -69,6 +69,11 @@ class StoredSource:
         """Clips that the source can make at once; None where it does not say."""
         return getattr(self.source, "clips_that_fit", None)
 
+    @property
+    def least_clips(self) -> int:
+        """Fewer clips take as much time as so many."""
+        return int(getattr(self.source, "least_clips", 1))
+
     def __len__(self) -> int:
         return len(self.source)
 

@@ -11,8 +11,9 @@ from typing import TypeVar
 
 from latte_eval.core.errors import StoreError, TornLine
 from latte_eval.core.notices import notice
+from latte_eval.files.locks import locked
 from latte_eval.files.pipes import is_waiting_pipe
-from latte_eval.files.whole_files import locked, to_disk
+from latte_eval.files.whole_files import to_disk
 
 T = TypeVar("T")
 

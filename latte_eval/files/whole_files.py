@@ -7,14 +7,11 @@ import errno
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock
-
-from latte_eval.core.errors import AbsentFile, StoreError, first_line
-from latte_eval.core.notices import notice
+from latte_eval.core.errors import AbsentFile, StoreError
 
 T = TypeVar("T")
 
@@ -96,25 +93,6 @@ def patiently(read: Callable[[], T], seconds: float = 2.0) -> T:
             return read()
         time.sleep(0.02)
     return read()
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file: an empty file `.NAME.lock` beside it, which stays.
-
-    Some network file systems have no locks, and some folders cannot be written: then the work goes on without, which is
-    safe for one writer at a time, and a notice says so.
-    """
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    with contextlib.ExitStack() as held:
-        refused: Exception | None = None
-        try:
-            held.enter_context(lock)
-        except (OSError, NotImplementedError) as error:
-            refused = error
-        yield
-    if refused:
-        notice(f"{path} was written without a lock ({first_line(refused)}): one job at a time may write it")
 
 
 def check_writable(path: Path) -> None:

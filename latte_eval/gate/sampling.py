@@ -14,14 +14,23 @@ from latte_eval.compare.results import metric_of, subject
 from latte_eval.core.errors import StoreError, UsageError
 from latte_eval.core.features import Features
 from latte_eval.core.numbers import number_to_text
-from latte_eval.core.processes import world_size
 from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
-from latte_eval.evaluation.pipeline import Evaluation, RealFeatures, make_result, open_detectors, side_features
+from latte_eval.evaluation.pipeline import (
+    Evaluation,
+    RealFeatures,
+    join_run,
+    make_result,
+    open_detectors,
+    opened_by,
+    side_features,
+    what_is_measured,
+)
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.sides import OpenedModel, made_side, open_model
 from latte_eval.files.run_folder import feature_key
+from latte_eval.files.team import Team
 from latte_eval.gate.accepted import Accepted, newest, read_accepted
 from latte_eval.gate.boundaries import rounds, spending_boundaries, student_boundary
 from latte_eval.gate.contrast import compare_features
@@ -73,24 +82,29 @@ class Baseline:
         return RealFeatures(self.real, record) if self.real and record else None
 
 
-def gate_checkpoint(plan: Plan, against: Path, rules: Sequence[Rule], reporter: Reporter | None = None) -> Verdict:
+def gate_checkpoint(
+    plan: Plan, against: Path, rules: Sequence[Rule], reporter: Reporter | None = None
+) -> Verdict | None:
     """Sample a checkpoint as the accepted one was and compare the two, round by round.
 
     No real clips are needed: their features are stored beside the accepted result. The run folder is left with the
-    verdict, the new clips' results and the features of both sides.
+    verdict, the new clips' results and the features of both sides. Under a launcher the first process judges; the
+    others sample what it asks for and return None.
     Raises `UsageError`, `StoreError`, `CheckpointError`, `WeightsError` before anything is sampled.
     """
     started = datetime.now(UTC), time.perf_counter()
-    if world_size() > 1:
-        raise UsageError("gate --ckpt runs in one process: measure with torchrun, then gate --results")
     reporter, accepted = reporter or Reporter(), read_accepted(against)
     baselines = [open_baseline(rule, newest(accepted, rule.metric, against)) for rule in rules]
     check_together(baselines)
     request, result = to_request(plan, baselines), baselines[0].result
     run = request.run_folder.make()
-    opened = open_as_accepted(request, result)
+    team = join_run(request, run)
+    with team.in_turn(f"open {opened_by(request)}"):
+        opened = open_as_accepted(request, result)
     opened.checkpoint.note_in(run.path)
-    detectors = open_detectors(request, {each.rule.metric: each.result.detector["name"] for each in baselines})
+    names = {each.rule.metric: each.result.detector["name"] for each in baselines}
+    with team.in_turn(f"detectors {sorted(names.values())}"):
+        detectors = open_detectors(request, names)
     budget = budget_of(plan, baselines)
     verdict = Verdict((), (opened.checkpoint.name, subject(result)), 0, budget, plan.confidence,
                       about_verdict(result, opened.checkpoint_record()))  # fmt: skip
@@ -103,7 +117,14 @@ def gate_checkpoint(plan: Plan, against: Path, rules: Sequence[Rule], reporter: 
         protocol = Protocol.from_dict(result.protocol_fields)
         fake = made_side(opened, protocol, budget, request, reporter)
         evaluation = Evaluation(request, protocol, fake, None, detectors, run, *started)
-        verdict = Sampling(verdict, baselines, evaluation, opened, reporter).judge_all()
+        team.check_same(team.number("gate"), what_is_measured(evaluation))
+        sampling = Sampling(verdict, baselines, evaluation, opened, reporter, team)
+        if team.rank:
+            sampling.sample_on()
+            return None
+        verdict = sampling.judge_all()
+    if team.rank:
+        return None
     append_verdict(run.path, verdict)
     return verdict
 
@@ -196,6 +217,7 @@ class Sampling:
     evaluation: Evaluation
     opened: OpenedModel
     reporter: Reporter
+    team: Team
 
     def judge_all(self) -> Verdict:
         """Rounds until every rule has an answer, one shows a regression, or the budget is used up."""
@@ -206,13 +228,28 @@ class Sampling:
             features = self.sample(count)
             for baseline in self.open_rules(looks):
                 looks[baseline.rule].append(self.look(baseline, features, count, bound))
-            if not list(self.open_rules(looks)) or any(each[-1].verdict == "regression" for each in looks.values()):
+            if not self.goes_on(count, looks):
                 break
         results = [self.measure(each, features, looks[each.rule][-1].clips) for each in self.baselines]
         self.leave(results)
         pairs = zip(self.baselines, results, strict=True)
         judged = tuple(self.judge(each, looks[each.rule], bounds[-1], result.value) for each, result in pairs)
         return replace(self.verdict, judgements=judged, clips=count)
+
+    def goes_on(self, count: int, looks: dict[Rule, list[Look]] | None = None) -> bool:
+        """Whether a further round is to be sampled: the first process, which has `looks`, tells the others."""
+        with self.team.first(self.team.number(f"gate after {count} clips")) as said:
+            if looks is not None:
+                regression = any(each[-1].verdict == "regression" for each in looks.values())
+                said["goes on"] = bool(list(self.open_rules(looks))) and not regression
+        return bool(said["goes on"])
+
+    def sample_on(self) -> None:
+        """Sample along, round by round, until the first process has its answer."""
+        for count in rounds(self.verdict.budget):
+            self.sample(count)
+            if not self.goes_on(count):
+                return
 
     def open_rules(self, looks: dict[Rule, list[Look]]) -> Iterator[Baseline]:
         """Baselines of the rules without an answer so far."""

@@ -13,8 +13,9 @@ from latte_eval.baselines.table import Cell, Heading, Table
 from latte_eval.core.errors import StoreError, UsageError
 from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import Protocol
+from latte_eval.files.locks import locked
 from latte_eval.files.run_folder import FEATURES, RESULTS
-from latte_eval.files.whole_files import UNFINISHED, locked, make_writable, write_replaceable
+from latte_eval.files.whole_files import UNFINISHED, make_writable, write_replaceable
 from latte_eval.gate.accepted import read_accepted
 from latte_eval.gate.history import Entry
 from latte_eval.report.charts import printable

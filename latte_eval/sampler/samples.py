@@ -1,20 +1,35 @@
-"""Writing sampled clips as mp4 files that a second run recognises."""
+"""Writing sampled clips as mp4 files that a second run recognises.
+
+OUT/000017.mp4             clip 17
+OUT/samples.json           how the clips were made, and the sha256 of each
+OUT/.samples/*.json        the same of clips that some process wrote lately; the first process moves it above
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from latte_eval.core.clips import Clips
 from latte_eval.core.errors import StoreError, UsageError
 from latte_eval.core.schemas import parse_json
+from latte_eval.files.claims import SharedWork
+from latte_eval.files.locks import locked
+from latte_eval.files.run_folder import claims_key, shard_ranges
+from latte_eval.files.shards import Range
+from latte_eval.files.sharing import Sharing
+from latte_eval.files.team import OnLost, team_at
 from latte_eval.files.weights import file_sha256
-from latte_eval.files.whole_files import write_whole
+from latte_eval.files.whole_files import write_replaceable, write_whole
 from latte_eval.sampler.sources import SampledSource
 
-RECORD = "samples.json"
+RECORD, NOTES = "samples.json", ".samples"
 
 
 def write_samples(
@@ -25,29 +40,76 @@ def write_samples(
     fps: int = 8,
     batch_size: int = 8,
     on_clips: Callable[[int], None] = lambda count: None,
+    on_lost: OnLost = "survive",
 ) -> tuple[int, int]:
     """Write clip i as `{i:06d}.mp4`, at its own size, and return how many were written and how many existed.
 
     `samples.json` beside the clips says how they were made and holds the sha256 of each. A clip that is there with
     the right bytes is not sampled again; one that is missing or damaged is, and comes back the same, byte for byte.
+    All processes that write the same clips share them.
 
     Args:
         on_clips: called with the number of clips after each batch, and first with those that existed.
+        on_lost: what to do if one of several processes is lost.
 
     Raises:
         UsageError: the folder holds clips that were made another way.
         StoreError: a file that cannot be written.
     """
-    samples = SamplesFolder(Path(folder), {**source.record, "fps": fps})
-    missing = [index for index in indices if not samples.holds(index)]
-    kept = len(indices) - len(missing)
-    if kept:
+    team, settings = team_at(Path(folder), on_lost), {**source.record, "fps": fps}
+    with team.in_turn("samples"):
+        samples = SamplesFolder(Path(folder), settings)
+    team.check_same(team.number("samples"), {"the fingerprint of the clips": source.fingerprint})
+    wanted = Wanted(samples, indices, {index for index in indices if not samples.holds(index)})
+    if kept := len(indices) - len(wanted.missing):
         on_clips(kept)
-    for start in range(0, len(missing), batch_size):
-        clips = source.clips(missing[start : start + batch_size])
-        samples.write(clips, fps)
-        on_clips(len(clips))
-    return len(missing), kept
+    claims = team.claims(claims_key(json.dumps([settings, *indices])))
+    spans = shard_ranges((0, len(indices)), team.size, source.least_clips)
+    work = SharedWork(claims, team.watch, spans, wanted.stored, team.rank, team.size, team.name_lost)
+    sharing = Sharing(work, team)
+    with team.present(), closing(sharing.rounds()) as rounds:
+        for free in rounds:
+            for span in free or ():
+                for batch in in_batches(wanted.not_held(span), batch_size):
+                    samples.write(source.clips(batch), fps)
+                    on_clips(len(batch))
+                work.finish(span)
+            for span in work.news():
+                on_clips(len(wanted.lacking(span)))
+        if sharing.complete:
+            samples.gather_notes()
+    return len(wanted.missing), kept
+
+
+def in_batches(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    """Consecutive parts of at most `size` indices."""
+    return (indices[start : start + size] for start in range(0, len(indices), size))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The clips that were asked for; ranges are of their places in the list.
+
+    Attributes:
+        missing: indices that the folder lacked at the start.
+    """
+
+    samples: SamplesFolder
+    indices: Sequence[int]
+    missing: set[int]
+
+    def lacking(self, span: Range) -> list[int]:
+        """The clips of a range that the folder lacked at the start."""
+        return [index for index in self.indices[slice(*span)] if index in self.missing]
+
+    def not_held(self, span: Range) -> list[int]:
+        """The clips of a range that the folder lacks now."""
+        return [index for index in self.lacking(span) if not self.samples.holds(index)]
+
+    def stored(self, spans: Sequence[Range]) -> set[Range]:
+        """Which ranges are written, by whomever."""
+        self.samples.refresh()
+        return {span for span in spans if not self.not_held(span)}
 
 
 class SamplesFolder:
@@ -65,12 +127,14 @@ class SamplesFolder:
     def __init__(self, path: Path, settings: dict[str, Any]):
         self.path, self.settings = path, settings
         self.hashes: dict[str, str] = {}
-        if (path / RECORD).is_file():
-            self.continue_from(self.read_record())
-        elif path.is_dir() and any(path.glob("*.mp4")):
+        self.own: dict[str, str] = {}
+        self.note = path / NOTES / f"{uuid.uuid4().hex[:16]}.json"
+        self.state: tuple[int, int] | None = None
+        if not (path / RECORD).is_file() and path.is_dir() and any(path.glob("*.mp4")):
             raise UsageError(f"{path} holds mp4 files that were not written by `sample`: give another --out")
-        # Before the first clip, so that a run killed right after it is recognised.
-        self.write_record()
+        if not self.refresh():
+            # Before the first clip, so that a run killed right after it is recognised.
+            self.gather_notes()
 
     def clip_path(self, index: int) -> Path:
         return self.path / f"{index:06d}.mp4"
@@ -81,20 +145,60 @@ class SamplesFolder:
         return path.is_file() and file_sha256(path) == self.hashes.get(path.name)
 
     def write(self, clips: Clips, fps: int) -> None:
-        """Write clips, then their hashes."""
+        """Write clips, then a note of their hashes."""
         from latte_eval.files.h264 import write_clip
 
         for index, pixels in zip(clips.indices, clips.pixels, strict=True):
             write_clip(self.clip_path(index), pixels, fps)
-            self.hashes[self.clip_path(index).name] = file_sha256(self.clip_path(index))
-        self.write_record()
+            self.own[self.clip_path(index).name] = file_sha256(self.clip_path(index))
+        self.hashes |= self.own
+        write_replaceable(self.note, self.to_bytes(self.own))
 
-    def read_record(self) -> dict[str, Any]:
+    def read_record(self, path: Path) -> dict[str, Any]:
         try:
-            record = parse_json((self.path / RECORD).read_bytes())
+            record = parse_json(path.read_bytes())
             return {"settings": dict(record["settings"]), "files": dict(record["files"])}
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{self.path / RECORD} is damaged ({error}); delete the folder and run again") from error
+            raise StoreError(f"{path} is damaged ({error}); delete the folder and run again") from error
+
+    def refresh(self) -> bool:
+        """Take over the hashes of clips that other processes wrote; False where there is no record of these settings.
+
+        Notes first: those that are gathered meanwhile are then found in the record.
+        """
+        self.read_notes()
+        try:
+            status = (self.path / RECORD).stat()
+        except OSError:
+            return False
+        if (state := (status.st_size, status.st_mtime_ns)) != self.state:
+            record, self.state = self.read_record(self.path / RECORD), state
+            self.continue_from(record)
+            return bool(record["settings"] == self.settings)
+        return True
+
+    def read_notes(self) -> list[Path]:
+        """Take over what processes wrote lately; the notes, which another process may gather meanwhile."""
+        notes = sorted((self.path / NOTES).glob("[!.]*.json"))
+        for note in notes:
+            with contextlib.suppress(StoreError):  # gathered meanwhile, or cut: then its clips are made again
+                record = self.read_record(note)
+                self.hashes |= record["files"] if record["settings"] == self.settings else {}
+        return notes
+
+    def gather_notes(self) -> None:
+        """Write the record, with all that is noted, and delete the notes."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot write {self.path}: {error.strerror}") from error
+        with locked(self.path / RECORD):
+            notes = self.read_notes()
+            if (self.path / RECORD).is_file():
+                self.continue_from(self.read_record(self.path / RECORD))
+            write_whole(self.path / RECORD, self.to_bytes(self.hashes))
+            for note in notes:
+                note.unlink(missing_ok=True)
 
     def continue_from(self, record: dict[str, Any]) -> None:
         """Take over the hashes of an earlier run. Raises `UsageError` if its clips were made another way."""
@@ -105,8 +209,9 @@ class SamplesFolder:
                     f"{self.path} holds clips made with {key} {before.get(key)}, not {value}: "
                     "give another --out, or the same options"
                 )
-        self.hashes = record["files"]
+        self.hashes = record["files"] | self.hashes
 
-    def write_record(self) -> None:
-        record = {"settings": self.settings, "files": dict(sorted(self.hashes.items()))}
-        write_whole(self.path / RECORD, (json.dumps(record, indent=1) + "\n").encode())
+    def to_bytes(self, hashes: dict[str, str]) -> bytes:
+        return (
+            json.dumps({"settings": self.settings, "files": dict(sorted(hashes.items()))}, indent=1) + "\n"
+        ).encode()

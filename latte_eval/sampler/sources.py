@@ -194,6 +194,11 @@ class SampledSource:
         return max(1, min(CPU_CLIPS, CPU_TOKENS // (config.tokens * config.tubes)))
 
     @property
+    def least_clips(self) -> int:
+        """Fewer clips take as much time as so many."""
+        return 1 if self.device.type == "cuda" else self.clips_at_once
+
+    @property
     def clips_that_fit(self) -> int | None:
         """Clips whose steps fit into the free memory of the GPU; None on another device."""
         return self.memory.clips_in(free_bytes(self.device)) if self.device.type == "cuda" else None

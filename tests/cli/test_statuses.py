@@ -116,36 +116,29 @@ def test_one_of_many_processes_says_that_it_was_stopped(monkeypatch: pytest.Monk
     assert status == Status.INTERRUPTED and not said.strip()
 
 
-@pytest.mark.parametrize(("rank", "said"), [(0, "Stopped: clips are kept\n"), (1, "")])
-def test_torchrun_ends_a_process_that_waits_in_compiled_code(rank: int, said: str) -> None:
-    """A sleep of the C library runs no handler of Python, as a process that waits for the others does not."""
-    script = (
-        "import ctypes, click\n"
-        "from latte_eval import cli\n"
-        "from latte_eval.cli.stopping import continues\n"
-        "@click.command()\n"
-        "def waits():\n"
-        "    with continues('clips are kept'):\n"
-        "        print('waiting', flush=True)\n"
-        "        while True: ctypes.CDLL(None).usleep(900_000_000)\n"
-        "cli.LazyGroup.get_command = lambda *_: waits\n"
-        "import sys; sys.argv = ['latte-eval', 'fvd']; cli.main()\n"
-    )
-    environment = {**os.environ, "WORLD_SIZE": "2", "RANK": str(rank), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", script]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
-        assert job.stdout and job.stdout.readline() == "waiting\n"
-        job.terminate()
-        assert job.communicate(timeout=20)[1] == said
-    assert job.returncode == (Status.TERMINATED if rank == 0 else -signal.SIGTERM)
-
-
-def test_torchrun_ends_its_processes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that waits for the others in a collective call would not come to raise anything."""
+def test_a_process_of_torchrun_is_stopped_as_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives its claims back; the first process speaks for all."""
     monkeypatch.setenv("WORLD_SIZE", "2")
-    before = signal.getsignal(signal.SIGTERM)
-    with termination_raised():
-        assert signal.getsignal(signal.SIGTERM) == before
+    with pytest.raises(Terminated), termination_raised():
+        os.kill(os.getpid(), signal.SIGTERM)
+    for rank, said in (("0", "Stopped\n"), ("1", "")):
+        monkeypatch.setenv("RANK", rank)
+        assert ends_with(Terminated(), monkeypatch) == (143, said)
+
+
+@pytest.mark.parametrize(
+    ("rank", "error", "said"),
+    [("0", errors.StoreError("full"), "Error: full\n"),
+     ("3", errors.StoreError("full"), "Error of rank 3 on near: full\n"),
+     ("3", errors.UsageError("give one"), ""), ("3", errors.LostRank("rank 0 gave up", told_by_another=True), "")],
+)  # fmt: skip
+def test_each_error_of_many_processes_is_said_once(
+    rank: str, error: errors.LatteEvalError, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What every process finds out by itself is said by the first; what befalls another one, by that."""
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setattr("latte_eval.cli.statuses.host", lambda: "near")
+    assert ends_with(error, monkeypatch) == (error.exit_code, said)
 
 
 @pytest.fixture(scope="module")

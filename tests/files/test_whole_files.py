@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import subprocess
@@ -10,7 +9,6 @@ import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +16,7 @@ from latte_eval.core.errors import StoreError, TornLine
 from latte_eval.core.notices import Notice
 from latte_eval.files import jsonl
 from latte_eval.files.jsonl import append_lines, parse_lines, read_lines
-from latte_eval.files.whole_files import locked, unfinished_path, write_replaceable, write_whole
+from latte_eval.files.whole_files import unfinished_path, write_replaceable, write_whole
 
 
 def test_two_containers_never_share_a_temporary_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,24 +79,6 @@ def test_what_comes_after_a_torn_line_is_not_lost(tmp_path: Path, torn: bytes) -
     for newest_counts in (False, True):
         with pytest.warns(Notice, match="line 2 is torn: it is passed over"):
             assert parse_lines(path, "lines", parse, newest_counts) == ["{}", '{"a": 1}']
-
-
-def test_a_file_system_without_locks_keeps_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As NFS and Lustre may answer."""
-    fcntl = pytest.importorskip("fcntl")
-
-    def refuse(*_: Any) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.warns(Notice, match="results.jsonl was written without a lock"):
-        append_lines(tmp_path / "results.jsonl", ["{}"])
-    assert read_lines(tmp_path / "results.jsonl", "lines") == [(1, "{}")]
-
-
-def test_what_fails_under_a_lock_is_told(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="own"), locked(tmp_path / "x"):
-        raise OSError("own")
 
 
 def in_a_small_disk(code: str, path: Path, most: int) -> str:

@@ -17,8 +17,8 @@ from report_makers import Elements, fill_run, pages_of, small_result
 from result_makers import replaced, write_results
 
 from latte_eval.core.result import Result
+from latte_eval.files.locks import locked
 from latte_eval.files.run_folder import FEATURES, RunFolder, feature_key
-from latte_eval.files.whole_files import locked
 from latte_eval.report.write import INDEX, write_report
 
 COUNT = 24

@@ -1,0 +1,264 @@
+"""Claims: each range is one process's, a lost one's is taken over once, clocks are never compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from latte_eval.core.errors import StoreError
+from latte_eval.files import shared_files
+from latte_eval.files.claims import Claims, Merged, SharedWork
+from latte_eval.files.owners import (
+    BEAT_SECONDS,
+    LOST_SECONDS,
+    Owner,
+    SignOfLife,
+    Watch,
+    forget_old_files,
+    own_mark,
+    sign_path,
+)
+from latte_eval.files.run_folder import SHARD_CLIPS, shard_ranges
+from latte_eval.files.shards import Range
+from latte_eval.files.shared_files import DiskFiles
+
+SPANS = [(start, start + 4) for start in range(0, 40, 4)]
+
+
+@dataclasses.dataclass
+class Clock:
+    """Seconds that a test lets pass."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def elsewhere(rank: int = 0, token: str = "other") -> Owner:
+    """A process of another machine: nothing but its sign of life tells whether it lives."""
+    return Owner(f"{token}-{rank:05d}", rank, "faraway", 4711)
+
+
+def work_of(folder: Path, me: Owner, stored: set[Range], clock: Clock | None = None, **more) -> SharedWork:
+    watch = Watch(folder / "alive", clock=clock or Clock())
+    return SharedWork(Claims(folder / "key", me, DiskFiles()), watch, SPANS, lambda spans: stored & set(spans), **more)
+
+
+def test_each_range_is_given_out_once(tmp_path: Path) -> None:
+    one, two = (work_of(tmp_path, elsewhere(rank), set(), place=rank, places=2) for rank in (0, 1))
+    taken = [each.take() for _ in range(5) for each in (one, two)]
+    assert sorted(span for span in taken if span) == SPANS and one.take() is two.take() is None
+    assert len(one.mine) == len(two.mine) == 5
+
+
+def test_many_threads_take_each_range_once(tmp_path: Path) -> None:
+    """Ranges are stored and given back meanwhile: what somebody finished between two looks is not done again."""
+    stored, done = set[Range](), list[Range]()
+
+    def run(rank: int) -> None:
+        work = work_of(tmp_path, elsewhere(rank), stored, place=rank, places=4)
+        while (span := work.take()) is not None:
+            done.append(span)
+            stored.add(span)
+            work.finish(span)
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(done) == SPANS and not list((tmp_path / "key").iterdir())
+
+
+def test_a_lost_claim_is_taken_over_after_silence_on_the_own_clock(tmp_path: Path) -> None:
+    clock, dead = Clock(), elsewhere()
+    assert Claims(tmp_path / "key", dead, DiskFiles()).claim((0, 4))
+    DiskFiles().replace(sign_path(tmp_path / "alive", dead.id), b"beat 7")
+    named: list[Owner] = []
+    work = work_of(tmp_path, elsewhere(1), {*SPANS[1:]}, clock, on_lost=named.append)
+    work.look()
+    for clock.now in (0.0, BEAT_SECONDS, LOST_SECONDS):
+        assert work.free_lost() == [] and work.take() is None
+    clock.now = LOST_SECONDS + 1
+    assert work.free_lost() == [dead] == named
+    assert work.take() == (0, 4)
+
+
+def test_a_process_that_beats_keeps_its_claims(tmp_path: Path) -> None:
+    clock, alive = Clock(), elsewhere()
+    Claims(tmp_path / "key", alive, DiskFiles()).claim((0, 4))
+    work = work_of(tmp_path, elsewhere(1), set(), clock)
+    for beat in range(100):
+        DiskFiles().replace(sign_path(tmp_path / "alive", alive.id), f"beat {beat}".encode())
+        clock.now += BEAT_SECONDS
+        assert work.free_lost() == []
+
+
+@pytest.mark.parametrize("offset", [-3600, 0, 3600])
+def test_clocks_that_differ_by_an_hour_change_nothing(offset: int, tmp_path: Path) -> None:
+    """Times of files and of other machines are never looked at."""
+    clock, other = Clock(1000.0), elsewhere()
+    Claims(tmp_path / "key", other, DiskFiles()).claim((0, 4))
+    sign = sign_path(tmp_path / "alive", other.id)
+    work = work_of(tmp_path, elsewhere(1), {*SPANS[1:]}, clock)
+    for beat in range(3):
+        DiskFiles().replace(sign, f"beat {beat}".encode())
+        now = sign.stat().st_mtime + offset
+        os.utime(sign, (now, now))
+        assert work.free_lost() == []
+        clock.now += LOST_SECONDS - 1
+    clock.now += 2
+    assert [owner.id for owner in work.free_lost()] == [other.id]
+
+
+def test_one_of_many_takes_a_lost_claim_over(tmp_path: Path) -> None:
+    dead = elsewhere()
+    Claims(tmp_path / "key", dead, DiskFiles()).claim((0, 4))
+    start, won = threading.Barrier(8), list[int]()
+
+    def take_over(rank: int) -> None:
+        claims = Claims(tmp_path / "key", elsewhere(rank), DiskFiles())
+        start.wait()
+        if claims.take_away((0, 4), dead) and claims.claim((0, 4)):
+            won.append(rank)
+
+    threads = [threading.Thread(target=take_over, args=(rank,)) for rank in range(1, 9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    held = Claims(tmp_path / "key", elsewhere(), DiskFiles()).owner((0, 4))
+    assert held is not None and held.rank == won[0]
+
+
+def test_a_claim_that_was_taken_over_meanwhile_is_put_back(tmp_path: Path) -> None:
+    """Two see the same dead owner; the slower one moves the quicker one's new claim, and must not keep it."""
+    dead, quick = elsewhere(), Claims(tmp_path / "key", elsewhere(1), DiskFiles())
+    slow = Claims(tmp_path / "key", elsewhere(2), DiskFiles())
+    Claims(tmp_path / "key", dead, DiskFiles()).claim((0, 4))
+    assert quick.take_away((0, 4), dead) and quick.claim((0, 4))
+    assert not slow.take_away((0, 4), dead)
+    assert slow.owner((0, 4)) == quick.me and len(list((tmp_path / "key").iterdir())) == 1
+
+
+def test_who_lost_a_claim_does_not_release_that_of_another(tmp_path: Path) -> None:
+    """A process that was suspended finishes its range later."""
+    sleeper, other = (
+        Claims(tmp_path / "key", elsewhere(), DiskFiles()),
+        Claims(tmp_path / "key", elsewhere(1), DiskFiles()),
+    )
+    sleeper.claim((0, 4))
+    other.take_away((0, 4), sleeper.me)
+    other.claim((0, 4))
+    sleeper.release((0, 4))
+    assert other.held() == [(0, 4)]
+
+
+def test_a_cut_claim_belongs_to_nobody_and_is_lost_in_time(tmp_path: Path) -> None:
+    (tmp_path / "key").mkdir()
+    (tmp_path / "key" / "000000-000004.json").write_bytes(b'{"id": "oth')
+    clock = Clock()
+    work = work_of(tmp_path, elsewhere(1), {*SPANS[1:]}, clock)
+    work.look()
+    assert work.free_lost() == [] and work.take() is None
+    clock.now += LOST_SECONDS + 1
+    assert len(work.free_lost()) == 1 and work.take() == (0, 4)
+
+
+@pytest.mark.skipif(not own_mark(), reason="the system has no /proc")
+def test_a_process_of_this_machine_that_ended_is_lost_at_once() -> None:
+    code = (
+        "from latte_eval.files.owners import Owner; print(Owner.here('t', 3).to_bytes().decode(), flush=True); input()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout and child.stdin
+        owner = Owner.from_bytes(child.stdout.readline())
+        assert owner and owner.rank == 3 and not owner.ended_here
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert owner.ended_here  # a zombie has ended, too
+    assert owner.ended_here
+    assert not dataclasses.replace(owner, mark=("another boot", *owner.mark[1:])).ended_here
+    mine = Owner.here("t", 0)
+    assert not mine.ended_here and dataclasses.replace(mine, mark=(*mine.mark[:3], "1")).ended_here
+
+
+def test_ranges_that_others_cut_differently_are_left_to_them(tmp_path: Path) -> None:
+    Claims(tmp_path / "key", elsewhere(), DiskFiles()).claim((2, 9))
+    assert work_of(tmp_path, elsewhere(1), set()).free() == SPANS[3:4]
+    held = Merged([(10, 20), (0, 5), (18, 25)])
+    spans = [(4, 6), (5, 10), (9, 11), (25, 30), (0, 1), (24, 25), (0, 99)]
+    assert [held.overlaps(span) for span in spans] == [True, False, True, False, True, True, True]
+
+
+def test_progress_of_others_is_told_once(tmp_path: Path) -> None:
+    stored = {SPANS[0]}
+    work = work_of(tmp_path, elsewhere(), stored)
+    span = work.take()
+    assert span == SPANS[1] and work.news() == [SPANS[0]] and work.news() == []
+    stored |= {SPANS[1], SPANS[2]}
+    work.look()
+    work.finish(span)
+    assert work.news() == [SPANS[2]] and work.look() is False
+
+
+def test_a_sign_of_life_changes_and_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("latte_eval.files.owners.BEAT_SECONDS", 0.01)
+    me, seen = Owner.here("t", 0), set[bytes]()
+    with SignOfLife(tmp_path, me):
+        while len(seen) < 3:
+            seen.add(sign_path(tmp_path, me.id).read_bytes())
+    assert not list(tmp_path.iterdir())
+
+
+def test_signs_of_long_ago_are_forgotten_by_the_time_of_the_file_server(tmp_path: Path) -> None:
+    for name in ("old", "new", "mine"):
+        (tmp_path / f"{name}.json").touch()
+    late = (tmp_path / "mine.json").stat().st_mtime
+    os.utime(tmp_path / "old.json", (late - 40 * 86400,) * 2)
+    forget_old_files(tmp_path, tmp_path / "mine.json")
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["mine", "new"]
+
+
+def test_a_file_system_without_hard_links_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(shared_files.os, "link", refuse)
+    files = DiskFiles()
+    assert files.create(tmp_path / "a", b"1") and not files.create(tmp_path / "a", b"2")
+    assert files.read(tmp_path / "a") == b"1" and files.names(tmp_path) == ["a"]
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot share work by"):
+        DiskFiles().create(tmp_path / "file" / "a", b"1")
+    with pytest.raises(StoreError, match="cannot share work by"):
+        DiskFiles().names(tmp_path / "file")
+
+
+def covers(ranges: Sequence[Range], span: Range) -> bool:
+    return [i for start, stop in ranges for i in range(start, stop)] == list(range(*span))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 8, 64, 1000])
+@pytest.mark.parametrize("span", [(0, 1), (0, 10), (7, 10), (0, 2048), (2048, 2051), (5, 777)])
+@pytest.mark.parametrize("least", [1, 3, 4])
+def test_ranges_cover_all_and_become_smaller(workers: int, span: Range, least: int) -> None:
+    ranges = shard_ranges(span, workers, least)
+    sizes = [stop - start for start, stop in ranges]
+    assert covers(ranges, span) and max(sizes) <= SHARD_CLIPS
+    if workers > 1 and span[0] == 0 and least == 1:
+        assert sizes == sorted(sizes, reverse=True)
+    # Shards end at multiples of 32, wherever they are cut otherwise.
+    assert not any(start // SHARD_CLIPS < (stop - 1) // SHARD_CLIPS for start, stop in ranges if least != 3)
