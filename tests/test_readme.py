@@ -31,6 +31,7 @@ SMALL_FOR = {
     "evaluate": [*SMALL, *SMALL_SIZE, "--clips", "10", "--no-interval"],
     "stats": ["--detector", "seeded", "--clips", "4", "--quiet"],
     "sample": ["--steps", "2", "--vae", "vae-seeded", "--quiet"],
+    "sweep": [*SMALL, "--clips", "4"],
 }  # fmt: skip
 
 
@@ -89,6 +90,8 @@ def test_every_command_works(command: str, workplace: Path, monkeypatch: pytest.
         assert done.returncode == 0, done.stderr[-3000:]
         return
     assert words[0] in ("latte-eval", "latte_eval"), command
+    # One job computes all shares, into a bucket of this process.
+    words = [{"3/64": "1/1"}.get(word, word.replace("s3://", "memory://")) for word in words]
     words = ["cpu" if word == "cuda" else word for word in words[: words.index(">")]] if ">" in words else words
     # The networks take a minute; CI runs them all in a session of its own.
     monkeypatch.setattr(verify, "SECTIONS", {name: verify.SECTIONS[name] for name in ("distances", "frames")})

@@ -25,10 +25,13 @@ class Claim:
 
 
 CPU = "Linux, x86-64 CPU"
+GPU = "NVIDIA H200, torch 2.11, Python 3.12"
 
 CLAIMS = (
     Claim("Latte, DDPM, DDIM", "outputs of Vchitect/Latte@b27c24a under seeded weights", CPU, "2026-11"),
     Claim("DPM-Solver++, UniPC", "diffusers step by step; the closed form for normal data", CPU, "2026-11"),
+    Claim("VDT, masked sampling", "outputs of RERV/VDT@cdbad2b under seeded weights", CPU, "2026-11"),
+    Claim("VideoMAE, V-JEPA", "outputs of cd-fvd 0.1.1 and facebookresearch/jepa under seeded weights", CPU, "2026-11"),
     Claim("I3D, Inception, C3D", "outputs of the reference networks under seeded weights", CPU, "2026-11"),
     Claim(
         "FVD, FID, KVD, IS", "values of StyleGAN-V, TATS, torch-fidelity, TGAN2 on the same features", CPU, "2026-11"
@@ -39,11 +42,14 @@ CLAIMS = (
     Claim("Python 3.13; 3.12 and lowest versions", "the tests; of the latter two a part", CPU, "2026-11"),
     Claim("hostile input, kills, damage", "thousands of seeded trials: docs/reliability.md", CPU, "2026-11"),
     Claim("downloads", "a hub and a file server on the loopback", CPU, NEVER),
-    Claim("GPU", "fake tensors at full size: every operation, device and type, no number", "no hardware", NEVER),
+    Claim("GPU", "doctor --verify: 65 comparisons; a run killed and continued; speed", GPU, "2026-11"),
+    Claim("many cards, many machines", "two processes on one CPU; a simulation to 1,024: docs/scale.md", CPU, NEVER),
     Claim("Apple silicon", "nothing yet", "no hardware", NEVER),
-    Claim("published Latte checkpoints", "checkpoints of the same keys and shapes, seeded", CPU, NEVER),
-    Claim("published I3D, Inception, C3D, VAE", "seeded files of the same layout", CPU, NEVER),
+    Claim("DINOv2", "transformers' network; the hub's rule for positions as a formula", CPU, NEVER),
+    Claim("published Latte and VDT checkpoints", "checkpoints of the same keys and shapes, seeded", CPU, NEVER),
+    Claim("published weights of detectors and VAE", "seeded files of the same layout", CPU, NEVER),
     Claim("the four datasets", "their layouts in miniature, with real file types", CPU, NEVER),
+    Claim("S3, Slurm, Kubernetes", "a loopback S3; a false sbatch; manifests checked as YAML", CPU, NEVER),
     Claim("workflows on GitHub and GitLab", "published schemas; their shell lines run", CPU, NEVER),
 )
 
