@@ -123,7 +123,7 @@ def main(
     click.echo("\n| pass | seconds | s a clip | beyond sampling alone | peak on the card |")
     click.echo("| --- | ---: | ---: | ---: | ---: |")
     # What is loaded, chosen or compiled once is not timed.
-    whole_pass(source, networks, batch_size, 0, batch_size)
+    whole_pass(source, networks, batch_size, 0, max(2, batch_size))
     for each in passes(source, networks, batch_size, [int(count) for count in workers.split(",")]):
         click.echo(each)
         sys.stdout.flush()

@@ -22,6 +22,7 @@ from latte_eval.cli.options import (
     stack,
 )
 from latte_eval.cli.statuses import is_out_of_memory
+from latte_eval.cli.stopping import continues
 from latte_eval.core.errors import UsageError
 from latte_eval.metrics.rows import METRICS
 
@@ -80,7 +81,8 @@ def sweep(
     run_tasks = runner(submit, out, most, slurm, partial(measure, options, quiet))
     places = chosen_benchmarks(benchmarks, data_dir)
     planned = plan_sweep(find_checkpoints(ckpts), places, names, out, benchmarks != ALL, here(options))
-    run_sweep(planned, run_tasks, reporter)
+    with continues(f"finished jobs are kept in {out}, and the same command continues"):
+        run_sweep(planned, run_tasks, reporter)
     if as_json:
         for task in planned.tasks:
             for result in planned.results(task).values():

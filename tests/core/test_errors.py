@@ -24,6 +24,9 @@ STAGES: dict[str, tuple[Stage, str]] = {
     "LocationError": ("before", ""),
     "NotComparable": ("before", ""),
     "TooShort": ("before", ""),
+    "RanksDiffer": ("before", ""),
+    "RankError": ("before", ""),
+    "LostRank": ("during", "a process may be lost at any time"),
     "SamplerError": (
         "during",
         "a pipeline of another package may refuse a call, or give other frames",

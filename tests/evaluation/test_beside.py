@@ -245,7 +245,7 @@ def test_ranges_are_asked_for_when_they_are_about_to_be_sampled(tmp_path: Path) 
     ahead: list[tuple[int, int]] = []
 
     def spans() -> Iterator[tuple[int, int]]:
-        for span in shard_ranges(320):
+        for span in shard_ranges((0, 320)):
             ahead.append((len(given) - len(sampled), len(given) - len(seen)))
             given.append(span[0])
             yield span

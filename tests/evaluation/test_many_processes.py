@@ -24,12 +24,11 @@ SHAPES = LatteConfig(input_size=16, patch=8, channels=3, width=16, depth=2, head
 def words_of(root: Path, name: str) -> list[list[object]]:
     """Long commands, with a folder of their own for what they write."""
     out = root / name
-    clips = ("--clips", 6, "--steps", 2, "--no-interval", "--detector", "seeded", *SMALL)
+    clips = ("--clips", 4, "--steps", 2, "--no-interval", "--detector", "seeded", *SMALL)
     curve = ("curve", root / "ckpts", "--benchmark", "shapes", *clips, "--plot", out / "curve", "--json")
     gate = ("gate", "--ckpt", "demo", "--against", DEMO_ACCEPTED, "--fail", "fvd:+9", "--max-clips", 4, "--json")
     return [
         [*curve, "--out", out / "run"],
-        [*curve, "--out", out / "run", "--seed", 1],
         [*gate, "--out", out / "gate", *SMALL],
         ["sample", "--ckpt", "demo", "--seeds", "0-5,9", "--steps", 2, "--out", out / "samples", *SMALL],
     ]
@@ -58,7 +57,7 @@ def test_long_commands_one_after_the_other_in_one_group(tmp_path: Path) -> None:
     assert two.returncode == 0, two.stderr[-3000:]
     assert sorted(statuses)[-1] == [str(done.returncode) for done in alone], two.stderr[-3000:]
     expected, found = (what_counts(text.splitlines()) for text in ("".join(done.stdout for done in alone), two.stdout))
-    assert len(expected) == 5
+    assert len(expected) == 3
     assert [each.pop("value", 0) for each in found] == pytest.approx([each.pop("value", 0) for each in expected], 1e-9)
     assert found == expected
     same_samples(tmp_path / "alone" / "samples", tmp_path / "two" / "samples")

@@ -63,7 +63,7 @@ def test_a_torn_line_that_is_not_the_last_is_passed_over_with_a_word(tmp_path: P
         (lambda text: text.replace('{"schema": 1', '{"schema": 1, "schema": 1', 1), "the key 'schema' twice"),
         (lambda text: text.replace('"value":', '"value": 1, "value":', 1), "the key 'value' twice"),
         (lambda text: text.replace('"better": "lower"', '"better": ""', 1), "'fvd' has no direction"),
-        (lambda text: text.replace('"metric": "fvd"', '"metric": "psnr"', 1), "'psnr' has no direction"),
+        (lambda text: text.replace('"metric": "fvd"', '"metric": "sharpness"', 1), "'sharpness' has no direction"),
         (lambda text: text.replace('"fake": 256', '"fake": "256"', 1), "was edited: fake is '256'"),
         (
             lambda text: text.replace('"fingerprint": "old', '"print": "old', 1),

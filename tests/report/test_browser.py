@@ -119,8 +119,18 @@ def test_pages_from_disk(report: Path, browser: Any, viewport: dict[str, int], s
             broken = "[...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src)"
             assert visit.page.evaluate(broken) == []
             shot = shots / f"{name}-{viewport['width']}-{scheme}.png"
-            visit.page.screenshot(path=shot, full_page=True)
+            take_screenshot(visit.page, shot)
             assert shot.stat().st_size > 10_000
+
+
+def take_screenshot(page: Any, path: Path) -> None:
+    """A picture of the whole page. A browser on a busy machine may say that it cannot take one, and take the next."""
+    from playwright.sync_api import Error
+
+    try:
+        page.screenshot(path=path, full_page=True)
+    except Error:
+        page.screenshot(path=path, full_page=True)
 
 
 def test_pages_from_a_server_ask_nobody_else(report: Path, browser: Any, server: str) -> None:

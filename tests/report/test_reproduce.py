@@ -41,7 +41,7 @@ def test_the_command_measures_the_same(result: Result) -> None:
     command = group.get_command(None, words[0])  # type: ignore[arg-type]
     assert command is not None
     options = command.make_context(words[0], words[1:], resilient_parsing=False).params
-    for name in ("as_json", "quiet"):
+    for name in ("as_json", "quiet", "shard"):
         options.pop(name)
     request = to_request(("fvd",), **options)
     assert request.resolved_protocol().id == result.protocol
