@@ -31,7 +31,7 @@ SMALL_FOR = {
     "evaluate": [*SMALL, *SMALL_SIZE, "--clips", "10", "--no-interval"],
     "stats": ["--detector", "seeded", "--clips", "4", "--quiet"],
     "sample": ["--steps", "2", "--vae", "vae-seeded", "--quiet"],
-    "sweep": [*SMALL, "--clips", "4"],
+    "sweep": [*SMALL, *SMALL_SIZE, "--clips", "4"],
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from repository import ROOT
 SCRIPT = ROOT / "benchmarks" / "speed" / "beside.py"
 SMALL = {
     "device": "cpu", "model": "Latte-S/8", "dtype": "fp32", "vae": "vae-seeded", "detectors": "c3d-seeded",
-    "clips": "2", "steps": "2", "batch-size": "1", "workers": "0,1",
+    "clips": "2", "steps": "2", "batch-size": "1", "workers": "1",
 }  # fmt: skip
 
 
@@ -21,4 +21,4 @@ def test_every_pass_has_a_row() -> None:
     command = [sys.executable, SCRIPT, *(f"--{name}={value}" for name, value in SMALL.items())]
     table = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     rows = re.findall(r"^\| ([^|]+) \| [\d.]+ \| [\d.]+ \| [+-][\d.]+% \| - \|$", table, re.MULTILINE)
-    assert rows == ["sampling alone", "everything, one after the other", "everything, 1 workers"]
+    assert rows == ["sampling alone", "everything, 1 workers"]
