@@ -1,21 +1,13 @@
-"""Time two ways from a folder of videos to clips, in memory and through JPEG frames on disk, as markdown rows.
-
-    python benchmarks/speed/readers.py FOLDER
+"""Two ways from a folder of videos to clips, in memory and through JPEG frames on disk.
 
 The baseline does what the published code does: extract every frame of every video, centre-crop, resize to 256 and save
 it as JPEG, then read the frames of one window per video back. Both take the same windows, so that their clips are the
-same. With `--detector i3d-seeded` both also send their clips through that detector: folder to features.
+same.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
-import shutil
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -25,34 +17,30 @@ from PIL import Image
 from torch import Tensor
 
 from latte_eval.benchmarks.readers import FolderSource
+from latte_eval.benchmarks.speed.material import Material
+from latte_eval.benchmarks.speed.measured import Measured
+from latte_eval.benchmarks.speed.turns import take_turns
 from latte_eval.core.protocols import named_protocol
 from latte_eval.evaluation.stored import StoredSource
-from latte_eval.metrics.detectors import open_detector
 
 # One window per video at offset 0: both ways find the same frames without asking each other.
 PROTOCOL = named_protocol("latte").replace(real_stride=1, real_offset="zero", real_selection="sorted", real_clips=None)
 
-Features = Callable[[Tensor], object]
 
-
-def clips_in_memory(folder: Path, features: Features) -> Tensor:
+def clips_in_memory(folder: Path) -> Tensor:
     """Ours: decode the window, crop, resize, JPEG in memory."""
     source = StoredSource(FolderSource.open(folder, PROTOCOL, 0, "real"), PROTOCOL.real_storage)
     batches = []
     for start in range(0, len(source), 4):
         batches.append(source.clips(range(start, min(start + 4, len(source)))))
-        features(batches[-1].to_detector())
     return torch.cat([batch.pixels for batch in batches])
 
 
-def clips_from_disk(videos: Sequence[Path], frames: Path, features: Features) -> Tensor:
+def clips_from_disk(videos: Sequence[Path], frames: Path) -> Tensor:
     """Baseline: every frame to disk, then the frames of the window back."""
     for video in videos:
         extract(video, frames / video.stem)
-    clips = [read_window(frames / video.stem) for video in videos]
-    for start in range(0, len(clips), 4):
-        features(torch.stack(clips[start : start + 4]).transpose(1, 2).contiguous())
-    return torch.stack(clips)
+    return torch.stack([read_window(frames / video.stem) for video in videos])
 
 
 def extract(video: Path, target: Path) -> None:
@@ -77,41 +65,15 @@ def read_window(folder: Path) -> Tensor:  # -> [T, 3, H, W] uint8
     return torch.from_numpy(np.stack([np.asarray(Image.open(path)) for path in paths]).transpose(0, 3, 1, 2).copy())
 
 
-def timed(work: Callable[[], Tensor]) -> tuple[tuple[float, float], Tensor]:
-    """Wall-clock and processor seconds, and the clips."""
-    wall, busy = time.perf_counter(), time.process_time()
-    clips = work()
-    return (time.perf_counter() - wall, time.process_time() - busy), clips
+def measure(material: Material, turns: int) -> Measured:
+    """Seconds of both, and the share of bytes in which their clips differ."""
+    folder = material.videos
+    videos = sorted(folder.iterdir())
+    return take_turns(
+        lambda: clips_in_memory(folder), lambda: clips_from_disk(videos, material.fresh()), turns, unequal, warm=1
+    )
 
 
-def copies(folder: Path, target: Path, count: int) -> list[Path]:
-    """`count` copies of the videos that the reader accepts, in its order."""
-    source = FolderSource.open(folder, PROTOCOL, 0, "real")
-    names = source.groups(source.clips(range(len(source))).indices)
-    target.mkdir()
-    chosen = [folder / names[i % len(names)] for i in range(count)]
-    return [Path(shutil.copy(path, target / f"{i:05d}{path.suffix}")) for i, path in enumerate(chosen)]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="video files to copy about")
-    parser.add_argument("--videos", type=int, default=24)
-    parser.add_argument("--detector", help="send the clips of both ways through it, such as i3d-seeded")
-    arguments = parser.parse_args()
-    detector = open_detector(arguments.detector) if arguments.detector else len
-    with tempfile.TemporaryDirectory() as scratch:
-        videos = copies(arguments.folder, Path(scratch) / "videos", arguments.videos)
-        detector(torch.zeros((4, 3, PROTOCOL.frames, 256, 256), dtype=torch.uint8))  # its first call is slower
-        ours, clips = timed(lambda: clips_in_memory(Path(scratch) / "videos", detector))
-        theirs, expected = timed(lambda: clips_from_disk(videos, Path(scratch) / "frames", detector))
-    same = "same pixels" if torch.equal(clips, expected) else "OTHER PIXELS"
-    what = f"{arguments.videos} videos to {f'{arguments.detector} features' if arguments.detector else 'clips'}"
-    where = f"{platform.machine()}, {os.cpu_count()} cores, PyAV {av.__version__}, load {os.getloadavg()[0]:.1f}"
-    for clock, fast, slow in zip(("wall clock", "processor"), ours, theirs, strict=True):
-        print(f"| {what}, {clock} | JPEG frames on disk {slow:.2f} s | {fast:.2f} s | {slow / fast:.1f}x | {same} | "
-              f"{where} |")  # fmt: skip
-
-
-if __name__ == "__main__":
-    main()
+def unequal(clips: Tensor, expected: Tensor) -> float:
+    """Share of bytes that differ."""
+    return float((clips != expected).float().mean())

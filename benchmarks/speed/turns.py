@@ -1,58 +1,42 @@
-"""Two networks on the same input, in turns, as one row of a markdown table."""
+"""Two ways in turns, within this process."""
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import TypeVar
 
-import torch
-from torch import Tensor
+from latte_eval.benchmarks.speed.measured import Measured, Timed
 
-from latte_eval.core.arithmetic import exact_float32
-from latte_eval.metrics.detectors.network import relative_difference
-
-Network = Callable[[Tensor], Tensor]
+Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True)
-class Turns:
-    """Outcome of a comparison.
+def take_turns(
+    ours: Callable[[], Answer],
+    theirs: Callable[[], Answer],
+    turns: int,
+    apart: Callable[[Answer, Answer], float],
+    warm: int = 2,
+) -> Measured:
+    """Let both work in turns.
 
-    Attributes:
-        native: items per second of the native network, in its best turn.
-        baseline: the same of the baseline.
-        apart: relative difference of what the two say.
+    Args:
+        apart: relative difference of what they answer.
+        warm: calls of each before the turns; TorchScript optimises itself on its second call.
     """
-
-    native: float
-    baseline: float
-    apart: float
-
-    def to_row(self, what: str, unit: str, device: str) -> str:
-        """One row of markdown."""
-        where = f"{platform.machine()}, {device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-        return (
-            f"| {what} | TorchScript {self.baseline:.2f} {unit}/s | {self.native:.2f} {unit}/s | "
-            f"{self.native / self.baseline:.2f}x | relative difference {self.apart:.0e} | "
-            f"{where}, load {os.getloadavg()[0]:.1f} |"
-        )
+    answers, seconds = None, []
+    for turn in range(warm + turns):
+        pair = [timed(work) for work in (ours, theirs)]
+        answers = [answer for _, answer in pair]
+        if turn >= warm:
+            seconds.append([second for second, _ in pair])
+    assert answers is not None
+    fast, slow = (Timed(list(side)) for side in zip(*seconds, strict=True))
+    return Measured(fast, slow, apart(*answers))
 
 
-def take_turns(native: Network, baseline: Network, batch: Tensor, repeats: int) -> Turns:
-    """Let both look at the batch in turns. TorchScript optimises itself on its second call, which is not timed."""
-    with exact_float32():
-        apart = relative_difference(native(batch), baseline(batch))
-        baseline(batch)
-        turns = [(seconds_of(native, batch), seconds_of(baseline, batch)) for _ in range(repeats)]
-    fast, slow = (len(batch) / min(seconds) for seconds in zip(*turns, strict=True))
-    return Turns(fast, slow, apart)
-
-
-def seconds_of(network: Network, batch: Tensor) -> float:
-    """Seconds of one call."""
+def timed(work: Callable[[], Answer]) -> tuple[float, Answer]:
+    """Seconds and answer of one call."""
     started = time.perf_counter()
-    network(batch).cpu()
-    return time.perf_counter() - started
+    answer = work()
+    return time.perf_counter() - started, answer

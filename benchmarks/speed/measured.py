@@ -1,0 +1,56 @@
+"""What a comparison measured: the seconds of both sides, turn by turn, and what they answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One side.
+
+    Attributes:
+        seconds: of each turn.
+        value: what it answered, where that is one number.
+        peak_mib: most memory that was resident at once, of its largest process; None where it had no process of its
+            own.
+    """
+
+    seconds: list[float]
+    value: float | None = None
+    peak_mib: int | None = None
+
+    @property
+    def median(self) -> float:
+        """Seconds of the middle turn."""
+        return median(self.seconds)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON types."""
+        return {"seconds": [round(each, 3) for each in self.seconds], "median": round(self.median, 3),
+                "value": self.value, "peak_mib": self.peak_mib}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Both sides.
+
+    Attributes:
+        apart: relative difference of what the two answered.
+    """
+
+    ours: Timed
+    theirs: Timed
+    apart: float | None = None
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster latte-eval was: of the medians."""
+        return self.theirs.median / self.ours.median
+
+
+def relative(value: float, reference: float) -> float:
+    """Difference of two numbers as a share of the second."""
+    return abs(value - reference) / abs(reference)
