@@ -51,10 +51,12 @@ def run(command: Command) -> Timed:
         if process.returncode:
             last = (err.read().strip().splitlines() or ["it said nothing"])[-1]
             raise LatteEvalError(f"{' '.join(command.arguments[:3])} ended with status {process.returncode}: {last}")
-        return Timed([seconds], command.value(out.read()), usage.ru_maxrss // 1024)
+        busy = usage.ru_utime + usage.ru_stime
+        return Timed([seconds], command.value(out.read()), usage.ru_maxrss // 1024, (busy,))
 
 
 def joined(runs: list[Timed]) -> Timed:
     """The turns of one side together; the value is that of the last."""
     peaks = [each.peak_mib for each in runs if each.peak_mib is not None]
-    return Timed([second for each in runs for second in each.seconds], runs[-1].value, max(peaks, default=None))
+    seconds, busy = ([second for each in runs for second in getattr(each, name)] for name in ("seconds", "cpu_seconds"))
+    return Timed(seconds, runs[-1].value, max(peaks, default=None), tuple(busy))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -74,10 +75,11 @@ def measure_all(
 
 
 def measure_row(name: str, comparison: Comparison, material: Material, turns: int) -> Row:
-    """One row: measured, or with the reason why not, in `missing`."""
+    """One row: measured, with the load of the machine before that; or with the reason why not, in `missing`."""
     if missing := comparison.missing():
         return row_of(name, comparison) | {"missing": missing, "failed": False}
+    load = os.getloadavg()[0]
     try:
-        return measured_row(name, comparison, comparison(material, turns))
+        return measured_row(name, comparison, comparison(material, turns)) | {"load": round(load, 1)}
     except LatteEvalError as error:
         return row_of(name, comparison) | {"missing": f"failed: {error}", "failed": True}

@@ -16,11 +16,13 @@ class Timed:
         value: what it answered, where that is one number.
         peak_mib: most memory that was resident at once, of its largest process; None where it had no process of its
             own.
+        cpu_seconds: of all cores in each turn, which say more on a busy machine; empty where they were not counted.
     """
 
     seconds: list[float]
     value: float | None = None
     peak_mib: int | None = None
+    cpu_seconds: tuple[float, ...] = ()
 
     @property
     def median(self) -> float:
@@ -30,7 +32,8 @@ class Timed:
     def to_dict(self) -> dict[str, Any]:
         """As JSON types."""
         return {"seconds": [round(each, 3) for each in self.seconds], "median": round(self.median, 3),
-                "value": self.value, "peak_mib": self.peak_mib}  # fmt: skip
+                "cpu_seconds": [round(each, 3) for each in self.cpu_seconds], "value": self.value,
+                "peak_mib": self.peak_mib}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -84,7 +85,8 @@ def with_turns_of(row: Row, old: list[Row]) -> Row:
 
 def both_turns(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
     peaks = [each["peak_mib"] for each in (earlier, later) if each["peak_mib"] is not None]
-    return Timed(earlier["seconds"] + later["seconds"], later["value"], max(peaks, default=None)).to_dict()
+    seconds, busy = (earlier[name] + later[name] for name in ("seconds", "cpu_seconds"))
+    return Timed(seconds, later["value"], max(peaks, default=None), tuple(busy)).to_dict()
 
 
 def in_place_of(row: Row, rows: list[Row]) -> list[Row]:
@@ -106,8 +108,8 @@ def write_record(path: Path, rows: list[Row], frames: str) -> None:
 
 
 HEADER = (
-    "| name | what | baseline | latte-eval | ratio | memory | agreement | goal |\n"
-    "| --- | --- | --- | ---: | ---: | --- | --- | ---: |"
+    "| name | what | baseline | latte-eval | ratio | of processor seconds | memory | agreement | goal |\n"
+    "| --- | --- | --- | ---: | ---: | ---: | --- | --- | ---: |"
 )
 
 
@@ -115,12 +117,18 @@ def row_to_markdown(row: Row) -> str:
     """One line of the table."""
     goal = "-" if row["goal"] is None else f"{row['goal']:g}x"
     if "ours" not in row:
-        return f"| {row['name']} | {row['what']} | {row['baseline']} | | | | {row['missing']} | {goal} |"
+        return f"| {row['name']} | {row['what']} | {row['baseline']} | | | | | {row['missing']} | {goal} |"
     ours, theirs = row["ours"], row["theirs"]
     memory = "-" if ours["peak_mib"] is None else f"{ours['peak_mib']} against {theirs['peak_mib']} MiB"
     cells = [row["name"], row["what"], f"{named(row)} {theirs['median']:.2f} s", f"{ours['median']:.2f} s",
-             f"{row['ratio']:.2f}x", memory, agreement_text(row), goal]  # fmt: skip
+             f"{row['ratio']:.2f}x", busy_ratio(row), memory, agreement_text(row), goal]  # fmt: skip
     return f"| {' | '.join(cells)} |"
+
+
+def busy_ratio(row: Row) -> str:
+    """How many times more processor seconds the baseline took."""
+    ours, theirs = (row[side]["cpu_seconds"] for side in ("ours", "theirs"))
+    return f"{median(theirs) / median(ours):.2f}x" if ours and theirs and median(ours) else "-"
 
 
 def named(row: Row) -> str:
