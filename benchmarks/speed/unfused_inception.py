@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from torchvision.models.inception import BasicConv2d
 from latte_eval.metrics.detectors import InceptionV3
 from latte_eval.metrics.detectors.inception import EPS
 from latte_eval.metrics.detectors.inception_network import build_trunk
+from latte_eval.metrics.detectors.network import he_scaled
 
 
 class Unfused(nn.Module):
@@ -39,10 +42,18 @@ def unfused_state() -> dict[str, Tensor]:
     return state | {"fc.weight": network.head.data.clone(), "fc.bias": torch.zeros(len(network.head))}
 
 
-def scripted_inception() -> torch.jit.ScriptModule:
-    """A TorchScript module of the seeded network, its layers called `layers`."""
+def plain_state() -> dict[str, Tensor]:
+    """Weights scaled as He et al. 2015. Those of `InceptionV3.seeded()` sum to zero and magnify rounding 500 times."""
+    state = dict(build_trunk(BasicConv2d).state_dict())
+    drawn = {name: he_scaled(value.shape, "benchmark", name) for name, value in state.items() if value.ndim == 4}
+    return {**state, **drawn, "fc.weight": torch.zeros(1008, 2048)}
+
+
+def scripted_inception(state: Mapping[str, Tensor] | None = None) -> torch.jit.ScriptModule:
+    """A TorchScript module of the network, the seeded one unless given weights, its layers called `layers`."""
+    weights = unfused_state() if state is None else state
     trunk = build_trunk(BasicConv2d).eval().requires_grad_(False)
-    trunk.load_state_dict({name: value for name, value in unfused_state().items() if not name.startswith("fc.")})
+    trunk.load_state_dict({name: value for name, value in weights.items() if not name.startswith("fc.")})
     layers = torch.jit.trace(trunk, torch.zeros(2, 3, 299, 299), check_trace=False)
     module: torch.jit.ScriptModule = torch.jit.script(Unfused(layers))
     return module

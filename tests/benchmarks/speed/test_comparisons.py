@@ -74,7 +74,7 @@ def test_turns_go_into_a_file_and_into_a_table(toy_table: None, tmp_path: Path) 
     assert set(written["machine"]) == {"cpu", "cores", "threads", "vectors"}
     (row,) = written["rows"]
     assert [len(row[side]["seconds"]) for side in ("ours", "theirs")] == [2, 2]
-    assert row["ratio"] == pytest.approx(row["theirs"]["median"] / row["ours"]["median"], rel=0.1)
+    assert row["ratio"] == pytest.approx(row["theirs"]["median"] / row["ours"]["median"], rel=0.25)
     assert row["ours"]["peak_mib"] > 1 and row["apart"] == 0 and row["agrees"] is True
     assert row["load"] >= 0
     assert "| toy | two prints | a slower print" in shown.output and "the same | 1x |" in shown.output
