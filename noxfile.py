@@ -38,6 +38,7 @@ def install(session: nox.Session, *packages: str) -> None:
 def tests(session: nox.Session) -> None:
     """The test suite; what follows `--` goes to pytest: `nox -s tests-3.12 -- -x tests/gate`."""
     install(session, "-e", ".[test]")
+    install(session, "-r", "tests/requirements-s3.txt")
     session.run("pytest", "-q", "-n", "auto", *session.posargs)
 
 

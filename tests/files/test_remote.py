@@ -60,8 +60,9 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
     """A server of S3 on this machine; its address."""
-    pytest.importorskip("s3fs", reason="s3fs is not installed: pip install 'latte-eval[test]'")
-    server = pytest.importorskip("moto.server", reason="moto is not installed: pip install 'latte-eval[test]'")
+    lacking = "not installed: pip install -r tests/requirements-s3.txt"
+    pytest.importorskip("s3fs", reason=f"s3fs is {lacking}")
+    server = pytest.importorskip("moto.server", reason=f"moto is {lacking}")
     moto = server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     moto.start()
     host, port = moto.get_host_and_port()
