@@ -158,4 +158,5 @@ def test_the_table_of_claims_stands_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text().splitlines()
     start = readme.index("<!-- shown -->")
     assert readme[start + 1 : start + 1 + len(claims_table())] == claims_table()
-    assert {claim.last for claim in CLAIMS if "GPU" in claim.name} == {"never"}
+    unseen = ("Apple silicon", "the four datasets", "many cards, many machines")
+    assert {claim.last for claim in CLAIMS if "published" in claim.name or claim.name in unseen} == {"never"}
