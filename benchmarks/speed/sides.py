@@ -6,8 +6,6 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from latte_eval.benchmarks.speed.cold import Command, MakeCommand
 from latte_eval.benchmarks.speed.footage import CLIP_FRAMES, CLIP_SIZE, FRAME_SIZE
 from latte_eval.benchmarks.speed.material import Material
@@ -46,15 +44,8 @@ def unbiased_value(run: Path, stdout: str) -> float:
     """The distance of a run's features with covariances divided by N-1."""
     result = Result.from_json(stdout.splitlines()[-1])
     sides = [RunFolder(run).features_of(result, side) for side in ("real", "fake")]
-    rows = [side.outputs["features"].reshape(-1, side.outputs["features"].shape[-1]) for side in sides if side]
-    return frechet_distance_from_features(*map(stretched, rows))
-
-
-def stretched(rows: np.ndarray) -> np.ndarray:  # [N, D] -> [N, D] float64
-    """Rows whose covariance divided by N is that of `rows` divided by N-1."""
-    rows = rows.astype(np.float64)
-    mean = rows.mean(axis=0)
-    return mean + (rows - mean) * np.sqrt(len(rows) / (len(rows) - 1))
+    real, fake = (each.outputs["features"].reshape(-1, each.outputs["features"].shape[-1]) for each in sides if each)
+    return frechet_distance_from_features(real, fake, ddof=1)
 
 
 def peer(name: str, *arguments: object, **environment: str) -> Command:
