@@ -20,8 +20,8 @@ from pathlib import Path
 import click
 import torch
 
+from latte_eval.core.clips import in_batches
 from latte_eval.evaluation.extract import extract
-from latte_eval.evaluation.store_features import in_batches
 from latte_eval.evaluation.stored import StoredSource
 from latte_eval.files.run_folder import RunFolder
 from latte_eval.metrics.detectors import Detector, open_detector

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -83,3 +83,9 @@ class ClipSource(Protocol):
 
     def groups(self, indices: Sequence[int]) -> list[str]:
         """The source video that each clip belongs to: clips of one group are not independent."""
+
+
+def in_batches(indices: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Consecutive lists of at most `size` indices."""
+    for start in range(0, len(indices), size):
+        yield list(indices[start : start + size])

@@ -9,7 +9,7 @@ from itertools import groupby
 
 import numpy as np
 
-from latte_eval.core.clips import ClipSource, Rejected
+from latte_eval.core.clips import ClipSource, Rejected, in_batches
 from latte_eval.core.features import Features
 from latte_eval.core.stages import Batch
 from latte_eval.evaluation.beside import run_stages
@@ -146,9 +146,3 @@ class Part:
         outputs = {name: np.concatenate(parts) for name, parts in self.outputs[detector.name].items()}
         labels = self.labels if len(self.labels) == len(self.indices) else None
         return Features(outputs, self.indices, groups, self.rejected, labels)
-
-
-def in_batches(indices: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Consecutive lists of at most `size` indices."""
-    for start in range(0, len(indices), size):
-        yield list(indices[start : start + size])

@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from latte_eval.core.clips import Clips
+from latte_eval.core.clips import Clips, in_batches
 from latte_eval.core.errors import StoreError, UsageError
 from latte_eval.core.schemas import parse_json
 from latte_eval.files.claims import SharedWork
@@ -79,11 +79,6 @@ def write_samples(
         if sharing.complete:
             samples.gather_notes()
     return len(wanted.missing), kept
-
-
-def in_batches(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    """Consecutive parts of at most `size` indices."""
-    return (indices[start : start + size] for start in range(0, len(indices), size))
 
 
 @dataclass(frozen=True)
