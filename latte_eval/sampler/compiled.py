@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import cache
 
 import torch
 from torch import Tensor, nn
 
-from latte_eval.sampler.cost import count_flops, latent_inputs, on_meta
+from latte_eval.sampler.families import FAMILIES
 from latte_eval.sampler.model import ModelConfig, run_block
 
 # From so many operations on, sampling saves more seconds than compiling takes: 15 s on an H200, where 1e15 operations
@@ -85,10 +84,9 @@ def first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-@cache
 def step_flops(config: ModelConfig) -> int:
     """Multiplications and additions of one clip in one step, without guidance."""
-    return count_flops(on_meta(config), *latent_inputs(config, 1))
+    return FAMILIES[config.family].forward_operations(config)
 
 
 def compiling_pays(config: ModelConfig, steps: int, guided: bool, clips: int) -> bool:
