@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from latte_eval.evaluation.golden.files import Golden
 from latte_eval.sampler.latte import Latte, LatteConfig
+
+Model = TypeVar("Model", bound=nn.Module)
 
 SMALL = LatteConfig(input_size=8, patch=4, channels=3, width=32, depth=2, heads=4, frames=4, classes=3)
 
@@ -23,8 +27,12 @@ def seeded_input(file: Golden, name: str) -> Tensor:
 
 def small_latte(config: LatteConfig = SMALL, seed: int = 0) -> Latte:
     """Random weights everywhere: a new model would answer zero."""
+    return randomised(Latte(config), seed)
+
+
+def randomised(model: Model, seed: int) -> Model:
+    """The model with random weights that keep the scale of what goes through them."""
     generator = torch.Generator().manual_seed(seed)
-    model = Latte(config)
     for parameter in model.parameters():
         if parameter.requires_grad:
             fan_in = parameter[0].numel() if parameter.ndim > 1 else 400

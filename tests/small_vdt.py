@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import torch
+from small_latte import randomised
 
 from latte_eval.evaluation.golden.files import Golden
 from latte_eval.sampler.vdt import VDT, VDTConfig
@@ -16,10 +16,4 @@ def golden_vdt(file: Golden) -> VDT:
 
 def small_vdt(config: VDTConfig = SMALL_VDT, seed: int = 0) -> VDT:
     """Random weights everywhere: a new model would answer at the scale of its start."""
-    generator = torch.Generator().manual_seed(seed)
-    model = VDT(config)
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            fan_in = parameter[0].numel() if parameter.ndim > 1 else 400
-            parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.5 / fan_in**0.5)
-    return model.requires_grad_(False).eval()
+    return randomised(VDT(config), seed)
