@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from latte_eval.core.errors import CheckpointError
+from latte_eval.sampler.config_checks import check_counts, check_multiples
 
 # Depth, width, heads (Table 4 of the paper).
 PUBLISHED_SIZES = {"S": (12, 384, 6), "B": (12, 768, 12), "L": (24, 1024, 16), "XL": (28, 1152, 16)}
@@ -84,11 +85,8 @@ class LatteConfig:
     def check_sizes(self) -> None:
         if self.variant in (1, 2) and self.depth % 2:
             raise CheckpointError(f"Latte alternates spatial and temporal blocks: depth {self.depth} is odd")
-        for whole, part in (("width", "heads"), ("input_size", "patch"), ("frames", "tube")):
-            if getattr(self, part) < 1 or getattr(self, whole) % getattr(self, part):
-                raise CheckpointError(
-                    f"{whole} {getattr(self, whole)} is not a multiple of {part} {getattr(self, part)}"
-                )
+        check_multiples(self, ("width", "heads"), ("input_size", "patch"), ("frames", "tube"))
+        check_counts(self, "channels", "depth", "classes")
         if self.variant == 4 and self.heads % 2:
             raise CheckpointError(f"variant 4 splits the heads in halves: {self.heads} is odd")
         if self.temporal_position == "rotary" and self.head_width % 2:

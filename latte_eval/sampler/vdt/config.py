@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from latte_eval.core.errors import CheckpointError
+from latte_eval.sampler.config_checks import check_counts, check_multiples
 
 # Depth, width, heads: the two sizes of RERV/VDT@cdbad2b.
 PUBLISHED_SIZES = {"S": (12, 384, 6), "L": (28, 1152, 16)}
@@ -51,14 +52,8 @@ class VDTConfig:
     unguided: ClassVar[str] = "this one is a VDT, which has no classes and no guidance"
 
     def __post_init__(self) -> None:
-        for whole, part in (("width", "heads"), ("input_size", "patch")):
-            if getattr(self, part) < 1 or getattr(self, whole) % getattr(self, part):
-                raise CheckpointError(
-                    f"{whole} {getattr(self, whole)} is not a multiple of {part} {getattr(self, part)}"
-                )
-        for name in ("channels", "depth", "frames", "label_rows"):
-            if getattr(self, name) < 1:
-                raise CheckpointError(f"{name} cannot be {getattr(self, name)}: a VDT has at least 1")
+        check_multiples(self, ("width", "heads"), ("input_size", "patch"))
+        check_counts(self, "channels", "depth", "frames", "label_rows")
 
     @property
     def out_channels(self) -> int:
