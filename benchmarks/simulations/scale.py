@@ -154,12 +154,20 @@ class World:
 
         return stored
 
+    def stored_now_in(self, evaluation: int) -> Callable[[Range], bool]:
+        def stored_now(span: Range) -> bool:
+            self.files.work(1)
+            return span in self.stored[evaluation]
+
+        return stored_now
+
     def work_of(self, rank: int, evaluation: int) -> SharedWork:
         """The work of one process in one evaluation: the code that commands run."""
         owner = Owner(f"run-{rank:05d}", rank, f"host {rank // 8}", 1)
         claims = Claims(Path(str(evaluation)), owner, self.files)
         watch = Watch(ALIVE, self.files, lambda: self.now)
-        return SharedWork(claims, watch, self.spans, self.stored_in(evaluation), rank, self.workers)
+        seen, now = self.stored_in(evaluation), self.stored_now_in(evaluation)
+        return SharedWork(claims, watch, self.spans, seen, now, rank, self.workers)
 
     def spent(self) -> float:
         """Seconds that the operations since the last call took this process."""
@@ -173,6 +181,7 @@ class World:
             waits = pauses()
             while True:
                 if rank == 0:
+                    work.look()
                     work.free_lost()
                 span = work.take()
                 yield self.spent()

@@ -83,7 +83,7 @@ def store_together(
     work = SharedWork(
         team.claims(claims_key(source.fingerprint)), team.watch,
         shard_ranges(span, team.size, getattr(source, "least_clips", 1)),
-        partial(run.stored, keys), team.rank, team.size, team.name_lost,
+        partial(run.stored, keys), partial(run.stored_now, keys), team.rank, team.size, team.name_lost,
     )  # fmt: skip
     sharing = Sharing(work, team)
     with closing(sharing.rounds()) as rounds:

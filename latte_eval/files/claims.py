@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
@@ -24,6 +25,9 @@ from latte_eval.files.whole_files import unfinished_path
 
 # Time that a process gives to other work for each claim that it reads.
 READING_SECONDS = 0.05
+
+# So many processes read the folder again for every claim; with more, each claims several ranges between two readings.
+MANY_PROCESSES = 8
 
 # Which of some ranges are stored whole.
 Stored = Callable[[Sequence[Range]], set[Range]]
@@ -98,22 +102,27 @@ class SharedWork:
     Attributes:
         spans: the ranges, in the order in which they are to be claimed.
         stored: which of some ranges are stored, whoever did it.
+        stored_now: whether a range is stored, as one of its own size; asked after every claim, and quick.
         place, places: which of how many processes this one is; at the start each looks at another range first.
         todo: ranges that are not known to be stored.
         mine: ranges that this process holds.
         by_others: ranges that others have stored, until somebody asks for them.
+        stripe: ranges that this process tries before it looks again: a part of the free ones of the last look, no
+            range of which is in the part of another process that saw the same.
     """
 
     claims: Claims
     watch: Watch
     spans: Sequence[Range]
     stored: Stored
+    stored_now: Callable[[Range], bool]
     place: int = 0
     places: int = 1
     on_lost: Callable[[Owner], None] = lambda owner: None
     todo: list[Range] = field(init=False)
     mine: set[Range] = field(default_factory=set, init=False)
     by_others: list[Range] = field(default_factory=list, init=False)
+    stripe: deque[Range] = field(default_factory=deque, init=False)
     watched_until: float = field(default=-math.inf, init=False)
 
     def __post_init__(self) -> None:
@@ -121,29 +130,33 @@ class SharedWork:
 
     def take(self) -> Range | None:
         """Claim a free range; None where there is none at the moment. Raises `StoreError`."""
-        others = set[Range]()  # a claim that was refused need not be seen in the folder yet
-        while free := self.free(others):
-            span = free[self.place % len(free)]
-            if not self.claims.claim(span):
-                others.add(span)
-                continue
-            self.mine.add(span)
-            if span not in self.stored([span]):
-                return span
-            self.give_back(span)  # another process stored it between two looks
+        refused = set[Range]()  # a claim of another need not be seen in the folder yet
+        while (span := self.next_range(refused)) is not None:
+            if self.claims.claim(span):
+                self.mine.add(span)
+                if not self.stored_now(span):
+                    return span
+                self.give_back(span)  # another process stored it since the last look
+            refused.add(span)
         return None
 
-    def free(self, refused: Iterable[Range] = ()) -> list[Range]:
-        """The first ranges that nobody holds and nobody has stored, at most one per process. Raises `StoreError`.
+    def next_range(self, refused: Iterable[Range]) -> Range | None:
+        """What to try next: of the stripe, or after a look, which costs more the more processes there are."""
+        if not self.stripe and (free := self.free(refused)):
+            self.stripe.extend(free[self.place % len(free) :: self.places])
+        return self.stripe.popleft() if self.stripe else None
 
-        They are of one size: larger ones are begun before smaller ones, whoever takes which.
+    def free(self, refused: Iterable[Range] = ()) -> list[Range]:
+        """The first ranges that nobody holds and nobody has stored; one per process, or several where there are many.
+
+        Raises `StoreError`. They are of one size: larger ones are begun before smaller ones, whoever takes which.
         """
         held = self.claims.held()  # before the look at what is stored: what is in neither is free
         self.look()
         taken, merged = {*held, *self.mine, *refused}, Merged(held)
         free = (span for span in self.todo if span not in taken and not merged.overlaps(span))
         for _, alike in groupby(free, key=lambda span: span[1] - span[0]):
-            return list(islice(alike, self.places))
+            return list(islice(alike, self.places * max(1, self.places // MANY_PROCESSES)))
         return []
 
     def look(self) -> bool:

@@ -273,6 +273,10 @@ class RunFolder:
         before = np.concatenate([[0], np.cumsum(lacking)])
         return {(start, stop) for start, stop in spans if before[stop] == before[start]}
 
+    def stored_now(self, keys: Sequence[str], span: Range) -> bool:
+        """Whether there is a shard of just this range, by the features of all keys."""
+        return all(self.shard_path(FEATURES, key, span).exists() for key in keys)
+
     def wait_for(self, kind: str, key: str, span: Range, name: str) -> None:
         """Return once a range of candidates is stored: another job may look at a shard, which takes it away a moment.
 
@@ -291,11 +295,14 @@ class RunFolder:
         folder = self.path / kind / key
         return sorted((span, path) for path in folder.glob("*.safetensors") if (span := shard_span(path)))
 
+    def shard_path(self, kind: str, key: str, span: Range) -> Path:
+        return self.path / kind / key / f"{span[0]:06d}-{span[1]:06d}.safetensors"
+
     def write_shard(
         self, kind: str, key: str, span: Range, arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any]
     ) -> None:
         """Store arrays by name, with JSON notes."""
-        path = self.path / kind / key / f"{span[0]:06d}-{span[1]:06d}.safetensors"
+        path = self.shard_path(kind, key, span)
         self.write_file(path, content_to_bytes(shard_place(path), arrays, notes))
 
 

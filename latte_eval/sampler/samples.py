@@ -65,7 +65,10 @@ def write_samples(
         on_clips(kept)
     claims = team.claims(claims_key(json.dumps([settings, *indices])))
     spans = shard_ranges((0, len(indices)), team.size, source.least_clips)
-    work = SharedWork(claims, team.watch, spans, wanted.stored, team.rank, team.size, team.name_lost)
+    work = SharedWork(
+        claims, team.watch, spans, wanted.stored, wanted.stored_now, team.rank, team.size,
+        team.name_lost,
+    )  # fmt: skip
     sharing = Sharing(work, team)
     with team.present(), closing(sharing.rounds()) as rounds:
         for free in rounds:
@@ -105,6 +108,9 @@ class Wanted:
         """Which ranges are written, by whomever."""
         self.samples.refresh()
         return {span for span in spans if not self.not_held(span)}
+
+    def stored_now(self, span: Range) -> bool:
+        return span in self.stored([span])
 
 
 class SamplesFolder:

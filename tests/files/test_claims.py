@@ -49,7 +49,8 @@ def elsewhere(rank: int = 0, token: str = "other") -> Owner:
 
 def work_of(folder: Path, me: Owner, stored: set[Range], clock: Clock | None = None, **more) -> SharedWork:
     watch = Watch(folder / "alive", clock=clock or Clock())
-    return SharedWork(Claims(folder / "key", me, DiskFiles()), watch, SPANS, lambda spans: stored & set(spans), **more)
+    claims = Claims(folder / "key", me, DiskFiles())
+    return SharedWork(claims, watch, SPANS, lambda spans: stored & set(spans), lambda span: span in stored, **more)
 
 
 def test_each_range_is_given_out_once(tmp_path: Path) -> None:
@@ -57,6 +58,32 @@ def test_each_range_is_given_out_once(tmp_path: Path) -> None:
     taken = [each.take() for _ in range(5) for each in (one, two)]
     assert sorted(span for span in taken if span) == SPANS and one.take() is two.take() is None
     assert len(one.mine) == len(two.mine) == 5
+
+
+def test_of_many_processes_each_looks_seldom(tmp_path: Path) -> None:
+    """A look reads the names of all shards, which are as many as all processes took; a claim costs one file."""
+    spans, stored, looks = [(start, start + 1) for start in range(640)], set[Range](), 0
+
+    def seen(asked: Sequence[Range]) -> set[Range]:
+        nonlocal looks
+        looks += 1
+        return stored & set(asked)
+
+    watch = Watch(tmp_path / "alive", clock=Clock())
+    workers = [
+        SharedWork(
+            Claims(tmp_path / "key", elsewhere(rank), DiskFiles()), watch, spans, seen, stored.__contains__, rank, 64
+        )
+        for rank in range(64)
+    ]
+    taken = []
+    while len(taken) < len(spans):
+        for work in workers:
+            if span := work.take():
+                taken.append(span)
+                stored.add(span)
+                work.finish(span)
+    assert sorted(taken) == spans and looks < len(spans) / 2
 
 
 def test_many_threads_take_each_range_once(tmp_path: Path) -> None:
