@@ -31,6 +31,7 @@ from latte_eval.benchmarks.readers.video import decoder_identity, decoder_record
 from latte_eval.benchmarks.readers.windows import TooShort, frame_indices, side_stride, window_starts
 from latte_eval.core.clips import Clips, Rejected
 from latte_eval.core.errors import ClipError, LatteEvalError, NotEnoughClips
+from latte_eval.core.numbers import counts_to_text
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.stages import Batch, Stage
 from latte_eval.files.h264 import from_frames
@@ -401,11 +402,10 @@ def nothing_usable(source: FolderSource) -> LatteEvalError:
         unreadable = f"; {source.rejected[0].path} {source.rejected[0].reason}" if source.rejected else ""
         others = f", only {source.ignored:,} other files ({source.listing.counts}); {CONVERT}" if source.ignored else ""
         return ClipError(f"{path} holds no videos and no folders of frames{others}{unreadable}")
-    lengths = [each.found for each in short]
     if len(short) == videos:
         frames, stride = source.protocol.frames, side_stride(source.protocol, source.side)
         return NotEnoughClips(
-            f"all {videos:,} videos in {path} are too short: they have {min(lengths)} to {max(lengths)} frames, "
+            f"all {videos:,} videos in {path} are too short: they have {counts_to_text(each.found for each in short)} frames, "
             f"{frames * stride} are needed ({frames} at stride {stride})"
         )
     first = next(each for each in source.rejected if not each.reason.startswith("too short"))

@@ -30,6 +30,12 @@ def interval_to_text(interval: Sequence[float]) -> str:
     return f"{number_to_text(low)} to {number_to_text(high)}"
 
 
+def counts_to_text(counts: Iterable[int]) -> str:
+    """`8`, or `8 to 11` where they are not all one number."""
+    low, *more = sorted(set(counts))
+    return f"{low:,} to {more[-1]:,}" if more else f"{low:,}"
+
+
 def spec_for(values: Iterable[float | None]) -> str:
     """How the floats of one column are written: the decimals that the largest of them needs."""
     largest = max((abs(value) for value in values if value is not None), default=0.0)
