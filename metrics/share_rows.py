@@ -28,27 +28,36 @@ def measure_share(fake: Features, real: Features | None, interval: bool, progres
 
     rows = both_sides(fake, real)
     sides = Sides.checked(*rows)
-    parts = part_count(sides) if interval else 0
-    balls = shared_balls(fake, real, sides, parts, progress)
+    reason = why_no_parts(sides)
+    parts = sides.part_count(PARTS) if interval and not reason else 0
+    statistic = shared_balls(fake, real, sides, parts, progress).statistic(share)
     details = {"k": NEIGHBOURS, "videos": sides.videos, "parts": dict.fromkeys(("real", "fake"), parts)}
-    statistic = balls.statistic(share)
-    if not parts:
+    if not interval:
         return Measurement(statistic(()), details=details)
-    found = delete_one(statistic, parts)
+    found = delete_one(statistic, parts) if parts else None
+    floor = floor_of(share, sides)
+    if found is None or not found.standard_error:
+        return Measurement(statistic(()), floor=floor, details={**details, "no_interval": reason or NEVER_MOVES})
     low, high = found.interval(found.value, CONFIDENCE)
     top = np.inf if share == "density" else 1.0
     bounds = [max(0.0, low), float(min(top, high))]
-    floor = floor_of(share, sides)
     return Measurement(found.value, bounds, found.standard_error, floor=floor, details=details)
 
 
-def part_count(sides: Sides) -> int:
-    """Parts of the jackknife; 0 where what remains without one would be too few source videos or rows."""
+# A share of 1, or of 0, often stays what it is: that does not make it certain.
+NEVER_MOVES = "the value is the same whichever source videos are left out, which does not tell how sure it is"
+
+
+def why_no_parts(sides: Sides) -> str:
+    """The reason why no part can be left out; empty where parts can."""
     count = sides.part_count(PARTS)
     if count < FEWEST_PARTS:
-        return 0
+        side, videos = min(sides.videos.items(), key=lambda item: item[1])
+        return f"{videos} {side} source videos are too few to leave any out; it takes {FEWEST_PARTS}"
     fewest = min(len(labels) - int(np.bincount(labels).max()) for labels in sides.labels(count))
-    return count if fewest > NEIGHBOURS else 0
+    if fewest > NEIGHBOURS:
+        return ""
+    return f"without one of {count} parts a side has {fewest} rows; {NEIGHBOURS} neighbours take more"
 
 
 def floor_of(share: str, sides: Sides) -> dict[str, object] | None:

@@ -146,6 +146,19 @@ def test_few_source_videos_have_no_interval() -> None:
     few = Features({"features": rows(30).reshape(3, 10, 6)}, [0, 1, 2], ["a", "b", "c"], [])
     found = METRICS["recall"].measure(few, few, True, lambda done, total: None)
     assert found.interval is None and found.value == 1.0
+    assert found.details["no_interval"] == "3 real source videos are too few to leave any out; it takes 4"
+    rows_of_four = Features({"features": rows(6)}, list(range(6)), ["a", "a", "a", "b", "c", "d"], [])
+    found = METRICS["recall"].measure(rows_of_four, rows_of_four, True, lambda done, total: None)
+    assert found.interval is None and "a side has 3 rows; 5 neighbours take more" in found.details["no_interval"]
+
+
+def test_a_share_that_never_moves_is_not_called_certain() -> None:
+    fake, real = side(rows(40, seed=1) + 100), side(rows(40, seed=2), "r")
+    for name in SHARES:
+        found = METRICS[name].measure(fake, real, True, lambda done, total: None)
+        assert found.value == 0 and found.interval is None and found.standard_error is None and found.floor
+        assert "does not tell how sure" in found.details["no_interval"]
+        assert "no_interval" not in METRICS[name].measure(fake, real, False, lambda done, total: None).details
 
 
 def test_a_gate_sees_a_model_that_dropped_modes() -> None:
