@@ -155,10 +155,11 @@ def check_measurable(request: Request, metric: str, detector: Detector, protocol
         raise NotEnoughClips(
             f"{metric} takes at least {least} {unit}, the fake side has {rows}: give more, or leave {metric} out"
         )
-    if not detector.min_frames <= protocol.frames <= (detector.max_frames or protocol.frames):
+    nearest = min(max(protocol.frames, detector.min_frames), detector.max_frames or protocol.frames)
+    if nearest != protocol.frames:
         raise ClipError(
             f"{detector.name} takes clips of {frames_to_text(detector.min_frames, detector.max_frames)} frames, the "
-            f"protocol compares {protocol.frames}: give --param frames=N, or leave {metric} out"
+            f"protocol compares {protocol.frames}: give --param frames={nearest}, or leave {metric} out"
         )
 
 
