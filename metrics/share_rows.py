@@ -17,14 +17,15 @@ from latte_eval.metrics.uncertainty import FEWEST_PARTS, PARTS, real_floor
 if TYPE_CHECKING:
     from latte_eval.core.features import Features
     from latte_eval.metrics.contrast import Contrast
-    from latte_eval.metrics.rows import Measurement, Progress
+    from latte_eval.metrics.metric import Measurement, Progress
 
 CONFIDENCE = 0.95
 
 
 def measure_share(fake: Features, real: Features | None, interval: bool, progress: Progress, share: str) -> Measurement:
     """One of the four shares over the rows of both sides; its interval leaves out source videos of both together."""
-    from latte_eval.metrics.rows import Measurement, both_sides
+    from latte_eval.metrics.metric import Measurement
+    from latte_eval.metrics.rows import both_sides
 
     rows = both_sides(fake, real)
     sides = Sides.checked(*rows)

@@ -29,7 +29,8 @@ from latte_eval.core.protocol import Protocol
 from latte_eval.core.seeding import numpy_generator
 from latte_eval.evaluation.request import Request
 from latte_eval.metrics.detectors import Detector, open_detector
-from latte_eval.metrics.rows import METRICS, Measurement, each_metric
+from latte_eval.metrics.metric import Measurement
+from latte_eval.metrics.rows import METRICS, each_metric
 
 # Marks of the two tables of a page: of drawn shapes, and of real videos.
 MARKS = {material: (f"<!-- begin damage of {material} -->", f"<!-- end damage of {material} -->")

@@ -33,7 +33,8 @@ from latte_eval.files.whole_files import check_writable
 from latte_eval.metrics.detectors import DETECTORS, Detector, open_detector
 from latte_eval.metrics.detectors.base import frames_to_text
 from latte_eval.metrics.detectors.own import detector_row
-from latte_eval.metrics.rows import METRICS, Measurement, Metric
+from latte_eval.metrics.metric import Measurement, Metric
+from latte_eval.metrics.rows import METRICS
 
 
 @dataclass(frozen=True)

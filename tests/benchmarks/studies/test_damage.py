@@ -12,7 +12,7 @@ from media_makers import moving_frames, write_frames
 from latte_eval.benchmarks.shapes.sources import ShapesSource
 from latte_eval.benchmarks.studies import damage
 from latte_eval.benchmarks.studies.damage import DAMAGES, MARKS, Side, main, moved, read_clips, video_clips
-from latte_eval.metrics.rows import Measurement
+from latte_eval.metrics.metric import Measurement
 
 
 @pytest.fixture(scope="module")
