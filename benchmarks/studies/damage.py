@@ -17,8 +17,8 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
 
 from latte_eval.benchmarks.readers import FolderSource
 from latte_eval.benchmarks.shapes.sources import ShapesSource
@@ -71,8 +71,10 @@ def shuffled(fake: Side, real: Side) -> Side:
 def blurred(fake: Side, real: Side) -> Side:
     """Each frame through a Gaussian whose width is a sixteenth of the frame."""
     sigma = fake.pixels.shape[-1] / 16
-    frames = gaussian_blur(fake.pixels.flatten(0, 1).float(), 2 * round(2 * sigma) + 1, sigma)
-    return fake.painted(frames.round().to(torch.uint8).unflatten(0, fake.pixels.shape[:2]))
+    widths, radius = (0, 0, 0, sigma, sigma), (0, 0, 0, round(2 * sigma), round(2 * sigma))
+    parts = [gaussian_filter(part.numpy().astype(np.float32), widths, mode="mirror", radius=radius).round()
+             for part in fake.pixels.split(BATCH)]  # fmt: skip
+    return fake.painted(torch.from_numpy(np.concatenate(parts).astype(np.uint8)))
 
 
 def without_classes(fake: Side, real: Side) -> Side:
@@ -135,11 +137,10 @@ class Row:
 
 def study(real: Side, fake: Side, metrics: Sequence[str], request: Request) -> Iterator[Row]:
     """One row a metric, computed detector by detector: features of every damage are needed once."""
-    damaged = {name: damage(fake, real) for name, damage in DAMAGES.items()}
     for detector_name in request.detector_names():
         detector = open_detector(detector_name, request.device)
         against, clean = features_of(real, detector), features_of(fake, detector)
-        others = {name: features_of(side, detector) for name, side in damaged.items()}
+        others = {name: features_of(damage(fake, real), detector) for name, damage in DAMAGES.items()}
         for metric in metrics:
             if request.detector_for(metric) == detector_name:
                 yield measured(metric, detector_name, against, clean, others)
