@@ -22,7 +22,7 @@ from latte_eval.metrics.parts import check_names, deal_rows
 if TYPE_CHECKING:
     from latte_eval.core.features import Features
     from latte_eval.metrics.detectors.base import Detector
-    from latte_eval.metrics.rows import Measurement
+    from latte_eval.metrics.metric import Measurement
 
 DATA_RANGE, GREY = 255.0, 128.0
 # Frames that are equal have an infinite PSNR: with one value of a 256x256 frame off by one it is 101.
@@ -213,7 +213,7 @@ def values_to_measurement(metric: str, fake: Features, interval: bool) -> Measur
     Args:
         fake: with an output of the metric's name, [N, 6, K] or, of one sample, [N, 6]; columns as `COLUMNS`.
     """
-    from latte_eval.metrics.rows import Measurement
+    from latte_eval.metrics.metric import Measurement
 
     values = fake.outputs[metric]
     values = values if values.ndim == 3 else values[:, :, None]

@@ -21,7 +21,8 @@ from latte_eval.core.seeding import numpy_generator
 from latte_eval.metrics.contrast import Contrast
 from latte_eval.metrics.detectors import Detector
 from latte_eval.metrics.detectors.base import DETECTORS, DetectorRow
-from latte_eval.metrics.rows import METRICS, Measurement, Metric, contrast_distances
+from latte_eval.metrics.metric import Measurement, Metric
+from latte_eval.metrics.rows import METRICS, contrast_distances
 from latte_eval.sampler.latte import LatteConfig
 from latte_eval.sampler.samplers import SAMPLERS, SamplerRow
 

@@ -2,6 +2,7 @@
 
     python -m latte_eval.benchmarks.studies.damage --detector seeded --write docs/metrics.md
     python -m latte_eval.benchmarks.studies.damage --videos /data/UCF-101 --clips 512
+    python -m latte_eval.benchmarks.studies.damage --videos FEW --windows all --detector seeded --write docs/metrics.md
 
 Half of the clips are the real side, the other half the fake one: once as they are, and once for every damage. A cell
 says how much worse the metric calls the damaged clips, in standard errors of its value for the undamaged ones.
@@ -16,8 +17,8 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
 
 from latte_eval.benchmarks.readers import FolderSource
 from latte_eval.benchmarks.shapes.sources import ShapesSource
@@ -28,9 +29,12 @@ from latte_eval.core.protocol import Protocol
 from latte_eval.core.seeding import numpy_generator
 from latte_eval.evaluation.request import Request
 from latte_eval.metrics.detectors import Detector, open_detector
-from latte_eval.metrics.rows import METRICS, Measurement, each_metric
+from latte_eval.metrics.metric import Measurement
+from latte_eval.metrics.rows import METRICS, each_metric
 
-BEGIN, END = "<!-- begin damage -->", "<!-- end damage -->"
+# Marks of the two tables of a page: of drawn shapes, and of real videos.
+MARKS = {material: (f"<!-- begin damage of {material} -->", f"<!-- end damage of {material} -->")
+         for material in ("shapes", "videos")}  # fmt: skip
 METRIC_NAMES = "fvd,kvd,cd-fvd,jedi,fid,fd-dinov2,kd-dinov2,prdc"
 BATCH = 4
 
@@ -67,17 +71,18 @@ def shuffled(fake: Side, real: Side) -> Side:
 def blurred(fake: Side, real: Side) -> Side:
     """Each frame through a Gaussian whose width is a sixteenth of the frame."""
     sigma = fake.pixels.shape[-1] / 16
-    frames = gaussian_blur(fake.pixels.flatten(0, 1).float(), 2 * round(2 * sigma) + 1, sigma)
-    return fake.painted(frames.round().to(torch.uint8).unflatten(0, fake.pixels.shape[:2]))
+    widths, radius = (0, 0, 0, sigma, sigma), (0, 0, 0, round(2 * sigma), round(2 * sigma))
+    parts = [gaussian_filter(part.numpy().astype(np.float32), widths, mode="mirror", radius=radius).round()
+             for part in fake.pixels.split(BATCH)]  # fmt: skip
+    return fake.painted(torch.from_numpy(np.concatenate(parts).astype(np.uint8)))
 
 
 def without_classes(fake: Side, real: Side) -> Side:
-    """Clips of half of the classes, repeated to the same number; without classes, half of the videos."""
-    known = sorted(set(fake.labels))
+    """Clips of half of the classes, repeated to the same number; without classes, of half of the source videos."""
+    kinds = list(map(str, fake.labels)) if len(set(fake.labels)) > 1 else fake.groups
+    known = list(dict.fromkeys(sorted(kinds)))
     kept = set(known[: max(1, len(known) // 2)])
-    rows = [i for i, label in enumerate(fake.labels) if label in kept]
-    if len(known) == 1:
-        rows = rows[: len(rows) // 2]
+    rows = [i for i, kind in enumerate(kinds) if kind in kept]
     return fake.take(np.resize(np.array(rows), len(fake.labels)).tolist())
 
 
@@ -91,8 +96,14 @@ DAMAGES: dict[str, Callable[[Side, Side], Side]] = {
 }  # fmt: skip
 
 
-def read_clips(source: ClipSource, count: int) -> Side:
-    """The first clips of a source."""
+def video_clips(videos: Path, windows: str) -> FolderSource:
+    """Real videos as clips of 256x256, in an order that does not follow the videos."""
+    return FolderSource.open(videos, Protocol(windows=windows), 0, "real")
+
+
+def read_clips(source: ClipSource, most: int) -> Side:
+    """The first clips of a source, at most so many."""
+    count = min(most, len(source))
     parts: list[Clips] = [source.clips(range(i, min(count, i + BATCH))) for i in range(0, count, BATCH)]
     indices = [index for part in parts for index in part.indices]
     labels = [label for part in parts for label in part.labels or [0] * len(part)]
@@ -126,11 +137,10 @@ class Row:
 
 def study(real: Side, fake: Side, metrics: Sequence[str], request: Request) -> Iterator[Row]:
     """One row a metric, computed detector by detector: features of every damage are needed once."""
-    damaged = {name: damage(fake, real) for name, damage in DAMAGES.items()}
     for detector_name in request.detector_names():
         detector = open_detector(detector_name, request.device)
         against, clean = features_of(real, detector), features_of(fake, detector)
-        others = {name: features_of(side, detector) for name, side in damaged.items()}
+        others = {name: features_of(damage(fake, real), detector) for name, damage in DAMAGES.items()}
         for metric in metrics:
             if request.detector_for(metric) == detector_name:
                 yield measured(metric, detector_name, against, clean, others)
@@ -158,24 +168,25 @@ def to_markdown(rows: Sequence[Row], about: str) -> str:
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--videos", type=click.Path(path_type=Path), help="Real videos.  [default: the drawn shapes]")
 @click.option("--clips", default=64, help="Of both sides together.")
+@click.option("--windows", type=click.Choice(["one", "all"]), default="one", help="Clips of a real video.")
 @click.option("--metrics", default=METRIC_NAMES)
 @click.option("--detector", "detectors", multiple=True, help="As for latte-eval; `seeded` for networks without files.")
 @click.option("--device", default="cpu")
 @click.option("--write", type=click.Path(path_type=Path), help="Page whose table is replaced.")
 def main(
-    videos: Path | None, clips: int, metrics: str, detectors: tuple[str, ...], device: str, write: Path | None
-) -> None:
+    videos: Path | None, clips: int, windows: str, metrics: str, detectors: tuple[str, ...], device: str,
+    write: Path | None,
+) -> None:  # fmt: skip
     """Damage clips, measure every metric, and print a Markdown table."""
     names = each_metric(metrics.split(","))
     request = Request(metrics=names, detectors=detectors, device=device)
-    source: ClipSource = ShapesSource(clips) if videos is None else FolderSource.open(videos, Protocol(), 0, "real")
-    every = read_clips(source, min(clips, len(source)))
+    every = read_clips(ShapesSource(clips) if videos is None else video_clips(videos, windows), clips)
     half = len(every.groups) // 2
     real, fake = every.take(range(half)), every.take(range(half, 2 * half))
-    where = "drawn shapes" if videos is None else f"{videos.name}"
-    text = to_markdown(list(study(real, fake, names, request)), f"{half} + {half} clips of {where}")
+    material = "drawn shapes" if videos is None else f"{len(set(every.groups))} videos of {videos.name}"
+    text = to_markdown(list(study(real, fake, names, request)), f"{half} + {half} clips of {material}")
     if write is not None:
-        put_between(write, BEGIN, END, text)
+        put_between(write, *MARKS["shapes" if videos is None else "videos"], text)
     click.echo(text)
 
 

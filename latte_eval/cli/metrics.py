@@ -9,7 +9,8 @@ import click
 
 from latte_eval.files.weights import WEIGHTS, weights_state
 from latte_eval.metrics.detectors.base import DETECTORS, detector_of_family
-from latte_eval.metrics.rows import METRICS, TOGETHER, Metric
+from latte_eval.metrics.metric import Metric
+from latte_eval.metrics.rows import METRICS, TOGETHER
 
 
 @click.command(epilog="Example: latte-eval metrics")

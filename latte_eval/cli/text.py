@@ -25,6 +25,8 @@ def value_lines(result: Result) -> list[str]:
     for parts in ("splits", "subsets"):
         if parts in result.details and "std" in result.details:
             lines[0] += f"   ± {number_to_text(result.details['std'])} over {result.details[parts]} {parts}"
+    if "no_interval" in result.details:
+        lines.append(f"interval  none: {result.details['no_interval']}")
     if result.corrected:
         lines.append(corrected_line(result.corrected))
     if result.floor:

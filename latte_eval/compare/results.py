@@ -16,7 +16,8 @@ from latte_eval.core.result import Result, subject
 from latte_eval.core.schemas import parse_json_line
 from latte_eval.files.jsonl import parse_lines
 from latte_eval.files.run_folder import RESULTS, result_files
-from latte_eval.metrics.rows import METRICS, Metric
+from latte_eval.metrics.metric import Metric
+from latte_eval.metrics.rows import METRICS
 
 
 def load_results(path: Path, newest_counts: bool = False) -> list[Result]:

@@ -29,11 +29,13 @@ from latte_eval.evaluation.stored import identities_of
 from latte_eval.files.environment import code_record, environment_record
 from latte_eval.files.run_folder import RunFolder, feature_key
 from latte_eval.files.team import Team, team_at
+from latte_eval.files.weights import WEIGHTS
 from latte_eval.files.whole_files import check_writable
 from latte_eval.metrics.detectors import DETECTORS, Detector, open_detector
 from latte_eval.metrics.detectors.base import frames_to_text
 from latte_eval.metrics.detectors.own import detector_row
-from latte_eval.metrics.rows import METRICS, Measurement, Metric
+from latte_eval.metrics.metric import Measurement, Metric
+from latte_eval.metrics.rows import METRICS
 
 
 @dataclass(frozen=True)
@@ -155,10 +157,11 @@ def check_measurable(request: Request, metric: str, detector: Detector, protocol
         raise NotEnoughClips(
             f"{metric} takes at least {least} {unit}, the fake side has {rows}: give more, or leave {metric} out"
         )
-    if not detector.min_frames <= protocol.frames <= (detector.max_frames or protocol.frames):
+    nearest = min(max(protocol.frames, detector.min_frames), detector.max_frames or protocol.frames)
+    if nearest != protocol.frames:
         raise ClipError(
             f"{detector.name} takes clips of {frames_to_text(detector.min_frames, detector.max_frames)} frames, the "
-            f"protocol compares {protocol.frames}: give --param frames=N, or leave {metric} out"
+            f"protocol compares {protocol.frames}: give --param frames={nearest}, or leave {metric} out"
         )
 
 
@@ -184,11 +187,20 @@ def same_place_notes(request: Request) -> list[str]:
 
 
 def open_detectors(request: Request, names: Mapping[str, str], paired: Detector | None = None) -> dict[str, Detector]:
-    """The detector of every metric, from its name; each is opened once. `paired` came with the fake clips."""
+    """The detector of every metric, from its name; each is opened once. `paired` came with the fake clips.
+
+    Those whose weights ask for a decision come first: nobody waits for other downloads to hear of it.
+    """
     there = {paired.name: paired} if paired else {}
     opened = {name: there.get(name) or open_detector(name, request.device, trust=request.trust)
-              for name in dict.fromkeys(names.values())}  # fmt: skip
+              for name in sorted(dict.fromkeys(names.values()), key=asks_first, reverse=True)}  # fmt: skip
     return {metric: opened[name] for metric, name in names.items()}
+
+
+def asks_first(detector: str) -> bool:
+    """Whether the weights of a detector are fetched only where somebody names them."""
+    record = DETECTORS[detector].weights if detector in DETECTORS else ""
+    return bool(record) and WEIGHTS[record].ask_first
 
 
 def finish(evaluation: Evaluation, reporter: Reporter) -> list[Result]:

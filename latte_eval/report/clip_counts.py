@@ -14,8 +14,9 @@ from latte_eval.core.features import Features
 from latte_eval.core.numbers import number_to_text, share_to_text
 from latte_eval.core.result import Result
 from latte_eval.metrics.estimate import Steps
+from latte_eval.metrics.metric import Metric, Progress
 from latte_eval.metrics.parts import deal_rows
-from latte_eval.metrics.rows import METRICS, Metric, Progress
+from latte_eval.metrics.rows import METRICS
 from latte_eval.report.charts import FAKE, MUTED, SERIES, draw, legend
 
 # Sizes are N/2, N/4 ... N/32.

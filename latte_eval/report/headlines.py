@@ -45,7 +45,8 @@ class Headline:
 def headline(result: Result) -> Headline:
     """The headline of one result."""
     interval = interval_to_text(result.interval) if result.interval else None
-    said = [*corrected_sentences(result.corrected), *floor_sentences(result.floor), *splits_sentences(result)]
+    said = [f"No interval: {result.details['no_interval']}."] if "no_interval" in result.details else []
+    said += [*corrected_sentences(result.corrected), *floor_sentences(result.floor), *splits_sentences(result)]
     said += [f"Note: {result.note}."] if result.note else []
     return Headline(
         result.metric,

@@ -13,7 +13,7 @@ from latte_eval.core.protocols import PROTOCOLS
 from latte_eval.core.result import Result
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.sides import MODEL_CHOICES
-from latte_eval.metrics.rows import SPLITS
+from latte_eval.metrics.metric import SPLITS
 from latte_eval.sampler.samplers import SAMPLERS
 
 # Values that need no option; the dtype follows from the device, so it is always typed.

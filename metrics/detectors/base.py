@@ -114,6 +114,7 @@ class DetectorRow:
         weights: name of the record of its file in `WEIGHTS`; empty for seeded weights.
         cost: about what a clip of 16 frames takes, in words.
         own: "module:function" that opens a file of somebody's own weights, `(path, device)`; empty for none.
+        beside: name of the record of a second file that the network takes: then `own` is `(path, path, device)`.
         weightless: whether it has no weights, and is its own stand-in where seeded ones are asked for.
     """
 
@@ -125,6 +126,7 @@ class DetectorRow:
     weights: str = ""
     cost: str = ""
     own: str = ""
+    beside: str = ""
     weightless: bool = False
 
 
@@ -132,7 +134,8 @@ DETECTORS: Registry[DetectorRow] = Registry(
     "detector",
     {
         "c3d": DetectorRow(
-            "c3d", "latte_eval.metrics.detectors.c3d:open_c3d", weights="c3d-state", cost="0.08 TFLOP"
+            "c3d", "latte_eval.metrics.detectors.c3d:open_c3d", weights="c3d-state", cost="0.08 TFLOP",
+            own="latte_eval.metrics.detectors.c3d:c3d_from_arrays", beside="c3d-mean",
         ),
         "c3d-seeded": DetectorRow("c3d", "latte_eval.metrics.detectors.c3d:open_c3d_seeded", seeded=True),
         "i3d": DetectorRow(
@@ -166,11 +169,13 @@ DETECTORS: Registry[DetectorRow] = Registry(
             "videomae", "latte_eval.metrics.detectors.videomae:open_videomae_seeded", seeded=True
         ),
         "vjepa": DetectorRow(
-            "vjepa", "latte_eval.metrics.detectors.vjepa:open_vjepa", weights="vjepa-vith16", cost="2.4 TFLOP"
+            "vjepa", "latte_eval.metrics.detectors.vjepa:open_vjepa", weights="vjepa-vith16", cost="2.4 TFLOP",
+            own="latte_eval.metrics.detectors.vjepa:vjepa_from_files", beside="vjepa-vith16-ssv2-probe",
         ),
         "vjepa-unprojected": DetectorRow(
             "vjepa", "latte_eval.metrics.detectors.vjepa:open_vjepa_unprojected", weights="vjepa-vith16",
-            cost="2.4 TFLOP",
+            cost="2.4 TFLOP", own="latte_eval.metrics.detectors.vjepa:vjepa_unprojected_from_files",
+            beside="vjepa-vith16-ssv2-probe",
         ),
         "vjepa-seeded": DetectorRow("vjepa", "latte_eval.metrics.detectors.vjepa:open_vjepa_seeded", seeded=True),
         "dinov2": DetectorRow(

@@ -24,7 +24,13 @@ from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.errors import ClipError, WeightsError, first_line
 from latte_eval.core.unset_weights import UnsetWeights
 from latte_eval.files.weights import C3D_ARCHIVE, C3D_MEAN, C3D_STATE, fetch_weights, file_sha256, find_weights
-from latte_eval.metrics.detectors.archive import Choice, detector_from_choice, native_or_archive, open_archive
+from latte_eval.metrics.detectors.archive import (
+    Choice,
+    detector_from_choice,
+    load_tensors,
+    native_or_archive,
+    open_archive,
+)
 from latte_eval.metrics.detectors.base import SEEDED_NOTE, UNPINNED_NOTE, Detector, check_clips
 from latte_eval.metrics.detectors.network import (
     centred_he_scaled,
@@ -218,8 +224,12 @@ def open_c3d(device: str = "cpu", *, trust: bool = False, offline: bool | None =
 
 
 def c3d_from_arrays(path: Path, mean_path: Path, device: str) -> Detector:
-    """The native C3D with tgan2's files: plain arrays, comparable though no hash of them is published."""
-    network = C3D.from_state_dict(load_arrays(path), mean=load_mean(mean_path)).to(device)
+    """The native C3D with tgan2's files: plain arrays, comparable though no hash of them is published.
+
+    Weights in a file of torch or safetensors do as well. Raises `WeightsError`.
+    """
+    state = load_arrays(path) if path.suffix == ".npz" else load_tensors(path)
+    network = C3D.from_state_dict(state, mean=load_mean(mean_path)).to(device)
     return Detector(
         name="c3d",
         forward=as_probabilities(network),

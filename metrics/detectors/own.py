@@ -1,4 +1,8 @@
-"""Detectors with own weights, `--detector i3d=my_i3d.pt`: known by their hash, compared with nothing published."""
+"""Detectors with own weights, `--detector i3d=my_i3d.pt`: known by their hash, compared with nothing published.
+
+The C3D subtracts a mean clip and V-JEPA has a probe: `--detector c3d=my_c3d.npz,my_mean.npz` names both files, and
+without the second the published one is taken.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from pathlib import Path
 
 from latte_eval.core.errors import UsageError, WeightsError
 from latte_eval.core.registry import import_target
-from latte_eval.files.weights import cache_folder, file_sha256, user_folder
+from latte_eval.files.weights import WEIGHTS, cache_folder, find_weights, user_folder
 from latte_eval.metrics.detectors.base import DETECTORS, Detector, DetectorRow
 
 OWN_NOTE = "somebody's own weights: not comparable with published numbers"
@@ -16,12 +20,19 @@ OWN_NOTE = "somebody's own weights: not comparable with published numbers"
 
 def detector_row(name: str) -> DetectorRow:
     """The row of a detector by name; `i3d=FILE` has that of `i3d`. Raises `UsageError`."""
-    network, equals, file = name.partition("=")
+    network, equals, files = name.partition("=")
     row = DETECTORS[network]
-    if equals and not (file and row.own):
-        able = [each for each in DETECTORS if DETECTORS[each].own]
-        raise UsageError(f"--detector {name}: own weights are given as NETWORK=FILE, and NETWORK is {', '.join(able)}")
+    if equals and not (row.own and all(split_files(row, files))):
+        one, two = ([each for each in DETECTORS if DETECTORS[each].own and bool(DETECTORS[each].beside) == beside]
+                    for beside in (False, True))  # fmt: skip
+        raise UsageError(f"--detector {name}: own weights are given as NETWORK=FILE, and NETWORK is {', '.join(one)}; "
+                         f"or as NETWORK=FILE,FILE, and NETWORK is {', '.join(two)}")  # fmt: skip
     return row
+
+
+def split_files(row: DetectorRow, files: str) -> list[str]:
+    """One file, or two where the network takes a second."""
+    return files.split(",", 1) if row.beside else [files]
 
 
 def with_resize(name: str, fid_resize: str) -> str:
@@ -43,12 +54,25 @@ def open_own(name: str, device: str) -> Detector:
     A relative file is looked for in the current folder, then in the one that `LATTE_EVAL_WEIGHTS` names, then in the
     cache. Raises `UsageError` or `WeightsError`.
     """
-    network, _, file = name.partition("=")
-    path, row = find_file(Path(file).expanduser()), detector_row(name)
-    open_it: Callable[[Path, str], Detector] = import_target(row.own)
-    detector = open_it(path, device)
+    network, _, files = name.partition("=")
+    row = detector_row(name)
+    paths = [find_file(Path(file).expanduser()) for file in split_files(row, files)]
+    second = [published_beside(name, row)] if row.beside and len(paths) == 1 else []
+    open_it: Callable[..., Detector] = import_target(row.own)
+    own_name = f"{network}={','.join(path.name for path in paths)}"
     return dataclasses.replace(
-        detector, name=f"{network}={path.name}", weights=None, sha256=file_sha256(path), comparable=False, note=OWN_NOTE
+        open_it(*paths, *second, device), name=own_name, weights=None, comparable=False, note=OWN_NOTE
+    )
+
+
+def published_beside(name: str, row: DetectorRow) -> Path:
+    """The published second file. Raises `WeightsError` where it is not installed."""
+    record = WEIGHTS[row.beside]
+    if path := find_weights(record):
+        return path
+    raise WeightsError(
+        f"--detector {name} takes a second file, the {record.origin}: name yours with --detector {name},FILE, or get "
+        f"the published one with latte-eval weights fetch {record.name} (licence: {record.licence})"
     )
 
 
@@ -58,4 +82,5 @@ def find_file(path: Path) -> Path:
     for place in places:
         if place.is_file():
             return place
-    raise WeightsError(f"--detector names {path}, which is no file; it was looked for in {', '.join(map(str, places))}")
+    looked = ", ".join(str(place) for place in places)
+    raise WeightsError(f"--detector names {path}, which is no file; it was looked for in {looked}")

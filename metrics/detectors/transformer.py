@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from latte_eval.core.errors import UsageError, WeightsError
+from latte_eval.core.errors import UsageError, WeightsError, first_line
 from latte_eval.metrics.detectors.network import seeded_normal
 
 # Parts of names that versions of transformers write in one way or the other.
@@ -24,10 +24,17 @@ EXTRA = "pip install 'latte-eval[features]'"
 
 
 def import_transformers(who: str) -> Any:
-    """The package transformers. Raises `UsageError` that names the extra where it is absent."""
+    """The package transformers. Raises `UsageError` that names the extra where it is absent or cannot be used."""
     if importlib.util.find_spec("transformers") is None:
         raise UsageError(f"{who} needs transformers: {EXTRA}")
-    return importlib.import_module("transformers")
+    try:
+        transformers = importlib.import_module("transformers")
+        transformers.VideoMAEModel, transformers.Dinov2Model  # noqa: B018  (they are imported when first asked for)
+    except (ImportError, AttributeError, RuntimeError) as error:
+        raise UsageError(
+            f"{who} needs transformers, which is installed but fails: {first_line(error)}; {EXTRA}"
+        ) from error
+    return transformers
 
 
 def without_memory(make: Callable[[], nn.Module]) -> nn.Module:

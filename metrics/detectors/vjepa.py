@@ -256,7 +256,7 @@ def open_published(
     return vjepa_from_files(paths[0], paths[1], device, name, projected)
 
 
-def vjepa_from_files(encoder: Path, probe: Path, device: str, name: str, projected: bool) -> Detector:
+def vjepa_from_files(encoder: Path, probe: Path, device: str, name: str = "vjepa", projected: bool = True) -> Detector:
     """The network with the weights of two files. Raises `WeightsError`."""
     states = load_tensors(encoder, "target_encoder"), load_tensors(probe, "classifier")
     network = VJEPA.from_state_dicts(*states, projected=projected).to(device)
@@ -264,6 +264,7 @@ def vjepa_from_files(encoder: Path, probe: Path, device: str, name: str, project
     return as_detector(name, network, VJEPA_ENCODER, files_sha256(encoder, probe), device, note)
 
 
+vjepa_unprojected_from_files = partial(vjepa_from_files, name="vjepa-unprojected", projected=False)
 open_vjepa = partial(open_published, "vjepa", True)
 open_vjepa_unprojected = partial(open_published, "vjepa-unprojected", False)
 

@@ -77,7 +77,10 @@ def test_a_command_of_its_own(sides: Path) -> None:
     done = evaluate(sides, "--detector", "videomae-seeded", "--no-interval", "--out", sides / "run", command="cd-fvd")
     assert list(results(done)) == ["cd-fvd"] and done.returncode == 0, done.stderr
     done = evaluate(sides, *SEEDED[:2], "--param", "frames=9", "--out", sides / "run", command="cd-fvd")
-    assert done.returncode and "videomae-seeded takes clips of 16 frames, the protocol compares 9" in done.stderr
+    assert (
+        done.returncode
+        and "videomae-seeded takes clips of 16 frames, the protocol compares 9: give --param frames=16" in done.stderr
+    )
 
 
 def test_the_divisor_is_a_field(run: Done, sides: Path) -> None:

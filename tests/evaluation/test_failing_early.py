@@ -104,3 +104,14 @@ def test_statistics_that_cannot_be_written_are_known_first(tmp_path: Path, monke
     for path in (tmp_path / "file" / "x.safetensors", tmp_path / "real"):
         with pytest.raises(StoreError, match=f"cannot write {path}: "):
             compute_stats(Request(real=tmp_path / "real", out=tmp_path / "run"), path, Reporter())
+
+
+def test_weights_that_ask_for_a_decision_are_opened_before_others_are_downloaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(pipeline, "open_detector", lambda name, *_, **options: opened.append(name))
+    metrics = ("fvd", "cd-fvd", "jedi", "kvd")
+    request = Request(metrics=metrics, ckpt="demo")
+    pipeline.open_detectors(request, {metric: request.detector_for(metric) for metric in metrics})
+    assert opened == ["vjepa", "i3d", "videomae"]

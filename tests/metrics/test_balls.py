@@ -13,9 +13,11 @@ from latte_eval.core.features import Features
 from latte_eval.evaluation.request import Request
 from latte_eval.gate.contrast import compare_features
 from latte_eval.gate.rules import parse_rule
+from latte_eval.metrics import balls as balls_module
 from latte_eval.metrics import precision_recall
 from latte_eval.metrics import share_rows as share_rows_module
 from latte_eval.metrics.balls import Balls
+from latte_eval.metrics.parts import deal_rows
 from latte_eval.metrics.rows import METRICS, TOGETHER
 
 SHARES = TOGETHER["prdc"]
@@ -111,6 +113,9 @@ def test_a_metric_is_a_share_with_interval_and_floor() -> None:
         assert found.interval and 0 <= found.interval[0] <= found.value <= found.interval[1]
         assert name == "density" or found.interval[1] <= 1
         assert found.standard_error and found.floor and found.floor["videos"] == [50, 50]
+        first = deal_rows(real.groups, 2, "half", 0) == 0
+        halves = precision_recall(real.outputs["features"][first], real.outputs["features"][~first])
+        assert found.floor["value"] == getattr(halves, name)
         assert row.measure(fake, real, False, lambda done, total: None).value == found.value
 
 
@@ -122,13 +127,16 @@ def test_four_metrics_are_read_from_one_table(monkeypatch: pytest.MonkeyPatch) -
             made.append(1)
             super().__init__(*arguments, **options)
 
-    monkeypatch.setattr(share_rows_module, "Balls", Counted)
+    for module in (share_rows_module, balls_module):
+        monkeypatch.setattr(module, "Balls", Counted)
     fake, real = side(rows(80, seed=1)), side(rows(80, seed=2))
     for name in SHARES:
         METRICS[name].measure(fake, real, True, lambda done, total: None)
-    assert len(made) == 1
+    assert len(made) == 2  # one of both sides, one of the halves of the real side
     METRICS["recall"].measure(side(rows(80, seed=3)), real, True, lambda done, total: None)
-    assert len(made) == 2
+    assert len(made) == 3
+    METRICS["recall"].measure(fake, side(rows(80, seed=4)), True, lambda done, total: None)
+    assert len(made) == 5
 
 
 def test_the_interval_covers_the_spread_of_new_clips() -> None:
@@ -146,6 +154,27 @@ def test_few_source_videos_have_no_interval() -> None:
     few = Features({"features": rows(30).reshape(3, 10, 6)}, [0, 1, 2], ["a", "b", "c"], [])
     found = METRICS["recall"].measure(few, few, True, lambda done, total: None)
     assert found.interval is None and found.value == 1.0
+    assert found.details["no_interval"] == "3 real source videos are too few to leave any out; it takes 4"
+    rows_of_four = Features({"features": rows(6)}, list(range(6)), ["a", "a", "a", "b", "c", "d"], [])
+    found = METRICS["recall"].measure(rows_of_four, rows_of_four, True, lambda done, total: None)
+    assert found.interval is None and "a side has 3 rows; 5 neighbours take more" in found.details["no_interval"]
+
+
+@pytest.mark.parametrize("counts", [(40,), (36, 4), (30, 2, 2, 2)])
+def test_rows_of_nearly_one_video_have_no_floor(counts: tuple[int, ...]) -> None:
+    names = [f"v{i}" for i, count in enumerate(counts) for _ in range(count)]
+    real = Features({"features": rows(len(names))}, list(range(len(names))), names, [])
+    found = METRICS["coverage"].measure(side(rows(40, seed=1)), real, True, lambda done, total: None)
+    assert found.floor is None and found.value > 0
+
+
+def test_a_share_that_never_moves_is_not_called_certain() -> None:
+    fake, real = side(rows(40, seed=1) + 100), side(rows(40, seed=2), "r")
+    for name in SHARES:
+        found = METRICS[name].measure(fake, real, True, lambda done, total: None)
+        assert found.value == 0 and found.interval is None and found.standard_error is None and found.floor
+        assert "does not tell how sure" in found.details["no_interval"]
+        assert "no_interval" not in METRICS[name].measure(fake, real, False, lambda done, total: None).details
 
 
 def test_a_gate_sees_a_model_that_dropped_modes() -> None:

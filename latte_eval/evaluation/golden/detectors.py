@@ -11,12 +11,13 @@ from torch import Tensor
 
 from latte_eval.evaluation.golden.files import Golden, open_golden
 from latte_eval.evaluation.golden.measure import Measure, float32_tolerance, relative_error
-from latte_eval.evaluation.golden.seeded import seeded_normal
-from latte_eval.metrics.detectors import C3D, I3D, InceptionV3
+from latte_eval.evaluation.golden.seeded import seeded_clip, seeded_normal
+from latte_eval.metrics.detectors import C3D, I3D, InceptionV3, clean_resize
 from latte_eval.metrics.detectors.i3d import preprocess
 
 I3D_SOURCE = "hassony2/kinetics_i3d_pytorch@786fbae under seeded weights"
 INCEPTION_SOURCE = "toshas/torch-fidelity@5e211a9 under seeded weights"
+CLEAN_FID_SOURCE = "clean-fid 0.1.35"
 C3D_SOURCE = "pfnet-research/tgan2@f892bc4 under seeded weights"
 
 
@@ -58,8 +59,16 @@ def mean_clip(golden: Golden) -> np.ndarray:  # -> [3, 16, 128, 171] float32
     return (100 + 10 * seeded_normal(mean["key"], mean["shape"], golden.meta["seed"])).astype(np.float32)
 
 
+def clean_resize_error(size: str) -> float:
+    """Grey levels between rows of a frame that went through clean-fid's resize, and ours."""
+    golden = open_golden("clean_prdc")
+    image = seeded_clip(size, golden.meta["inputs"][size][1], golden.meta["seed"])[:, 0]
+    rows = clean_resize(torch.from_numpy(image)[None])[0].permute(1, 2, 0).numpy()[golden.meta["rows"]]
+    return float(np.abs(rows - golden[f"{size}_clean_rows"]).max())
+
+
 def detector_measures(device: str) -> Iterator[Measure]:
-    """I3D, Inception and C3D in float32, the only type they are offered in."""
+    """I3D, Inception, its other resize, and C3D in float32, the only type they are offered in."""
     tight, wide = (float32_tolerance(tolerance, device) for tolerance in (2e-5, 1e-4))
     for name, clip, what in (
         ("i3d_gamma_ones", "t9", "9 frames"),
@@ -72,4 +81,7 @@ def detector_measures(device: str) -> Iterator[Measure]:
         yield Measure(f"Inception features, {size}", INCEPTION_SOURCE, tight, error)
     error = partial(inception_error, "64x80", device, logits_of, "logits_unbiased")
     yield Measure("Inception logits", INCEPTION_SOURCE, tight, error)
+    for size, what in (("small", "64x48"), ("large", "480x640")):
+        name = f"resize of clean-fid, {what}, in grey levels"
+        yield Measure(name, CLEAN_FID_SOURCE, 1e-3, partial(clean_resize_error, size))
     yield Measure("C3D logits and probabilities", C3D_SOURCE, wide, partial(c3d_error, device))

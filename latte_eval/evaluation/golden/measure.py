@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from latte_eval.core.arithmetic import exact_float32
-from latte_eval.core.errors import first_line
+from latte_eval.core.errors import UsageError, first_line
 from latte_eval.metrics.detectors.network import relative_difference
 from latte_eval.metrics.detectors.verify import Check
 
@@ -37,11 +37,14 @@ class Measure:
     def check(self) -> Check:
         """The comparison, made in exact float32.
 
-        Where the device has no such operation, nothing was measured; any other failure is an error of NaN.
+        Where the device has no such operation, or a package is missing, nothing was measured; any other failure is an
+        error of NaN.
         """
         try:
             with exact_float32():
                 return Check(self.name, 0.0, self.error(), self.tolerance, self.source)
+        except UsageError as error:
+            return Check(self.name, 0.0, None, self.tolerance, f"could not check: {first_line(error)}")
         except Exception as error:
             if is_not_offered(error):
                 return Check(self.name, 0.0, None, self.tolerance, f"not offered by this device: {first_line(error)}")

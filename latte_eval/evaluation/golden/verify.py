@@ -14,6 +14,7 @@ from latte_eval.evaluation.golden.frames import frame_measures
 from latte_eval.evaluation.golden.measure import checks
 from latte_eval.evaluation.golden.sampling import sampling_measures
 from latte_eval.evaluation.golden.vdt import vdt_measures
+from latte_eval.evaluation.golden.vision_transformers import vision_transformer_measures
 from latte_eval.metrics.detectors.verify import Check, verify
 
 
@@ -29,7 +30,7 @@ class Verified:
 # By section: from the name of a device to checks.
 SECTIONS: dict[str, Callable[[str], Iterator[Check]]] = {
     "sampler": lambda device: checks(chain(sampling_measures(device), vdt_measures(device))),
-    "detectors": lambda device: checks(detector_measures(device)),
+    "detectors": lambda device: checks(chain(detector_measures(device), vision_transformer_measures(device))),
     "distances": lambda device: checks(distance_measures()),
     "frames": lambda device: checks(frame_measures(device)),
     "this device": lambda device: checks(device_measures(device)),

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
+from media_makers import moving_frames, write_frames
 
 from latte_eval.benchmarks.shapes.sources import ShapesSource
 from latte_eval.benchmarks.studies import damage
-from latte_eval.benchmarks.studies.damage import BEGIN, DAMAGES, END, Side, main, moved, read_clips
-from latte_eval.metrics.rows import Measurement
+from latte_eval.benchmarks.studies.damage import DAMAGES, MARKS, Side, main, moved, read_clips, video_clips
+from latte_eval.metrics.metric import Measurement
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +41,9 @@ def test_damages_are_what_they_are_called(sides: tuple[Side, Side]) -> None:
     fewer = damage.without_classes(fake, real)
     assert set(fewer.labels) == set(sorted(set(fake.labels))[: len(set(fake.labels)) // 2])
     assert len(set(fewer.groups)) < len(set(fake.groups))
-    alike = damage.without_classes(Side(fake.pixels, [0] * 12, fake.groups), real)
-    assert len(set(alike.groups)) == 6
+    videos = [f"video {i % 4}" for i in range(12)]
+    alike = damage.without_classes(Side(fake.pixels, [0] * 12, videos), real)
+    assert set(alike.groups) == {"video 0", "video 1"} and len(alike.groups) == 12
     assert torch.equal(damage.copied(fake, real).pixels, real.pixels)
 
 
@@ -54,7 +56,8 @@ def test_moves_are_worse_above_0() -> None:
 def test_the_study_writes_its_table_into_a_page(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    begin, end = MARKS["shapes"]
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     words = ["--clips", "24", "--metrics", "cd-fvd,prdc", "--detector", "videomae-seeded", "--write", str(page)]
     done = CliRunner().invoke(main, words, catch_exceptions=False)
     assert done.exit_code == 0
@@ -62,3 +65,18 @@ def test_the_study_writes_its_table_into_a_page(tmp_path: Path) -> None:
     assert text.startswith("before") and text.endswith("after\n") and "old" not in text
     for said in ("12 + 12 clips of drawn shapes", "| cd-fvd", "| coverage", "half the classes", "videomae-seeded"):
         assert said in text, said
+
+
+def test_real_videos_give_windows_of_each_to_both_sides(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    for i in range(4):
+        write_frames(tmp_path / "films" / f"{i}", moving_frames(96, 16, 16) // (i + 1))
+    every = read_clips(video_clips(tmp_path / "films", "all"), 99)
+    assert every.pixels.shape == (24, 16, 3, 256, 256) and len(set(every.groups[:12])) == 4
+    assert len(read_clips(video_clips(tmp_path / "films", "one"), 99).groups) == 4
+    page = tmp_path / "page.md"
+    begin, end = MARKS["videos"]
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    words = ["--videos", str(tmp_path / "films"), "--windows", "all", "--metrics", "fd-dinov2", "--clips", "9"]
+    done = CliRunner().invoke(main, [*words, "--detector", "seeded", "--write", str(page)], catch_exceptions=False)
+    assert done.exit_code == 0 and "4 + 4 clips of 4 videos of films" in page.read_text()

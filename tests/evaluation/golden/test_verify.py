@@ -16,7 +16,15 @@ from torch import Tensor
 from latte_eval.core.protocols import named_protocol
 from latte_eval.evaluation import doctor
 from latte_eval.evaluation.claims import CLAIMS, claims_table
-from latte_eval.evaluation.golden import detectors, devices, distances, frames, sampling, verify
+from latte_eval.evaluation.golden import (
+    detectors,
+    devices,
+    distances,
+    frames,
+    sampling,
+    verify,
+    vision_transformers,
+)
 from latte_eval.evaluation.golden.measure import Measure, checks, relative_error
 from latte_eval.metrics.detectors.verify import Check
 from latte_eval.metrics.moments import Moments
@@ -72,6 +80,30 @@ def test_a_detector_passes_and_with_aligned_corners_fails(monkeypatch: pytest.Mo
     assert named(detectors.detector_measures("cpu"), "I3D logits, 9 frames")[0].ok
     monkeypatch.setattr(detectors, "preprocess", aligned)
     assert named(detectors.detector_measures("cpu"), "I3D logits, 9 frames")[0].ok is False
+
+
+def test_networks_of_transformers_pass_and_with_a_fault_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("transformers")
+    measures = lambda: vision_transformers.vision_transformer_measures("cpu")  # noqa: E731
+    assert all(check.ok for check in named(measures()))
+    monkeypatch.setattr("latte_eval.metrics.detectors.videomae.EPS", 1e-2)
+    monkeypatch.setattr("latte_eval.metrics.detectors.vjepa.MEAN", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("latte_eval.metrics.detectors.dinov2.OFFSET", 0.0)
+    for check in named(measures()):
+        assert check.ok is False and check.got and check.got > 10 * check.tolerance, check
+
+
+def test_without_transformers_its_networks_are_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("latte_eval.metrics.detectors.transformer.importlib.util.find_spec", lambda name: None)
+    videomae, *_ = named(vision_transformers.vision_transformer_measures("cpu"), "VideoMAE")
+    assert videomae.ok is None and videomae.note.startswith("could not check: VideoMAE needs transformers: pip install")
+
+
+def test_the_resize_of_clean_fid_passes_and_another_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert all(check.ok for check in named(detectors.detector_measures("cpu"), "clean-fid"))
+    resized = lambda images: F.interpolate(images.float(), (299, 299), mode="bicubic")  # noqa: E731
+    monkeypatch.setattr(detectors, "clean_resize", resized)
+    assert all(check.ok is False for check in named(detectors.detector_measures("cpu"), "clean-fid, 480x640"))
 
 
 def test_a_covariance_by_n_minus_1_fails(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from latte_eval.core.errors import ClipError, UsageError, WeightsError
 from latte_eval.core.features import Features, framed
 from latte_eval.core.protocol import Protocol
+from latte_eval.evaluation.golden.vision_transformers import hub_positions
 from latte_eval.files.weights import DINOV2_LARGE
 from latte_eval.metrics import frechet_distance_between, kernel_distance_subsets
 from latte_eval.metrics.detectors import dinov2 as dinov2_module
@@ -45,29 +46,12 @@ def images() -> Tensor:
     return probe_clips(3, 40, 56)[0].transpose(0, 1)
 
 
-def cubic(x: np.ndarray) -> np.ndarray:
-    """Keys' kernel with a = -0.75."""
-    a, x = -0.75, np.abs(x)
-    near, far = (a + 2) * x**3 - (a + 3) * x**2 + 1, a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a
-    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
-
-
-def by_formula(grid: np.ndarray, step: float) -> np.ndarray:  # [M, M, D] -> [16, 16, D]
-    """Place i lies at (i + 0.5) * step - 0.5; the edge repeats."""
-    side, weights = grid.shape[0], np.zeros((16, grid.shape[0]))
-    for i in range(16):
-        place = (i + 0.5) * step - 0.5
-        for tap in range(int(np.floor(place)) - 1, int(np.floor(place)) + 3):
-            weights[i, min(max(tap, 0), side - 1)] += cubic(np.array(place - tap))
-    return np.einsum("ia,jb,abd->ijd", weights, weights, grid)
-
-
 def test_positions_are_resized_as_the_hub_does() -> None:
     table = torch.randn(1, 1 + 37 * 37, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     found = resized_positions(table)
     assert torch.equal(found[:, 0], table[:, 0])
     grid = table[0, 1:].reshape(37, 37, 4).numpy()
-    assert np.abs(found[0, 1:].reshape(16, 16, 4).numpy() - by_formula(grid, 37 / 16.1)).max() < 1e-6
+    assert np.abs(found[0, 1:].reshape(16, 16, 4).numpy() - hub_positions(grid)).max() < 1e-6
     by_size = F.interpolate(table[:, 1:].reshape(1, 37, 37, 4).permute(0, 3, 1, 2), size=(16, 16), mode="bicubic")
     assert relative_difference(found[:, 1:], by_size.permute(0, 2, 3, 1).flatten(1, 2)) > 0.05
     small = torch.randn(1, 257, 4)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -212,3 +214,18 @@ def test_without_transformers_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
     for name in ("videomae", "videomae-seeded"):
         with pytest.raises(UsageError, match=r"VideoMAE needs transformers: pip install 'latte-eval\[features\]'"):
             open_detector(name, offline=True)
+
+
+@pytest.mark.parametrize("failing", ["import torchvision\nraise RuntimeError('operator nms does not exist')", "x = 1"])
+def test_a_transformers_that_fails_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """One of another torch, or one too old to have the network."""
+    (tmp_path / "transformers.py").write_text(failing)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "transformers")
+    try:
+        with pytest.raises(UsageError, match=r"VideoMAE needs transformers, which is installed but fails: .*features"):
+            open_detector("videomae-seeded")
+    finally:
+        sys.modules.pop("transformers", None)

@@ -15,6 +15,7 @@ from torch import Tensor
 from latte_eval.core.errors import ClipError, WeightsError
 from latte_eval.core.features import Features
 from latte_eval.evaluation.golden.files import Golden
+from latte_eval.evaluation.golden.vision_transformers import BACKBONE, POSITIONS, vjepa_positions, vjepa_states
 from latte_eval.files.weights import VJEPA_ENCODER, VJEPA_PROBE
 from latte_eval.metrics import jedi_distance, kernel_distance
 from latte_eval.metrics.detectors import open_detector
@@ -23,20 +24,7 @@ from latte_eval.metrics.detectors.vjepa import VJEPA, encoder_shapes, preprocess
 from latte_eval.metrics.rows import METRICS
 
 pytest.importorskip("transformers")
-BACKBONE, POSITIONS = "module.backbone.", "module.backbone.pos_embed"
 TOLERANCE = 1e-5
-
-
-def sines(width: int, places: np.ndarray) -> np.ndarray:  # [N] -> [N, width]
-    angles = places[:, None] / 10000 ** (np.arange(width // 2) / (width / 2))
-    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
-
-
-def positions(width: int) -> np.ndarray:  # -> [1568, width]
-    """Depth, height, width of a token, a third of the columns each (the reference's uniform power)."""
-    depth, height, across = (each.ravel() for each in np.meshgrid(range(8), range(14), range(14), indexing="ij"))
-    third = int(np.ceil(width / 6) * 2)
-    return np.concatenate([sines(third, each) for each in (depth, height, across)], axis=1)[:, :width]
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +34,7 @@ def stored(golden: Callable[[str], Golden]) -> Golden:
 
 @pytest.fixture(scope="module")
 def states(stored: Golden) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    table = positions(stored.meta["config"]["width"])
-    names = [name for name in stored.meta["keys"] if name != POSITIONS]
-    tensors = {name: torch.from_numpy(stored.weight(name)) for name in names}
-    tensors[POSITIONS] = torch.from_numpy(table).float()[None]
-    encoder = {name: value for name, value in tensors.items() if name.startswith(BACKBONE)}
-    return encoder, {name: value for name, value in tensors.items() if name not in encoder}
+    return vjepa_states(stored)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +43,7 @@ def clips(stored: Golden) -> Tensor:
 
 
 def test_positions_are_those_of_the_reference(stored: Golden) -> None:
-    assert np.abs(positions(96)[stored.meta["pos_rows"]] - stored["pos_rows"]).max() < 1e-6
+    assert np.abs(vjepa_positions(96)[stored.meta["pos_rows"]] - stored["pos_rows"]).max() < 1e-6
 
 
 @pytest.mark.parametrize(("projected", "name"), [(True, "square_projected"), (False, "square_unprojected")])
