@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from latte_eval.benchmarks.dataset import Copy, Dataset, Found, read_split_lists, video_name
 from latte_eval.benchmarks.readers.entries import Entry, class_of
-from latte_eval.benchmarks.readers.frames import Size
+from latte_eval.benchmarks.readers.images import Size
 from latte_eval.benchmarks.readers.listing import find_entries
 from latte_eval.benchmarks.readers.opening import open_place
 from latte_eval.benchmarks.readers.places import Place

@@ -27,7 +27,7 @@ from av.video.stream import VideoStream
 from latte_eval.benchmarks.readers.animations import Damaged, count_images, image_size, is_image, read_animation
 from latte_eval.benchmarks.readers.containers import container_kind, missing_bytes
 from latte_eval.benchmarks.readers.decoder_log import decoder_log, tells_damage
-from latte_eval.benchmarks.readers.frames import check_pixels
+from latte_eval.benchmarks.readers.images import check_pixels
 from latte_eval.benchmarks.readers.packets import PacketCount, count_packets, from_keyframe
 from latte_eval.core.errors import ClipError
 
