@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from latte_eval.benchmarks.dataset import Copy, Dataset, Found, read_split_lists, video_name
+from latte_eval.benchmarks.dataset import WHOLE, Copy, Dataset, Found, read_split_lists, video_name
 from latte_eval.benchmarks.readers.entries import Entry, class_of
-from latte_eval.benchmarks.readers.frames import Size
+from latte_eval.benchmarks.readers.images import Size
 from latte_eval.benchmarks.readers.listing import find_entries
 from latte_eval.benchmarks.readers.opening import open_place
 from latte_eval.benchmarks.readers.places import Place
@@ -21,6 +21,9 @@ from latte_eval.benchmarks.readers.reading import entry_size, read_entry, video_
 from latte_eval.core.clips import Rejected
 from latte_eval.core.errors import ClipError
 from latte_eval.core.protocol import Protocol
+
+# A folder is a known copy where at least this share of its videos has the frame size of that copy.
+COPY_SHARE = 0.95
 
 Progress = Callable[[int], None]
 Item = TypeVar("Item")
@@ -90,7 +93,7 @@ class Report:
     def copy(self) -> Copy | None:
         """The known copy that this is, if nearly all videos have its frame size."""
         size, count = next(iter(self.sizes.items()), ((0, 0), 0))
-        return self.benchmark.copies.get(size) if count >= 0.95 * len(self.videos) else None
+        return self.benchmark.copies.get(size) if count >= COPY_SHARE * len(self.videos) else None
 
     @property
     def comparable(self) -> str:
@@ -103,7 +106,7 @@ class Report:
         if expected is None:
             uncounted = f"no count is published, so nobody can tell whether {len(self.usable):,} videos are all"
             return f"{self.copy.comparable}; {uncounted}"
-        if len(self.usable) < min(0.95 * expected, self.protocol.real_clips or expected):
+        if len(self.usable) < min(WHOLE * expected, self.protocol.real_clips or expected):
             return f"nothing published: {len(self.usable):,} videos where {expected:,} are expected"
         return self.copy.comparable
 

@@ -22,7 +22,7 @@ from latte_eval.benchmarks.check import decoded, probe, side_by_side
 from latte_eval.benchmarks.dataset import Dataset, video_name
 from latte_eval.benchmarks.readers.entries import Entry
 from latte_eval.benchmarks.readers.faults import refuse_fault
-from latte_eval.benchmarks.readers.frames import Size
+from latte_eval.benchmarks.readers.images import Size
 from latte_eval.benchmarks.readers.listing import find_entries
 from latte_eval.benchmarks.readers.opening import open_place
 from latte_eval.benchmarks.readers.places import Place

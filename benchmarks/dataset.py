@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 DEFAULT_PROTOCOL = "latte"
 # Clips of each side in the published tables.
 PUBLISHED_CLIPS = 2048
+# A published row was measured on every clip of its split; a few damaged ones may be missing.
+WHOLE = 0.9
 
 # How many names are looked at to tell one dataset from another.
 SAMPLE = 200

@@ -27,6 +27,8 @@ class Site:
         headers: sent instead of those that would be right; an empty one is left out.
         extra: bytes after the end, in an answer that does not say how many there are.
         pause: seconds between single bytes.
+        head_pause: seconds between single bytes of the head of an answer.
+        chunk_pause: seconds between single bytes of the size of a chunk; the answer comes in chunks then.
         requests: (method, path, headers) of every request.
     """
 
@@ -38,6 +40,8 @@ class Site:
     headers: dict[str, str] = field(default_factory=dict)
     extra: int = 0
     pause: float = 0
+    head_pause: float = 0
+    chunk_pause: float = 0
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     address: str = ""
 
@@ -84,13 +88,23 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(length), **headers, **self.site.headers}.items():
             if value:
                 self.send_header(name, value)
+        if self.site.chunk_pause:
+            self.send_header("Transfer-Encoding", "chunked")
+        if self.site.head_pause:
+            self.drip(b"".join(self._headers_buffer), self.site.head_pause)  # type: ignore[attr-defined]
+            self._headers_buffer: list[bytes] = []
         self.end_headers()
 
+    def drip(self, data: bytes, pause: float) -> None:
+        """Send single bytes."""
+        for number in range(len(data)):
+            self.wfile.write(data[number : number + 1])
+            time.sleep(pause)
+
     def send_body(self, data: bytes) -> None:
-        if self.site.pause:
-            for number in range(len(data)):
-                self.wfile.write(data[number : number + 1])
-                time.sleep(self.site.pause)
+        if self.site.chunk_pause:
+            self.drip(b"0" * 1000 + f"{len(data):x}\r\n".encode(), self.site.chunk_pause)
+        self.drip(data if self.site.pause else b"", self.site.pause)
         if self.site.extra:
             self.wfile.write(data + bytes(self.site.extra))
             self.close_connection = True

@@ -13,7 +13,15 @@ from typing import IO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from latte_eval.benchmarks.readers.frames import DAMAGE, NO_MEMORY, Size, check_pixels, image_formats, to_rgb
+from latte_eval.benchmarks.readers.images import (
+    DAMAGE,
+    NO_MEMORY,
+    PYTHON_HEADERS,
+    Size,
+    check_pixels,
+    image_formats,
+    to_rgb,
+)
 from latte_eval.core.errors import ClipError
 
 # Suffixes of images that stand still as a rule, and of which each may be a video.
@@ -34,8 +42,11 @@ def is_image(path: Path) -> bool:
 
 
 def moves(file: IO[bytes]) -> bool:
-    """Whether an opened image has several frames. Raises one of `DAMAGE` where it cannot be read."""
-    with Image.open(file, formats=image_formats()) as image:
+    """Whether an opened image has several frames, by a header that is read in Python.
+
+    Raises `UnidentifiedImageError` for other formats, and one of `DAMAGE` where it cannot be read.
+    """
+    with Image.open(file, formats=image_formats(PYTHON_HEADERS)) as image:
         return int(getattr(image, "n_frames", 1)) > 1
 
 

@@ -1,4 +1,4 @@
-"""What a decoder process does: it takes jobs about video files on stdin and answers on stdout, until stdin ends.
+"""What a decoder process does: it takes jobs about videos and images on stdin and answers on stdout, until stdin ends.
 
 Decoders are large programs in C that read files of strangers. A crash ends this process, not the evaluation:
 decoders.py starts another one. A message is a line of JSON and as many bytes as it says.
@@ -18,10 +18,14 @@ import numpy as np
 
 from latte_eval.benchmarks.readers.animations import Damaged
 from latte_eval.benchmarks.readers.faults import faults_refused
+from latte_eval.benchmarks.readers.images import image_size, read_image
 from latte_eval.benchmarks.readers.prepare import prepare_frame
 from latte_eval.benchmarks.readers.video import count_frames, frame_size, read_video
 from latte_eval.core.errors import ClipError, MachineFault, first_line
 from latte_eval.core.protocol import Protocol
+
+# Errors that are told by name.
+ERRORS = {"ClipError": ClipError, "MachineFault": MachineFault, "MemoryError": MemoryError}
 
 Message = tuple[dict[str, Any], bytes]
 
@@ -62,8 +66,9 @@ def answer(job: dict[str, Any]) -> Iterator[Message]:
         yield {"end": True}, b""
     except Damaged as error:
         yield {"error": "Damaged", "text": str(error), "frame": error.frame}, b""
-    except (ClipError, MachineFault, MemoryError) as error:
-        yield {"error": type(error).__name__, "text": str(error)}, b""
+    except tuple(ERRORS.values()) as error:
+        kind = next(name for name, kind in ERRORS.items() if isinstance(error, kind))
+        yield {"error": kind, "text": str(error)}, b""
     except OSError as error:
         yield {"error": "ClipError", "text": f"cannot be read: {first_line(error)}"}, b""
 
@@ -84,4 +89,15 @@ def read(job: dict[str, Any]) -> Iterator[Message]:
         yield {"shape": prepared.shape}, prepared.tobytes()
 
 
-JOBS: dict[str, Callable[[dict[str, Any]], Iterator[Message]]] = {"count": count, "size": size, "read": read}
+def image(job: dict[str, Any]) -> Iterator[Message]:
+    pixels = read_image(Path(job["path"]), job["image"])
+    yield {"shape": pixels.shape}, pixels.tobytes()
+
+
+def size_of_image(job: dict[str, Any]) -> Iterator[Message]:
+    yield {"value": image_size(Path(job["path"]), job["image"])}, b""
+
+
+JOBS: dict[str, Callable[[dict[str, Any]], Iterator[Message]]] = {
+    "count": count, "size": size, "read": read, "image": image, "size of image": size_of_image,
+}  # fmt: skip

@@ -1,4 +1,4 @@
-"""Video files, decoded in processes of their own: a decoder that crashes on a file takes nothing else with it.
+"""Videos and images, decoded in processes of their own: a decoder that crashes on a file takes nothing else with it.
 
 As many processes as threads that ask, started when they are first needed (0.3 s each) and kept. Each works on one file
 at a time.
@@ -21,7 +21,8 @@ from typing import IO, Any
 import numpy as np
 
 from latte_eval.benchmarks.readers.animations import Damaged
-from latte_eval.benchmarks.readers.decoder_process import answer, read_message, write_message
+from latte_eval.benchmarks.readers.decoder_process import ERRORS, answer, read_message, write_message
+from latte_eval.benchmarks.readers.images import Size
 from latte_eval.core.errors import ClipError, MachineFault
 from latte_eval.core.protocol import Protocol
 
@@ -33,8 +34,6 @@ PROGRAM = (
 
 # Signals by which a program ends itself. Others come from outside, as when memory is short, and say nothing of a file.
 CRASHES = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS"}
-
-ERRORS = {"ClipError": ClipError, "MachineFault": MachineFault, "MemoryError": MemoryError}
 
 
 def count_frames(path: Path, name: str) -> int:
@@ -59,6 +58,18 @@ def read_frames(
            "protocol": protocol and protocol.to_dict()}  # fmt: skip
     for head, content in answers(job):
         yield np.frombuffer(bytearray(content), np.uint8).reshape(head["shape"])
+
+
+def read_image(path: Path, name: str, image: str) -> np.ndarray:  # -> [H, W, 3] uint8
+    """As `images.read_image`, where `name` is the video that the image belongs to. Raises also `MachineFault`."""
+    [(head, content)] = answers({"job": "image", "path": place_of(path), "name": name, "image": image})
+    return np.frombuffer(bytearray(content), np.uint8).reshape(head["shape"])
+
+
+def image_size(path: Path, name: str, image: str) -> Size:
+    """As `images.image_size`, where `name` is the video that the image belongs to. Raises also `MachineFault`."""
+    width, height = single({"job": "size of image", "path": place_of(path), "name": name, "image": image})
+    return width, height
 
 
 def place_of(path: Path) -> str:
@@ -115,18 +126,18 @@ class Decoder:
             yield message
             if self.idle:
                 return
-        raise self.ended()
+        raise self.ended(job.get("image", "it"))
 
     def stream(self, name: str) -> IO[bytes]:
         stream: IO[bytes] = getattr(self.process, name)
         return stream
 
-    def ended(self) -> Exception:
-        """Why there is no answer."""
+    def ended(self, what: str) -> Exception:
+        """Why there is no answer; `what` is the file."""
         status = self.process.wait()
         how = signal_name(-status) if status < 0 else f"status {status}"
         if how in CRASHES or status > 255:  # Windows has large numbers for crashes
-            return ClipError(f"the decoder crashed on it ({how})")
+            return ClipError(f"the decoder crashed on {what} ({how})")
         return MachineFault(
             f"a decoder process was ended by {how}, which happens where memory is short: free some, then run the same "
             "command again; what was finished is kept"

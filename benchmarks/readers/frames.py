@@ -1,47 +1,19 @@
-"""Frames of a folder of images."""
+"""Frames of a folder of images, decoded in processes of their own, as videos are: a crash costs the folder alone."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
+from latte_eval.benchmarks.readers import decoders
 from latte_eval.benchmarks.readers.entries import Entry
-from latte_eval.benchmarks.readers.places import UNREADABLE, Place
+from latte_eval.benchmarks.readers.images import DAMAGE, PYTHON_HEADERS, NoImage, Size, open_image
+from latte_eval.benchmarks.readers.places import Place
 from latte_eval.core.errors import ClipError
-
-# What is raised for a damaged image: by Pillow, or by Python for the zip archive that holds it.
-DAMAGE = (*UNREADABLE, SyntaxError, Image.DecompressionBombError, LookupError, TypeError, ArithmeticError,
-          AttributeError, struct.error)  # fmt: skip
-
-# Pixels of a frame beyond which it is refused: twice as many as 8K video has. One of them takes 200 MB as RGB, and
-# there are many at once.
-MOST_PIXELS = 2**26
-
-# What Pillow may open: formats of frames, none that starts another program.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "AVIF", "TGA")
-
-NO_MEMORY = "there is not enough memory to read it"
-
-Size = tuple[int, int]  # width, height
-
-
-@cache
-def image_formats() -> tuple[str, ...]:
-    """Those of `FORMATS` that this Pillow was built with."""
-    Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)
-
-
-def check_pixels(width: int, height: int, what: str) -> None:
-    """Raise `ClipError` for a frame that is too large to be read with others: known from its header."""
-    if width * height > MOST_PIXELS:
-        raise ClipError(f"{what} has {width:,}x{height:,} pixels, more than the {MOST_PIXELS:,} of a frame; make it "
-                        "smaller")  # fmt: skip
 
 
 def common_size(place: Place, entry: Entry) -> Size:
@@ -51,49 +23,58 @@ def common_size(place: Place, entry: Entry) -> Size:
     """
     first: Size | None = None
     for name, file in zip(entry.names, entry.files, strict=True):
-        with open_image(place, file) as image:
-            first = first or image.size
-            if image.size != first:
-                raise ClipError(
-                    f"frames of different sizes: {entry.names[0]} is {first[0]}x{first[1]}, "
-                    f"{name} is {image.width}x{image.height}"
-                )
+        size = frame_size(place, file)
+        first = first or size
+        if size != first:
+            raise ClipError(
+                f"frames of different sizes: {entry.names[0]} is {first[0]}x{first[1]}, {name} is {size[0]}x{size[1]}"
+            )
     assert first is not None  # an entry has frames
     return first
 
 
 def read_frames(place: Place, entry: Entry, indices: Sequence[int]) -> Iterator[np.ndarray]:  # -> [H, W, 3] uint8 each
-    """The frames of these indices as RGB. Raises `ClipError` for one that is damaged."""
+    """The frames of these indices as RGB. Raises `ClipError` for one that is damaged, and `MachineFault`."""
     files = entry.files
     for index in indices:
-        with open_image(place, files[index]) as image:
-            yield to_rgb(image)
+        with local_image(place, files[index]) as path:
+            frame = decoders.read_image(path, entry.path, name_of(files[index]))
+        yield frame
+
+
+def frame_size(place: Place, file: str) -> Size:
+    """Width and height of one image: read here where its header needs no decoder. Raises as `read_frames`."""
+    name = name_of(file)
+    try:
+        with opened(place, file) as handle, open_image(handle, name, PYTHON_HEADERS) as image:
+            return image.size
+    except NoImage:
+        with local_image(place, file) as path:
+            return decoders.image_size(path, file, name)
+
+
+def name_of(file: str) -> str:
+    """The name of an image within its folder."""
+    return file.rpartition("/")[2]
 
 
 @contextmanager
-def open_image(place: Place, file: str) -> Iterator[Image.Image]:
-    """An opened image. Damage that shows before it is closed is raised as a `ClipError` that names it."""
-    name = file.rpartition("/")[2]
+def opened(place: Place, file: str) -> Iterator[IO[bytes]]:
+    """One image for reading. Raises `ClipError` for damage, of the archive that holds it too."""
     try:
-        with place.open_file(file) as handle, Image.open(handle, formats=image_formats()) as image:
-            check_pixels(*image.size, name)
-            yield image
-    except UnidentifiedImageError as error:
-        raise ClipError(f"{name} is not an image") from error
-    except MemoryError as error:
-        raise ClipError(f"{name}: {NO_MEMORY}") from error
+        with place.open_file(file) as handle:
+            yield handle
     except DAMAGE as error:
-        raise ClipError(f"damaged: {name}: {error}") from error
+        raise ClipError(f"damaged: {name_of(file)}: {error}") from error
 
 
-def to_rgb(image: Image.Image) -> np.ndarray:  # -> [H, W, 3] uint8
-    """Any image as RGB in 8 bits. Alpha is dropped, not blended; 16-bit grey is scaled, where Pillow would clip it.
-
-    Raises `ClipError` for numbers without a known white, as in TIFF files of 32 bits.
-    """
-    if image.mode == "F":
-        raise ClipError("pixels are floating-point numbers: which one is white is not known; store frames in 8 bits")
-    if image.mode.startswith("I"):
-        grey = (np.asarray(image).astype(np.int64) + 128) // 257
-        return np.repeat(grey.clip(0, 255).astype(np.uint8)[..., None], 3, axis=-1)
-    return np.asarray(image.convert("RGB"))
+@contextmanager
+def local_image(place: Place, file: str) -> Iterator[Path]:
+    """A path that leads to one image. Raises `ClipError` where it cannot be unpacked, and `MachineFault`."""
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(place.local(file))
+        except ClipError as error:
+            name = name_of(file)
+            raise error if name in str(error) else ClipError(f"damaged: {name}: {error}") from error
+        yield path

@@ -8,11 +8,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from PIL import UnidentifiedImageError
+
+from latte_eval.benchmarks.readers import decoders
 from latte_eval.benchmarks.readers.animations import MOVING_SUFFIXES, moves
 from latte_eval.benchmarks.readers.arrays import ARRAY_SUFFIXES, count_videos
 from latte_eval.benchmarks.readers.entries import Entry, natural_key
 from latte_eval.benchmarks.readers.faults import faults_refused
-from latte_eval.benchmarks.readers.frames import DAMAGE
+from latte_eval.benchmarks.readers.images import DAMAGE
 from latte_eval.benchmarks.readers.judging import judged
 from latte_eval.benchmarks.readers.places import (
     FRAME_SUFFIXES,
@@ -139,10 +142,20 @@ def file_moves(place: Place, folder: str, file: File) -> bool:
     """
     path = join(folder, file.name)
     try:
-        with faults_refused(printable(path)), place.open_file(path) as handle:
-            return moves(handle)
+        with faults_refused(printable(path)):
+            return has_frames(place, path)
     except (ClipError, MemoryError, *DAMAGE):
         return False
+
+
+def has_frames(place: Place, path: str) -> bool:
+    """The same. Raises one of `DAMAGE` where it cannot be read, `ClipError` and `MachineFault`."""
+    try:
+        with place.open_file(path) as handle:
+            return moves(handle)
+    except UnidentifiedImageError:  # of a format whose decoder reads the header
+        with place.local(path) as local:
+            return decoders.count_frames(local, printable(path)) > 1
 
 
 def suffix_of(file: File) -> str:

@@ -26,7 +26,8 @@ from av.video.stream import VideoStream
 
 from latte_eval.benchmarks.readers.animations import Damaged, count_images, image_size, is_image, read_animation
 from latte_eval.benchmarks.readers.containers import container_kind, missing_bytes
-from latte_eval.benchmarks.readers.frames import check_pixels
+from latte_eval.benchmarks.readers.decoder_log import decoder_log, tells_damage
+from latte_eval.benchmarks.readers.images import check_pixels
 from latte_eval.benchmarks.readers.packets import PacketCount, count_packets, from_keyframe
 from latte_eval.core.errors import ClipError
 
@@ -43,7 +44,7 @@ AS_STORED: Matrix = (1, 0, 0, 1)
 
 
 # Increase this when a change here or in packets.py changes a pixel or a number of frames of video files.
-STEP_VERSION = 2
+STEP_VERSION = 3
 
 
 def decoder_record() -> str:
@@ -153,9 +154,11 @@ def clean_frames(container: InputContainer, stream: VideoStream) -> Iterator[av.
         for packet in whole_packets(container, stream):
             if packet is None:
                 raise Damaged(index + 1, f"bytes are missing, at frame {index + 1} or soon after it")
-            for frame in packet.decode():
+            with decoder_log() as log:
+                frames = packet.decode()
+            for frame in frames:
                 index += 1
-                if frame.is_corrupt:
+                if frame.is_corrupt or tells_damage(log):
                     raise Damaged(index, f"frame {index} does not decode cleanly")
                 yield frame
     except FFmpegError as error:

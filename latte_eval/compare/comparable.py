@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from latte_eval.benchmarks.dataset import Dataset
+from latte_eval.benchmarks.dataset import WHOLE, Dataset
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
 
@@ -84,8 +84,6 @@ COUNTED_BY = {"fake clips": "fake_clips", "real clips": "real_clips"}
 # What stands in for a VAE in trial runs, and in models of pixels.
 OTHER_CODECS = ("vae-seeded", "identity")
 NO_VAE: Rule = ("decides", "frames come from another decoder than the published one")
-# A published row was measured on every clip of its split; a few damaged ones may be missing.
-WHOLE = 0.9
 REMNANT: Rule = ("decides", "clips of the benchmark are missing")
 DAMAGED: Rule = ("care", "a few clips of the benchmark are missing")
 UNPINNED: Rule = ("care", "no hash of these weights is published: they were taken as they are")

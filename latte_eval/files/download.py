@@ -20,11 +20,13 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from latte_eval.core.errors import WeightsError, first_line
+from latte_eval.files.deadlines import cut_off, within
 from latte_eval.files.whole_files import put_in_place
 
 Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all (None if unknown)
@@ -32,6 +34,9 @@ Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all (None
 RETRY_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each further try; progress starts the count anew
 CONNECT_SECONDS, READ_SECONDS = 4.0, 15.0
 CHUNK = 1 << 20
+
+# A server that has not begun to send the file by then, redirects included, is given up.
+ANSWER_SECONDS = 60.0
 
 # A transfer that brings less than this in `SLOW_SECONDS` is broken off: a server that sends a byte now and then would
 # never run into a timeout.
@@ -185,7 +190,7 @@ class Source:
             headers["Range"] = f"bytes={self.done}-"
         try:
             request = urllib.request.Request(web_address(self.url), headers=headers)
-            return build_opener().open(request, timeout=READ_SECONDS)
+            return within(ANSWER_SECONDS, lambda: build_opener().open(request, timeout=READ_SECONDS))
         except urllib.error.HTTPError as error:
             raise self.refused(error) from error
         except (OSError, http.client.HTTPException) as error:
@@ -226,7 +231,12 @@ class Source:
 
     def receive(self, response: Any, size: int) -> bytes:
         try:
-            data: bytes = response.read1(size)
+            # The sizes of chunks may drip too: there one read takes many answers of the socket.
+            read = partial(response.read1, size)
+            data: bytes = within(SLOW_SECONDS, read) if response.chunked else read()
+        except TimeoutError as error:
+            cut_off(response)
+            raise BrokenOff(f"the connection broke off ({reason_of(error)})") from error
         except (OSError, http.client.HTTPException, OverflowError, ValueError) as error:  # the last two: odd chunks
             raise BrokenOff(f"the connection broke off ({reason_of(error)})") from error
         return data

@@ -55,10 +55,13 @@ def write_and_place(path: Path, data: bytes, place: Callable[[Path, Path], objec
 
 
 def put_in_place(partial: Path, path: Path) -> None:
-    """Give a finished file, or a folder, its name: the bytes of a file are on the disk before. Raises `OSError`."""
-    if partial.is_file():
-        with partial.open("rb+") as file:
-            to_disk(file.fileno())
+    """Give a finished file, or a folder, its name: all bytes are on the disk before. Raises `OSError`."""
+    for finished in [partial] if partial.is_file() else sorted(partial.rglob("*")):
+        if finished.is_file():
+            with finished.open("rb+") as file:
+                to_disk(file.fileno())
+    if partial.is_dir():
+        folder_to_disk(partial)
     partial.replace(path)
     folder_to_disk(path.parent)
 

@@ -11,6 +11,7 @@ from latte_eval.baselines.table import ARROWS, Cell, Heading, Table
 from latte_eval.compare.comparable import Standing, differences, line_key, standing
 from latte_eval.compare.results import RESULT_COLUMNS, full_name, result_cells
 from latte_eval.core.errors import StoreError, UsageError
+from latte_eval.core.notices import notice
 from latte_eval.core.result import Result
 from latte_eval.files.jsonl import parse_lines
 from latte_eval.files.run_folder import RESULTS, result_files
@@ -86,8 +87,13 @@ def files_of(path: Path) -> list[Path]:
 
 
 def read_file(path: Path) -> list[Entry]:
-    """Every whole line of an accepted file or of a results file. Raises `StoreError` that names a line."""
+    """Every whole line of an accepted file or of a results file, which is told if it has none.
+
+    Raises `StoreError` that names a line.
+    """
     found = parse_lines(path, "results", lambda line, n: parse_line(line, path, n))
+    if not found:
+        notice(f"{path} holds no result")
     return [Entry(each.result, each.about, path) for each in found]
 
 

@@ -25,6 +25,7 @@ from latte_eval.benchmarks.check import Inspection, Report
 from latte_eval.benchmarks.dataset import find_dataset
 from latte_eval.benchmarks.datasets.ucf101 import CLASSES
 from latte_eval.cli import group
+from latte_eval.compare.comparable import coverage_rule
 from latte_eval.core.errors import LatteEvalError
 
 
@@ -113,6 +114,17 @@ def test_faceforensics_and_taichi(tmp_path: Path) -> None:
     assert digan.copy and "DIGAN" in digan.copy.title and "256x256" in digan.comparable
     odd = report("taichi-hd", make_taichi(tmp_path / "odd", side=100))
     assert odd.copy is None and "nothing published" in odd.comparable
+
+
+@pytest.mark.parametrize(("expected", "compares"), [(3, True), (3.3, True), (3.4, False)])
+def test_enough_videos_are_those_that_a_result_needs_to_compare(
+    expected: float, compares: bool, tmp_path: Path
+) -> None:
+    """The same share here and where a result is compared with a published row."""
+    found = report("faceforensics", make_faceforensics(tmp_path / "preprocess_ffs"))
+    counted = dataclasses.replace(found.benchmark, expected={found.found.split: expected})
+    assert ("nothing published" in dataclasses.replace(found, benchmark=counted).comparable) != compares
+    assert (coverage_rule(3 / expected, True)[0] == "care") == compares
 
 
 def test_a_zip_archive(tmp_path: Path) -> None:

@@ -201,6 +201,19 @@ def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
     assert nothing_kept(target)
 
 
+@pytest.mark.parametrize("what", ["head_pause", "chunk_pause"])
+def test_what_comes_before_the_bytes_may_not_drip_for_ever(
+    what: str, site: Site, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download_module, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(download_module, "SLOW_SECONDS", 0.3)
+    setattr(site, what, 0.02)
+    begin = time.monotonic()
+    with pytest.raises(LocationError, match="no answer in time"):
+        download(f"{site.address}/file.pt", target)
+    assert time.monotonic() - begin < 4 and nothing_kept(target)
+
+
 def test_redirects_are_followed(site: Site, target: Path, certificate: Path) -> None:
     with serve(certificate) as other:
         other.files["/elsewhere"] = DATA

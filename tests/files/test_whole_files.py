@@ -16,13 +16,28 @@ from latte_eval.core.errors import StoreError, TornLine
 from latte_eval.core.notices import Notice
 from latte_eval.files import jsonl
 from latte_eval.files.jsonl import append_lines, parse_lines, read_lines
-from latte_eval.files.whole_files import unfinished_path, write_replaceable, write_whole
+from latte_eval.files.whole_files import put_in_place, unfinished_path, write_replaceable, write_whole
 
 
 def test_two_containers_never_share_a_temporary_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Process ids do: both are 1 there."""
     monkeypatch.setattr(os, "getpid", lambda: 1)
     assert len({unfinished_path(tmp_path / "x") for _ in range(100)}) == 100
+
+
+def test_the_files_of_a_folder_reach_the_disk_before_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a loss of power a folder of frames has all of them, or is not there."""
+    written, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (written.append(os.fstat(file).st_ino), fsync(file)))
+    partial = unfinished_path(tmp_path / "frames")
+    (partial / "below").mkdir(parents=True)
+    files = [partial / "0.png", partial / "below" / "1.png"]
+    for path in files:
+        path.write_bytes(b"frame")
+    wanted = [path.stat().st_ino for path in (*files, partial)]
+    put_in_place(partial, tmp_path / "frames")
+    assert written[: len(wanted)] == wanted and written[-1] == tmp_path.stat().st_ino
+    assert sorted(path.name for path in (tmp_path / "frames").rglob("*.png")) == ["0.png", "1.png"]
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:

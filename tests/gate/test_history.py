@@ -62,6 +62,9 @@ def test_bad_input(tmp_path: Path) -> None:
     assert "Did you mean fvd" in latte_eval("history", path, "--metric", "fdv").stderr
     assert latte_eval("history", path, "--metric", "is").stdout == "no results yet\n"
     assert latte_eval("history", tmp_path / "none.jsonl").returncode == 5
+    (tmp_path / "empty.jsonl").touch()
+    done = latte_eval("history", path, tmp_path / "empty.jsonl")
+    assert done.stderr == f"Note: {tmp_path / 'empty.jsonl'} holds no result\n" and "no results" not in done.stdout
     with path.open("a") as file:
         file.write('{"schema": 1, "metr')
     done = latte_eval("history", path)

@@ -1,11 +1,12 @@
 """Files damaged by bytes, of every codec and container: each is read or rejected with its reason, twice the same.
 
-Pixels are compared where a file was cut. Where bits changed within it, decoders of HEVC and FFV1 may leave a part of a
-picture unwritten without a sign: its pixels are what lay in memory.
+Pixels are compared where a file was cut. Where bits changed within it, a decoder of HEVC may leave a part of a picture
+unwritten without a sign: its pixels are what lay in memory.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from footage import ENCODINGS, FRAMES, frame_numbers
 
 from latte_eval.benchmarks.readers import FolderSource
+from latte_eval.benchmarks.readers.video import count_frames, read_video
 from latte_eval.core.errors import ClipError, NotEnoughClips
 from latte_eval.core.protocol import Protocol
 
@@ -116,3 +118,35 @@ def test_damage_inside_ends_in_clips_or_in_a_reason(name: str, footage: Footage,
 def test_without_an_index_there_is_no_frame(name: str, footage: Footage, tmp_path: Path) -> None:
     indices, _, reasons = read_twice(footage(name), name, DAMAGES["no index"], tmp_path)
     assert not indices and "damaged" in reasons[0]
+
+
+@pytest.mark.parametrize("name", ["FFV1", "FFV1 in AVI", "FFV1, YUV", "FFV1, grey", "GIF", "motion JPEG"])
+def test_damage_that_only_the_log_of_the_decoder_tells_rejects_the_file(
+    name: str, footage: Footage, tmp_path: Path
+) -> None:
+    """The frame is not marked. Each bit of a slice of FFV1 counts, not every byte of the others."""
+    whole = footage(name)
+    path, chance = tmp_path / whole.name, random.Random(0)
+    ends = []
+    for _ in range(12):
+        data = bytearray(whole.read_bytes())
+        at = len(data) // 2 + chance.randrange(200)
+        data[at : at + 4] = chance.randbytes(4)
+        path.write_bytes(data)
+        indices, _, reasons = read(path)
+        ends.append(not indices and "does not decode" in reasons[0])
+    assert all(ends) if name.startswith("FFV1") else any(ends)
+
+
+def test_what_a_decoder_says_of_one_file_is_told_of_the_next_too(footage: Footage, tmp_path: Path) -> None:
+    """FFmpeg's log may leave out a message that is the same as the one before."""
+    path, data = tmp_path / "bad.gif", bytearray(footage("GIF").read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 40] = bytes(40)
+    path.write_bytes(data)
+    assert len({str(outcome) for outcome in (video_error(path), video_error(path), video_error(path))}) == 1
+
+
+def video_error(path: Path) -> str:
+    with pytest.raises(ClipError) as error:
+        list(read_video(path, range(count_frames(path))))
+    return str(error.value)

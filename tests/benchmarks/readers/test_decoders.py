@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from media_makers import moving_frames
+from media_makers import moving_frames, write_frames
 
 from latte_eval.benchmarks.readers import FolderSource, decoders
 from latte_eval.benchmarks.readers.decoders import Pool, count_frames, frame_size, read_frames
@@ -34,6 +34,16 @@ CRASHES_AT_A_FRAME = """
 import itertools, os, latte_eval.benchmarks.readers.video as video
 to_rgb, numbers = video.to_rgb, itertools.count()
 video.to_rgb = lambda frame: os.kill(os.getpid(), 11) if next(numbers) == 2 else to_rgb(frame)
+"""
+CRASHES_ON_AN_IMAGE = """
+import os, latte_eval.benchmarks.readers.images as images
+to_rgb = images.to_rgb
+images.to_rgb = lambda image: os.abort() if "crash/000002" in str(image.filename) else to_rgb(image)
+"""
+CRASHES_ON_A_HEADER = """
+import os, latte_eval.benchmarks.readers.images as images
+pillow_open = images.Image.open
+images.Image.open = lambda file, **options: os.abort() if "crash/0" in str(file) else pillow_open(file, **options)
 """
 PRINTS = CRASHES_AT_OPEN.replace("os.abort()", "(os.write(1, b'noise'), print('noise', flush=True), av_open(file))[2]")
 
@@ -81,6 +91,26 @@ def test_a_crash_between_frames(videos: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ClipError, match=r"^the decoder crashed on it \(SIGSEGV\)$"):
         next(frames)
     assert count_frames(videos / "b.mp4", "b.mp4") == FRAMES, "the next file has a new process"
+
+
+@pytest.mark.parametrize(("suffix", "preface", "image"), [("png", CRASHES_ON_AN_IMAGE, "000002.png"),
+                                                          ("webp", CRASHES_ON_A_HEADER, "000000.webp")])  # fmt: skip
+def test_a_crash_on_a_frame_costs_one_folder(
+    suffix: str, preface: str, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = moving_frames(FRAMES, 24, 24)
+    for name in ("a", "b", "crash"):
+        write_frames(tmp_path / name, frames, "{:06d}." + suffix, **({"lossless": True} if suffix == "webp" else {}))
+    with_preface(monkeypatch, preface)
+    source = FolderSource.open(tmp_path, PROTOCOL, 0, "fake")
+    clips = source.clips(range(3))
+    assert [(each.path, each.reason) for each in source.rejected] == [
+        ("crash", f"the decoder crashed on {image} (SIGABRT)")
+    ]
+    for index, pixels in zip(clips.indices, clips.pixels, strict=True):
+        window = source.windows[index].frames
+        np.testing.assert_array_equal(pixels.permute(0, 2, 3, 1).numpy(), frames[window.start : window.stop])
+    assert len(clips) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -18,7 +18,7 @@ from mutations import damaged_bytes
 from PIL import Image
 
 from latte_eval.benchmarks.dataset import read_split_lists
-from latte_eval.benchmarks.readers import FolderSource, arrays, frames
+from latte_eval.benchmarks.readers import FolderSource, arrays, images
 from latte_eval.benchmarks.readers.entries import natural_key
 from latte_eval.benchmarks.readers.listing import find_entries
 from latte_eval.benchmarks.readers.opening import open_place
@@ -71,7 +71,7 @@ def test_a_video_of_many_pixels_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoding_here: None
 ) -> None:
     (tmp_path / "a.mp4").write_bytes(encode_mp4(PIXELS, 8))
-    monkeypatch.setattr(frames, "MOST_PIXELS", 500)
+    monkeypatch.setattr(images, "MOST_PIXELS", 500)
     with pytest.raises(ClipError, match="24x24 pixels, more than the 500"):
         FolderSource.open(tmp_path, PROTOCOL, 0, "real")
 
@@ -83,7 +83,7 @@ def test_what_needs_too_much_memory_is_rejected(tmp_path: Path, suffix: str, mon
 
     fill(tmp_path / "a", png(20, 20))
     np.save(tmp_path / "b.npy", PIXELS)
-    monkeypatch.setattr(frames.Image, "open", full) if suffix == "png" else monkeypatch.setattr(arrays.np, "load", full)
+    monkeypatch.setattr(images.Image, "open", full) if suffix == "png" else monkeypatch.setattr(arrays.np, "load", full)
     source = FolderSource.open(tmp_path, PROTOCOL, 0, "real")
     (rejected,) = source.rejected
     assert rejected.path == {"png": "a", "npy": "b.npy"}[suffix]
