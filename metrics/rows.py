@@ -63,6 +63,7 @@ class Metric:
         measure_part: (fake, real or None) -> value of a part of a set, where `measure` would take too long.
         sees: what moves the value, in words.
         golden: the reference implementation that it was checked against.
+        paired: whether it compares each clip with the real clip that it was given a part of.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Metric:
     measure_part: Callable[[Features, Features | None], float] | None = None
     sees: str = ""
     golden: str = ""
+    paired: bool = False
 
     @property
     def least_rows(self) -> int:
@@ -235,6 +237,13 @@ def measure_ssim(fake: Features, real: Features | None, interval: bool, progress
     from latte_eval.metrics.paired import values_to_measurement
 
     return values_to_measurement("ssim", fake, interval)
+
+
+def measure_lpips(fake: Features, real: Features | None, interval: bool, progress: Progress) -> Measurement:
+    """LPIPS over generated positions, mean over clips."""
+    from latte_eval.metrics.paired import values_to_measurement
+
+    return values_to_measurement("lpips", fake, interval, higher_is_better=False)
 
 
 def contrast_frechet(
@@ -396,12 +405,18 @@ METRICS: Registry[Metric] = Registry(
             Metric(
                 "psnr", "Peak signal-to-noise ratio", "higher", ("paired",), "psnr", False, measure_psnr,
                 about_counts=PAIRED_COUNTS, sees="each pixel, against the real clip that a part was given of",
-                golden="scikit-image 0.26",
+                golden="scikit-image 0.26", paired=True,
             ),
             Metric(
                 "ssim", "Structural similarity", "higher", ("paired",), "ssim", False, measure_ssim,
                 about_counts=PAIRED_COUNTS, sees="local patterns, against the real clip that a part was given of",
-                golden="scikit-image 0.26",
+                golden="scikit-image 0.26", paired=True,
+            ),
+            Metric(
+                "lpips", "Learned perceptual image patch similarity", "lower", ("lpips",), "lpips", False,
+                measure_lpips, about_counts=PAIRED_COUNTS,
+                sees="how differently frames look, against the real clip that a part was given of",
+                golden="lpips 0.1.4, seeded weights", paired=True,
             ),
         )
     },

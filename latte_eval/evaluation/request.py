@@ -133,14 +133,16 @@ class Request:
             raise UsageError(f"give one of --ckpt CHECKPOINT, --fake FOLDER and --generator MODULE:NAME{many}")
         if self.gives_parts and self.ckpt is None:
             raise UsageError("--task, --given and --mask go with --ckpt of a VDT: clips of others are there already")
-        paired = [metric for metric in self.metrics if METRICS[metric].families == ("paired",)]
+        paired = [metric for metric in self.metrics if METRICS[metric].paired]
         if paired and not self.gives_parts:
             raise UsageError(
                 f"{paired[0]} compares a clip with the real clip that it was given a part of: give --ckpt of a VDT, "
                 "--real FOLDER and --task, --given or --mask"
             )
         if self.samples < 1 or (self.samples > 1 and not paired):
-            raise UsageError(f"--samples {self.samples} takes a number from 1, and a paired metric, psnr or ssim")
+            raise UsageError(
+                f"--samples {self.samples} takes a number from 1, and a paired metric: psnr, ssim or lpips"
+            )
         if self.needs_real and self.real is None and self.benchmark_row is None:
             raise UsageError("give --real FOLDER or --benchmark NAME: a distance needs a real side")
         self.check_resize()

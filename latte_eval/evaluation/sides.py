@@ -23,7 +23,7 @@ from latte_eval.evaluation.stored import StoredSource
 if TYPE_CHECKING:
     from latte_eval.benchmarks.benchmark import Benchmark
     from latte_eval.benchmarks.readers import FolderSource
-    from latte_eval.metrics.detectors import Detector
+    from latte_eval.evaluation.paired import Pairing
     from latte_eval.sampler import Checkpoint, Codec, SampledSource, SamplerSettings
     from latte_eval.sampler.generators import GeneratorSource
     from latte_eval.sampler.masked_source import Conditions
@@ -56,7 +56,7 @@ class Side:
         checkpoint, sampler: records for the result; None for a folder.
         generator: what was typed for a generator; its own name may differ.
         honours: fields of the protocol that shape its clips.
-        paired: the detector that compares its clips with those that they were given a part of.
+        pairing: what pairs its clips with those that they were given a part of.
         more_samples: the same clips made again with other noise.
     """
 
@@ -67,7 +67,7 @@ class Side:
     sampler: dict[str, Any] | None = None
     generator: str | None = None
     honours: frozenset[str] = frozenset()
-    paired: Detector | None = None
+    pairing: Pairing | None = None
     more_samples: tuple[ClipSource, ...] = ()
 
     @property
@@ -131,7 +131,8 @@ class OpenedModel:
         c = self.checkpoint
         # Checkpoints of a training run lie in one folder: its name tells apart runs whose files have the same names.
         run = c.path.parent.name if c.name == c.path.name else None
-        licensed = {"family": c.family.name, "licence": c.family.licence} if c.family.licence else {}
+        licensed = {"family": c.family.name} if c.family.licence else {}
+        licensed |= {"licence": c.licence} if c.licence else {}
         return {"name": c.name, "run": run, "sha256": c.sha256, "weights": c.weights, "iteration": c.iteration,
                 "frames": self.model.config.frames, "size": self.frame_size, **licensed, **self.given,
                 **c.unsaid(self.model.config, self.given)}  # fmt: skip
@@ -158,11 +159,11 @@ class OpenedModel:
         settings = dataclasses.replace(self.settings, label_mode="dataset", label_frequencies=frequencies)
         return dataclasses.replace(self, settings=settings)
 
-    def paired(self) -> Detector | None:
-        """The detector that compares its clips with those they are given a part of; None where nothing is given."""
-        from latte_eval.evaluation.paired import paired_detector
+    def pairing(self) -> Pairing | None:
+        """What pairs its clips with those that they are given a part of; None where nothing is given."""
+        from latte_eval.evaluation.paired import Pairing
 
-        return paired_detector(self.conditions, self.codec) if self.conditions else None
+        return Pairing(self.conditions, self.codec) if self.conditions else None
 
     def more_samples(self, samples: int) -> list[OpenedModel]:
         """Beyond the first, K samples of every clip: the same parts are given, with the noise of seed + 1, + 2, ..."""
@@ -200,7 +201,7 @@ class OpenedSource:
     def sampler_record(self) -> dict[str, Any] | None:
         return self.settings
 
-    def paired(self) -> None:
+    def pairing(self) -> None:
         """Nothing is given of its clips."""
         return None
 
@@ -251,7 +252,7 @@ def made_side(
     # Where the protocol has a size, it is the clips' own: `fit_protocol` sees to it.
     sized = {"size"} if request.usual_protocol().size else set()
     honours = opened.honours | {"fake_clips", "fake_storage", *sized}
-    side = Side(source, min(count, len(source)), None, *records, request.generator, honours, opened.paired())
+    side = Side(source, min(count, len(source)), None, *records, request.generator, honours, opened.pairing())
     others = (each.source(count, request.device, reporter) for each in opened.more_samples(request.samples))
     more = tuple(StoredSource(each, protocol.fake_storage) for each in others)
     return dataclasses.replace(side, more_samples=more).checked()
@@ -271,7 +272,7 @@ def open_maker(request: Request, protocol: Protocol, reporter: Reporter) -> Open
         raise UsageError(f"--prompts goes with a text-to-video pipeline; {request.ckpt} is a checkpoint file")
     opened = open_model(request, protocol.labels, protocol.frames if is_given(request, "frames") else None)
     opened.checkpoint.note_in(request.run_folder.path)
-    if licence := opened.checkpoint.family.licence:
+    if licence := opened.checkpoint.licence:
         reporter.say(f"{opened.checkpoint.family.name}: {licence}")
     return opened
 
