@@ -262,7 +262,7 @@ def open_maker(request: Request, protocol: Protocol, reporter: Reporter) -> Open
     """What makes the fake clips, where they are not in files: a generator, a pipeline, or a Latte checkpoint."""
     if request.generator is not None:
         return open_plugin(request.generator, request, protocol, reporter)
-    from latte_eval.sampler.text_to_video import is_pipeline
+    from latte_eval.sampler.pipelines import is_pipeline
 
     if is_pipeline(request.ckpt or ""):
         if request.gives_parts:
@@ -292,7 +292,8 @@ def open_plugin(spec: str, request: Request, protocol: Protocol, reporter: Repor
 
 def open_pipeline(request: Request, protocol: Protocol, reporter: Reporter) -> OpenedSource:
     """`--ckpt PIPELINE --prompts FILE`. Length and size are the pipeline's, unless a benchmark or person sets them."""
-    from latte_eval.sampler.text_to_video import TextSettings, open_text_to_video
+    from latte_eval.sampler.pipelines import TextSettings
+    from latte_eval.sampler.text_to_video import open_text_to_video
 
     assert request.ckpt is not None
     fixed = [name for name in ("frames", "size") if request.benchmark_row or is_given(request, name)]

@@ -13,13 +13,8 @@ import torch
 
 from latte_eval.core.clips import ClipSource
 from latte_eval.core.errors import CheckpointError, NotEnoughClips, SamplerError, UsageError
-from latte_eval.sampler.text_to_video import (
-    PromptSource,
-    TextSettings,
-    is_pipeline,
-    open_text_to_video,
-    read_prompts,
-)
+from latte_eval.sampler.pipelines import TextSettings, is_pipeline
+from latte_eval.sampler.text_to_video import PromptSource, open_text_to_video, read_prompts
 
 PROMPTS = ["a dog runs", "a cat sleeps", "a dog on the moon"]
 

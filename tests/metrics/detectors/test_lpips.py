@@ -1,4 +1,4 @@
-"""LPIPS against the package lpips under the same seeded backbone, what counts of a frame, and files that are missing."""
+"""LPIPS against the package lpips under the same seeded backbone, what counts of a frame, and missing files."""
 
 from __future__ import annotations
 
