@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from threading import Lock
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from latte_eval.core.arithmetic import exact_float32
-from latte_eval.core.clips import Clips, ClipSource
-from latte_eval.core.errors import ClipError, NotEnoughClips, SamplerError
+from latte_eval.core.clips import Clips
+from latte_eval.core.errors import SamplerError
 from latte_eval.sampler.diffusion import Denoiser
+from latte_eval.sampler.given_clips import GivenClips
 from latte_eval.sampler.masked import check_condition, composite, masked_denoiser
 from latte_eval.sampler.sources import SampledSource
 from latte_eval.sampler.tasks import Masks
@@ -21,38 +21,18 @@ from latte_eval.sampler.vae import Codec
 
 
 @dataclass(frozen=True)
-class Conditions:
+class Conditions(GivenClips):
     """What of fake clip i is given: the part of real clip i that its mask leaves, encoded.
 
     Latents are the most likely ones of the encoder (its mode), not drawn: a condition then has no noise of its own.
     """
 
-    real: ClipSource
     masks: Masks
-    lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def check(self, count: int) -> None:
         """Raise `NotEnoughClips` or `SamplerError` unless clips 0..count-1 can be conditioned."""
-        if len(self.real) < count:
-            raise NotEnoughClips(
-                f"{count:,} clips are each given a part of a real clip, and {self.real.name} has {len(self.real):,}; "
-                f"use --clips {len(self.real)}"
-            )
+        super().check(count)
         self.masks.check_clips(count)
-
-    def pixels(self, indices: Sequence[int]) -> Tensor:  # -> [N, T, 3, H, W] uint8
-        """The real clips. Raises `ClipError` for one that cannot be read."""
-        distinct = list(dict.fromkeys(indices))
-        # Sampling, decoding and measuring ask from threads of their own.
-        with self.lock:
-            clips = self.real.clips(distinct)
-        if missing := [index for index in distinct if index not in clips.indices]:
-            reason = self.real.rejected[-1].reason if self.real.rejected else "it is not there"
-            raise ClipError(
-                f"fake clip {missing[0]} is given a part of real clip {missing[0]}, which cannot be: {reason}"
-            )
-        place = {index: position for position, index in enumerate(clips.indices)}
-        return clips.pixels[[place[index] for index in indices]]
 
     def mask(self, indices: Sequence[int]) -> Tensor:  # -> [N, T, h, w] bool
         return torch.stack([self.masks.mask(index) for index in indices])
