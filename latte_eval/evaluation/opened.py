@@ -80,7 +80,7 @@ class OpenedImages(OpenedSource):
         from latte_eval.sampler.image_to_video import ImageSource
 
         assert isinstance(self.made, ImageSource) and self.real is not None  # `beside`
-        return {**self.made.sampler_record(), "conditions": self.real.fingerprint}
+        return {**self.made.sampler_record(), "conditions": self.real.fingerprint, "conditions_of": self.real.name}
 
 
 def open_plugin(spec: str, request: Request, protocol: Protocol, reporter: Reporter) -> OpenedSource:

@@ -42,7 +42,7 @@ STATS_HONOUR = frozenset(field.name for field in dataclasses.fields(Protocol)) -
 }  # fmt: skip
 
 # What the weights may not tell about a model, as options and as arguments of `Checkpoint.build`.
-MODEL_CHOICES = ("heads", "variant", "temporal_position", "classes")
+MODEL_CHOICES = ("heads", "variant", "temporal_position", "classes", "resize_pos_embed")
 
 
 @dataclass(frozen=True)

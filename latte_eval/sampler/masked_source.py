@@ -7,24 +7,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.clips import Clips
 from latte_eval.core.errors import SamplerError
+from latte_eval.core.seeding import identity_to_seed
 from latte_eval.sampler.diffusion import Denoiser
 from latte_eval.sampler.given_clips import GivenClips
 from latte_eval.sampler.masked import check_condition, composite, masked_denoiser
 from latte_eval.sampler.sources import SampledSource
 from latte_eval.sampler.tasks import Masks
-from latte_eval.sampler.vae import Codec
+from latte_eval.sampler.vae import Codec, IdentityCodec
 
 
 @dataclass(frozen=True)
 class Conditions(GivenClips):
     """What of fake clip i is given: the part of real clip i that its mask leaves, encoded.
 
-    Latents are the most likely ones of the encoder (its mode), not drawn: a condition then has no noise of its own.
+    Latents are the most likely ones of the encoder (its mode), or drawn, with a noise that belongs to (seed, clip).
     """
 
     masks: Masks
@@ -34,13 +35,21 @@ class Conditions(GivenClips):
         super().check(count)
         self.masks.check_clips(count)
 
+    def noise(self, indices: Sequence[int], shape: tuple[int, ...]) -> Tensor | None:  # -> [N, *shape] float32
+        """With what latents are drawn; None where the most likely ones are given."""
+        if self.masks.settings.given_latents == "mode":
+            return None
+        seeds = [identity_to_seed("given latents", self.masks.seed, index) % 2**63 for index in indices]
+        return torch.stack([torch.randn(shape, generator=Generator().manual_seed(seed)) for seed in seeds])
+
     def mask(self, indices: Sequence[int]) -> Tensor:  # -> [N, T, h, w] bool
         return torch.stack([self.masks.mask(index) for index in indices])
 
     @property
     def record(self) -> dict[str, Any]:
         """What a result says about them, in JSON types."""
-        return {**self.masks.record, "conditions": self.real.fingerprint, "conditions_latents": "mode"}
+        return {**self.masks.record, "conditions": self.real.fingerprint, "conditions_of": self.real.name,
+                "conditions_latents": self.masks.settings.given_latents}  # fmt: skip
 
 
 class MaskedSource(SampledSource):
@@ -56,6 +65,8 @@ class MaskedSource(SampledSource):
 
     def __init__(self, conditions: Conditions, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
+        if conditions.masks.settings.given_latents == "drawn" and isinstance(self.codec, IdentityCodec):
+            raise SamplerError("--given-latents drawn needs a VAE: this model is given pixels, which are not drawn")
         conditions.check(self.count)
         self.conditions = conditions
 
@@ -66,7 +77,8 @@ class MaskedSource(SampledSource):
     @property
     def record(self) -> dict[str, object]:
         """Everything that changes a clip, in JSON types."""
-        return {**super().record, **self.conditions.record}
+        told = {name: value for name, value in self.conditions.record.items() if name != "conditions_of"}
+        return {**super().record, **told}
 
     @exact_float32()
     def given(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -79,7 +91,7 @@ class MaskedSource(SampledSource):
         wanted = (frames, 3, side * self.codec.factor, side * self.codec.factor)
         if tuple(pixels.shape[1:]) != wanted:
             raise SamplerError(f"real clips are {tuple(pixels.shape[1:])}, this checkpoint is given {wanted}")
-        latents = self.codec.encode(pixels.to(self.device)).float()
+        latents = self.codec.encode(pixels.to(self.device), self.conditions.noise(indices, self.latent_shape)).float()
         check_condition(latents, latents, mask)
         return latents, mask.to(self.device)
 
