@@ -169,7 +169,10 @@ class Dataset(Benchmark):
         if classes != wanted:
             has = "is unconditional" if classes is None else f"has {classes} classes"
             needs = "is unconditional" if wanted is None else f"has {wanted} classes"
-            raise UsageError(f"the checkpoint {has}, {self.title} {needs}: it was trained on another dataset")
+            raise UsageError(
+                f"the checkpoint {has}, {self.title} {needs}: it was trained on another dataset, or for another number "
+                "than the published ones; leave --benchmark out and give --real DIR for one of its own"
+            )
 
     def locate(self, root: Path, split: str | None = None) -> Found:
         """Find the clips of a split below `root`, a folder or zip archive in any of the known layouts.

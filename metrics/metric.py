@@ -59,6 +59,7 @@ class Metric:
         measure_part: (fake, real or None) -> value of a part of a set, where `measure` would take too long.
         sees: what moves the value, in words.
         golden: the reference implementation that it was checked against.
+        paired: whether it compares each clip with the real clip that it was given a part of.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Metric:
     measure_part: Callable[[Features, Features | None], float] | None = None
     sees: str = ""
     golden: str = ""
+    paired: bool = False
 
     @property
     def least_rows(self) -> int:

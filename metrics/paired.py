@@ -1,4 +1,4 @@
-"""Paired metrics: a generated clip beside the clip that it should have become, frame by frame. PSNR and SSIM.
+"""Paired metrics: a generated clip beside the clip that it should have become, frame by frame. PSNR, SSIM and LPIPS.
 
 Where part of a clip was given, two numbers are of use: over the generated positions, and over whole frames, which count
 what was given as if it had been generated. They are named apart everywhere.
@@ -6,7 +6,7 @@ what was given as if it had been generated. They are named apart everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ VARIANTS = {
     "psnr": "data range 255, the three channels together, at most 100 dB, mean over frames",
     "ssim": "Wang et al. 2004: Gaussian window of 11, sigma 1.5, K 0.01 and 0.03, data range 255, variances by N, "
     "windows inside the frame, mean of the three channels, mean over frames",
+    "lpips": "Zhang et al. 2018: LPIPS 0.1, AlexNet, a layer's cells by their share of what counts, mean over frames",
 }
 
 # What stands in for the model, to compare it with; and the positions that count.
@@ -129,9 +130,15 @@ def mean_over_frames(values: Tensor) -> Tensor:  # [N, T] -> [N]
     return values.nanmean(1)
 
 
-def clip_values(metric: str, fake: Tensor, real: Tensor, generated: Tensor) -> Tensor:
+# (fake, real, positions that count or None) -> values of frames; # [N, T, 3, H, W] uint8 twice, [N, T, H, W] -> [N, T]
+FrameMeasure = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+# What needs no weights, by metric.
+FRAME_MEASURES: dict[str, FrameMeasure] = {"psnr": frame_psnr, "ssim": frame_ssim}
+
+
+def clip_values(measure: FrameMeasure, fake: Tensor, real: Tensor, generated: Tensor) -> Tensor:
     """A metric of each clip over its generated positions and over whole frames. # -> [N, 2], as `SCOPES`"""
-    measure = {"psnr": frame_psnr, "ssim": frame_ssim}[metric]
     return torch.stack([mean_over_frames(measure(fake, real, where)) for where in (generated, None)], dim=1)
 
 
@@ -207,7 +214,7 @@ def samples_to_score(
     return PairedScore(float(means.mean()), float(best.mean()), intervals[0], intervals[1], *values.shape)
 
 
-def values_to_measurement(metric: str, fake: Features, interval: bool) -> Measurement:
+def values_to_measurement(metric: str, fake: Features, interval: bool, higher_is_better: bool = True) -> Measurement:
     """The mean over generated positions, with whole frames, the best of K samples and the anchors in the details.
 
     Args:
@@ -217,7 +224,7 @@ def values_to_measurement(metric: str, fake: Features, interval: bool) -> Measur
 
     values = fake.outputs[metric]
     values = values if values.ndim == 3 else values[:, :, None]
-    scores = [samples_to_score(values[:, i], fake.groups) for i in range(len(COLUMNS))]
+    scores = [samples_to_score(values[:, i], fake.groups, higher_is_better) for i in range(len(COLUMNS))]
     table = [score_to_row(*column, score, interval) for column, score in zip(COLUMNS, scores, strict=True)]
     details = {"variant": VARIANTS[metric], "samples": values.shape[2], "paired": table}
     return Measurement(scores[0].mean, table[0]["interval"], details=details)

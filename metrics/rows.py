@@ -115,18 +115,21 @@ def measure_inception_score(
     return Measurement(mean, details={"splits": splits, "std": std, "one_split": inception_score(rows, splits=1)[0]})
 
 
-def measure_psnr(fake: Features, real: Features | None, interval: bool, progress: Progress) -> Measurement:
-    """PSNR over generated positions, mean over clips."""
+def measure_paired(
+    fake: Features, real: Features | None, interval: bool, progress: Progress, metric: str
+) -> Measurement:
+    """A paired metric over generated positions, mean over clips."""
     from latte_eval.metrics.paired import values_to_measurement
 
-    return values_to_measurement("psnr", fake, interval)
+    return values_to_measurement(metric, fake, interval, METRICS[metric].better == "higher")
 
 
-def measure_ssim(fake: Features, real: Features | None, interval: bool, progress: Progress) -> Measurement:
-    """SSIM over generated positions, mean over clips."""
-    from latte_eval.metrics.paired import values_to_measurement
-
-    return values_to_measurement("ssim", fake, interval)
+def paired_row(name: str, title: str, better: str, family: str, sees: str, golden: str) -> Metric:
+    """A metric that compares each clip with the real clip that it was given a part of."""
+    return Metric(
+        name, title, better, (family,), name, False, partial(measure_paired, metric=name), about_counts=PAIRED_COUNTS,
+        sees=f"{sees}, against the real clip that a part was given of", golden=golden, paired=True,
+    )  # fmt: skip
 
 
 def contrast_frechet(
@@ -285,15 +288,15 @@ METRICS: Registry[Metric] = Registry(
             share_row("recall", "Recall: real clips that the model can make", "diversity: real clips within the fakes"),
             share_row("density", "Density: how many real clips lie around a fake one", "fidelity, less by outliers"),
             share_row("coverage", "Coverage: real clips with a fake one beside them", "diversity, less by outliers"),
-            Metric(
-                "psnr", "Peak signal-to-noise ratio", "higher", ("paired",), "psnr", False, measure_psnr,
-                about_counts=PAIRED_COUNTS, sees="each pixel, against the real clip that a part was given of",
-                golden="scikit-image 0.26",
+            paired_row(
+                "psnr", "Peak signal-to-noise ratio", "higher", "paired", "each pixel", "scikit-image 0.26"
             ),
-            Metric(
-                "ssim", "Structural similarity", "higher", ("paired",), "ssim", False, measure_ssim,
-                about_counts=PAIRED_COUNTS, sees="local patterns, against the real clip that a part was given of",
-                golden="scikit-image 0.26",
+            paired_row(
+                "ssim", "Structural similarity", "higher", "paired", "local patterns", "scikit-image 0.26"
+            ),
+            paired_row(
+                "lpips", "Learned perceptual image patch similarity", "lower", "lpips", "how differently frames look",
+                "lpips 0.1.4, seeded weights",
             ),
         )
     },

@@ -120,7 +120,7 @@ def test_the_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
         relative = path.relative_to(ROOT).as_posix()
         assert (relative if relative.startswith("latte_eval") else f"latte_eval/{relative}") in held
     assert {"latte_eval/py.typed", "latte_eval/baselines/published.toml"} <= held
-    assert {f"latte_eval/sampler/embedded/{name}.pt" for name in ("demo", "demo_early")} <= held
+    assert {f"latte_eval/sampler/embedded/{name}.pt" for name in ("demo", "demo_early", "demo_vdt")} <= held
     data = [path for top in ("benchmarks/shapes/accepted*", "latte_eval/gate/templates/*") for path in ROOT.glob(top)]
     data += list(ROOT.glob("benchmarks/shapes/accepted.features/*"))
     names = {path.relative_to(ROOT).as_posix() for path in data if path.is_file()}

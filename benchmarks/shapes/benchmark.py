@@ -84,7 +84,7 @@ SHAPES = Shapes(
     name="shapes",
     title="Shapes",
     classes=CLASSES,
-    checkpoints=("demo", "demo-early"),
+    checkpoints=("demo", "demo-early", "demo-vdt"),
     seeded_detectors=True,
     needs_folder=False,
 )

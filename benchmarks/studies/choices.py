@@ -13,16 +13,21 @@ import torch
 from torch import Tensor
 
 from latte_eval.benchmarks.shapes.draw import CLASSES, FRAMES, SIZE
+from latte_eval.core.errors import UsageError
 from latte_eval.sampler.dit import start_from_dit
 from latte_eval.sampler.latte.config import CONDITIONINGS, TEMPORAL_POSITIONS, VARIANTS, LatteConfig
 from latte_eval.sampler.latte.network import Latte
 from latte_eval.sampler.tensorfile import read_tensor_file
+from latte_eval.sampler.vdt import VDTConfig
 
 DEMO = LatteConfig(
     input_size=SIZE, patch=4, channels=3, width=128, depth=4, heads=4, frames=FRAMES, classes=len(CLASSES)
 )
 # Depth, width, heads; `demo` is the shipped one.
 SIZES = {"small": (4, 64, 4), "demo": (4, 128, 4), "large": (6, 192, 6)}
+VDT_DEMO = VDTConfig(input_size=SIZE, patch=4, channels=3, width=112, depth=4, heads=4, frames=FRAMES, label_rows=1)
+VDT_SIZES = {"small": (4, 64, 4), "demo": (4, 112, 4), "large": (6, 192, 6)}
+MODELS = ("latte", "vdt")
 TUBES = {"uniform": 1, "compression": 2}
 
 Batches = Iterator[tuple[Tensor, Tensor]]
@@ -33,6 +38,7 @@ class Choices:
     """What is trained; the defaults are the demo model.
 
     Attributes:
+        model: `latte`, or `vdt`, which has no choices but the interval and the size.
         variant: 1 to 4. Variant 3 has two attentions per block, so it gets 18/22 of the depth, as in the paper.
         patch_embedding: `uniform` frames or `compression` frames, tubes of two.
         conditioning, temporal_position: as in `LatteConfig`.
@@ -40,8 +46,12 @@ class Choices:
         init: a DiT checkpoint of the same width to start from.
         interval: distance between the frames, in steps of the motion.
         size: a name in `SIZES`.
+
+    Raises:
+        UsageError: a choice that a VDT does not have.
     """
 
+    model: str = "latte"
     variant: int = 1
     patch_embedding: str = "uniform"
     conditioning: str = "s-adaln"
@@ -51,9 +61,18 @@ class Choices:
     interval: int = 1
     size: str = "demo"
 
+    def __post_init__(self) -> None:
+        own = {"model", "interval", "size"}
+        changed = [f.name for f in dataclasses.fields(self) if getattr(self, f.name) != f.default and f.name not in own]
+        if self.model == "vdt" and changed:
+            raise UsageError(f"--{changed[0].replace('_', '-')} goes with --model latte: a VDT has no such choice")
+
     @property
-    def config(self) -> LatteConfig:
+    def config(self) -> LatteConfig | VDTConfig:
         """The model. Raises `CheckpointError` for choices that no Latte has."""
+        if self.model == "vdt":
+            depth, width, heads = VDT_SIZES[self.size]
+            return dataclasses.replace(VDT_DEMO, depth=depth, width=width, heads=heads)
         depth, width, heads = SIZES[self.size]
         return dataclasses.replace(
             DEMO,
@@ -75,6 +94,7 @@ def choice_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options of `Choices`, which the function gets as `**choices`."""
     defaults = Choices()
     options = (
+        click.option("--model", type=click.Choice(MODELS), default=defaults.model),
         click.option("--variant", type=click.Choice([str(v) for v in VARIANTS]), default=str(defaults.variant)),
         click.option("--patch-embedding", type=click.Choice(list(TUBES)), default=defaults.patch_embedding),
         click.option("--conditioning", type=click.Choice(CONDITIONINGS), default=defaults.conditioning),

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from latte_eval.sampler.latte.network import Latte
+from latte_eval.sampler.vdt import VDT
 
 PATCH_SCALE = 0.3
 
 
-def initialise(model: Latte) -> None:
+def initialise(model: Latte | VDT) -> None:
     """DiT's start (all gates zero), in a model that already copies its input, which is most of the noise to predict.
 
     Patches enter through a small orthonormal map and leave through its inverse. The map avoids the position
@@ -22,14 +23,14 @@ def initialise(model: Latte) -> None:
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)
             nn.init.zeros_(module.bias)
-            if "adaLN_modulation" in name:
+            if "adaLN_modulation" in name or name.endswith("temporal_fc"):
                 nn.init.zeros_(module.weight)
     for linear in model.t_embedder.mlp:
         if isinstance(linear, nn.Linear):
             nn.init.normal_(linear.weight, std=0.02)
     if model.y_embedder is not None:
         nn.init.normal_(model.y_embedder.embedding_table.weight, std=0.02)
-    if config.conditioning == "all-tokens":
+    if isinstance(model, Latte) and model.config.conditioning == "all-tokens":
         close_branches(model)
     copy_input(model, orthonormal_beside_tables(model, config.channels * config.tube * config.patch**2))
 
@@ -41,7 +42,7 @@ def close_branches(model: Latte) -> None:
             nn.init.zeros_(module.weight)
 
 
-def copy_input(model: Latte, patch_map: Tensor) -> None:  # [width, channels * tube * patch * patch]
+def copy_input(model: Latte | VDT, patch_map: Tensor) -> None:  # [width, channels * tube * patch * patch]
     """Patches enter through the map and leave through its inverse.
 
     The decoder of tubes holds the noise of all frames of a tube one after the other in its channels, also in the
@@ -70,10 +71,11 @@ def separate_frames(upsample: nn.ConvTranspose3d, channels: int, room: int) -> N
         upsample.weight.data[row, row % channels, row // channels] = 1
 
 
-def orthonormal_beside_tables(model: Latte, columns: int) -> Tensor:  # -> [width, columns]
+def orthonormal_beside_tables(model: Latte | VDT, columns: int) -> Tensor:  # -> [width, columns]
     """Random orthonormal columns, orthogonal to the position tables and to the constant vector where there is room."""
     width = model.config.width
-    tables = torch.cat([model.pos_embed[0], model.temp_embed[0], torch.ones(1, width)])
+    times = model.temp_embed if isinstance(model, Latte) else model.time_embed
+    tables = torch.cat([model.pos_embed[0], times[0], torch.ones(1, width)])
     taken = torch.linalg.svd(tables, full_matrices=True)
     room = max(columns, width - int(torch.linalg.matrix_rank(tables, rtol=1e-3)))
     free = taken.Vh[-room:]  # [room, width], the directions that the tables use least

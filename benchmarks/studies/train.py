@@ -1,6 +1,7 @@
-"""Train a small Latte on the `shapes` benchmark; this is how the shipped demo checkpoints are made.
+"""Train a small Latte or VDT on the `shapes` benchmark; this is how the shipped demo checkpoints are made.
 
     python -m latte_eval.benchmarks.studies.train --out DIR
+    python -m latte_eval.benchmarks.studies.train --model vdt --out DIR
 
 The objective is Latte's: mean squared error of the noise, plus the variational bound for the learned-range
 variance alone (Nichol and Dhariwal 2021), AdamW, and an exponential moving average of the weights. One thing
@@ -8,6 +9,7 @@ differs: the noise error is weighted by 1/abar, at most 25, as in a velocity los
 what a clip shows is decided at large t, where the plain error of the noise is tiny; in a short training it would
 not be learnt. Checkpoints have the published layout, `{"ema": state_dict}`, in half precision, and beside it the
 model's config, because weights do not tell all of it. Options choose other members of the family; see `choices.py`.
+A VDT sees clean values where the mask of its task gives them, and learns at the other positions; see `mixture.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -28,70 +29,15 @@ from tqdm import tqdm
 
 from latte_eval.benchmarks.shapes.draw import CLASSES, draw_clips
 from latte_eval.benchmarks.studies.choices import Choices, choice_options, joint_forward, start_from_file, with_images
+from latte_eval.benchmarks.studies.mixture import with_masks
+from latte_eval.benchmarks.studies.objective import NoiseSchedule, diffusion_loss, masked_loss
 from latte_eval.benchmarks.studies.start import initialise
-from latte_eval.sampler.diffusion import TRAINING_STEPS, make_schedule
+from latte_eval.sampler.diffusion import TRAINING_STEPS
 from latte_eval.sampler.latte.network import Latte
+from latte_eval.sampler.vdt import VDT, VDTConfig
 
 TRAINING_CLIPS = 16_384
 CLASS_DROPOUT = 0.1
-LARGEST_WEIGHT = 25.0
-
-
-class NoiseSchedule(nn.Module):
-    """The linear schedule as float32 buffers of length 1000."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        schedule = make_schedule(TRAINING_STEPS)
-        self.log_beta = torch.from_numpy(np.log(schedule.betas)).float()
-        self.log_posterior = torch.from_numpy(schedule.posterior_log_variance_clipped).float()
-        self.signal = torch.from_numpy(np.sqrt(schedule.alphas_cumprod)).float()
-        self.noise = torch.from_numpy(np.sqrt(1 - schedule.alphas_cumprod)).float()
-        self.coef1 = torch.from_numpy(schedule.posterior_mean_coef1).float()
-        weight = (1 / self.signal**2).clamp(max=LARGEST_WEIGHT)
-        self.weight = weight / weight.mean()
-        self.coef2 = torch.from_numpy(schedule.posterior_mean_coef2).float()
-
-
-def gather(table: Tensor, timesteps: Tensor) -> Tensor:  # [1000], [N] -> [N, 1, 1, 1, 1]
-    return table[timesteps].view(-1, 1, 1, 1, 1)
-
-
-def variational_bound(out: Tensor, x0: Tensor, x: Tensor, timesteps: Tensor, s: NoiseSchedule) -> Tensor:
-    """Bits per dimension of one reverse step, with the mean held fixed so that only the variance learns. # -> [N]"""
-    epsilon, logits = out.chunk(2, dim=2)
-    epsilon = epsilon.detach()
-    clean = (x - gather(s.noise, timesteps) * epsilon) / gather(s.signal, timesteps)
-    coef1, coef2 = gather(s.coef1, timesteps), gather(s.coef2, timesteps)
-    truth, mean = coef1 * x0 + coef2 * x, coef1 * clean + coef2 * x
-    low, high = gather(s.log_posterior, timesteps), gather(s.log_beta, timesteps)
-    log_variance = low + (logits + 1) / 2 * (high - low)
-    kl = 0.5 * (log_variance - low + torch.exp(low - log_variance) - 1 + (truth - mean) ** 2 * torch.exp(-log_variance))
-    decoder = -discretized_log_likelihood(x0, mean, 0.5 * log_variance)
-    first = (timesteps == 0).view(-1, 1, 1, 1, 1)
-    return torch.where(first, decoder, kl).flatten(1).mean(1) / math.log(2)
-
-
-def discretized_log_likelihood(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    """Log probability of 8-bit values in -1..1 under a Gaussian, the edge bins open. Ho et al. 2020, eq. 13."""
-    normal = torch.distributions.Normal(0.0, 1.0)
-    upper = normal.cdf((x - mean + 1 / 255) * torch.exp(-log_std))
-    lower = normal.cdf((x - mean - 1 / 255) * torch.exp(-log_std))
-    mass = torch.where(x < -0.999, upper, torch.where(x > 0.999, 1 - lower, upper - lower))
-    return mass.clamp(min=1e-12).log()
-
-
-def diffusion_loss(
-    model: Callable[..., Tensor], x0: Tensor, labels: Tensor, timesteps: Tensor, s: NoiseSchedule
-) -> tuple[Tensor, Tensor]:
-    """Weighted noise error and variational bound. # [N, T, C, H, W], [N], [N] -> two scalars"""
-    epsilon = torch.randn_like(x0)
-    x = gather(s.signal, timesteps) * x0 + gather(s.noise, timesteps) * epsilon
-    with torch.autocast("cpu", torch.bfloat16):
-        out = model(x, timesteps, labels)
-    out = out.float()
-    noise_error = gather(s.weight, timesteps) * (out[:, :, : x0.shape[2]] - epsilon) ** 2
-    return noise_error.mean(), variational_bound(out, x0, x, timesteps, s).mean()
 
 
 def batches(batch_size: int, seed: int, interval: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
@@ -116,14 +62,14 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 
 
 @torch.no_grad()
-def update_ema(ema: Latte, model: Latte, step: int) -> None:
+def update_ema(ema: nn.Module, model: nn.Module, step: int) -> None:
     """Average with decay 0.9995, faster at the start."""
     decay = min(0.9995, (1 + step) / (10 + step))
     for average, current in zip(ema.parameters(), model.parameters(), strict=True):
         average.lerp_(current, 1 - decay)
 
 
-def save_checkpoint(ema: Latte, path: Path, args: dict[str, Any]) -> None:
+def save_checkpoint(ema: Latte | VDT, path: Path, args: dict[str, Any]) -> None:
     """Write the weights in half precision, with the settings that they do not tell, under a temporary name first."""
     partial = path.with_suffix(".partial")
     state = {key: value.half() for key, value in ema.state_dict().items()}
@@ -131,23 +77,31 @@ def save_checkpoint(ema: Latte, path: Path, args: dict[str, Any]) -> None:
     partial.rename(path)
 
 
-def make_model(choices: Choices) -> Latte:
+def make_model(choices: Choices) -> Latte | VDT:
     """A new model, initialised."""
-    model = Latte(choices.config)
+    config = choices.config
+    if isinstance(config, VDTConfig):
+        vdt = VDT(config)
+        initialise(vdt)
+        return vdt
+    model = Latte(config)
     initialise(model)
     if choices.init is not None:
         click.echo(f"not in {choices.init}: {', '.join(start_from_file(model, choices.init))}")
     return model
 
 
-def make_forward(model: Latte, choices: Choices, compiled: bool) -> Callable[..., Tensor]:
+def make_forward(model: Latte | VDT, choices: Choices, compiled: bool) -> Callable[..., Tensor]:
     """The model as `diffusion_loss` calls it."""
-    forward = joint_forward(model) if choices.images else model
+    forward = joint_forward(model) if isinstance(model, Latte) and choices.images else model
     return torch.compile(forward) if compiled else forward
 
 
 def make_data(batch_size: int, seed: int, choices: Choices) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless batches of clips, and what the objective is told of them: their labels, or the masks of a VDT."""
     data = batches(batch_size, seed, choices.interval)
+    if choices.model == "vdt":
+        return with_masks(data, seed)
     return with_images(data, choices.images) if choices.images else data
 
 
@@ -172,12 +126,13 @@ def train(
     forward, data, noise_schedule = (
         make_forward(model, choices, compiled), make_data(batch_size, seed, choices), NoiseSchedule()
     )  # fmt: skip
+    loss = masked_loss if choices.model == "vdt" else diffusion_loss
     bar, started, running = tqdm(range(steps), mininterval=10), time.perf_counter(), 0.0
     with sdpa_kernel(SDPBackend.MATH):
         for step in bar:
             optimizer.param_groups[0]["lr"] = learning_rate(step, steps, peak)
-            clips, labels = next(data)
-            error, bound = diffusion_loss(forward, clips, labels, stratified_timesteps(len(clips)), noise_schedule)
+            clips, told = next(data)
+            error, bound = loss(forward, clips, told, stratified_timesteps(len(clips)), noise_schedule)
             optimizer.zero_grad()
             (error + bound).backward()
             nn.utils.clip_grad_norm_(trained, 1.0)
@@ -202,7 +157,7 @@ def train(
 @choice_options
 def main(keep: str, variant: str, out: Path, steps: int, batch_size: int, peak: float, seed: int, compiled: bool,
          **choices: Any) -> None:  # fmt: skip
-    """Train a Latte on the shapes benchmark; without choices, the demo model."""
+    """Train a Latte or a VDT on the shapes benchmark; without choices, the demo model."""
     kept = {int(step) for step in keep.split(",") if step}
     train(out, steps, batch_size, peak, seed, kept, compiled, Choices(variant=int(variant), **choices))
 

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "table2": ("latte_eval.cli.tables:table2", "FVD on the four benchmarks, published | measured."),
     "table3": ("latte_eval.cli.tables:table3", "Parameters and FLOPs of the four variants."),
     "table4": ("latte_eval.cli.tables:table4", "Sizes S, B, L and XL."),
+    "table-vdt": ("latte_eval.cli.tables:table_vdt", "VDT, Video LDM and relatives, published | measured."),
     "data": ("latte_eval.cli.data:data", "Check or prepare a dataset folder."),
     "compare": ("latte_eval.cli.explain:compare", "Line up results by benchmark, metric and protocol."),
     "explain": ("latte_eval.cli.explain:explain", "Why two numbers differ."),

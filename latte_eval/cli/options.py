@@ -66,6 +66,8 @@ sampler_options = stack(
                  "not tell."),
     click.option("--classes", type=click.IntRange(min=1), help="Classes of a checkpoint that does not tell, if its "
                  "label table has no row for the null class."),
+    click.option("--resize-pos-embed", type=click.IntRange(min=1), metavar="SIDE", help="Sample a VDT at SIDE latents "
+                 "a side, its positions resized (bicubic), as the published code does by itself."),
 )  # fmt: skip
 
 task_options = stack(
@@ -78,10 +80,12 @@ task_options = stack(
                  "upstream gives a quarter of all clips whole."),
     click.option("--cond", type=click.Choice(["mask", "concat"]), default="mask", help="How it was trained: concat "
                  "for given frames before the noisy ones."),
-    click.option("--samples", type=click.IntRange(min=1), default=1, help="Times that every clip is made, for psnr and "
-                 "ssim: mean, and best of them."),
+    click.option("--samples", type=click.IntRange(min=1), default=1, help="Times that every clip is made, for psnr, "
+                 "ssim and lpips: mean, and best of them."),
     click.option("--given-pixels", type=click.Choice(["round-trip", "real"]), default="round-trip", help="What given "
                  "positions show: the VAE's round trip, or the real pixels."),
+    click.option("--given-latents", type=click.Choice(["mode", "drawn"]), default="mode", help="Of given frames: the "
+                 "most likely latents, or drawn ones, as published."),
 )  # fmt: skip
 
 lost_option = click.option(

@@ -1,4 +1,4 @@
-"""`table1` to `table4`: the tables of the paper, as published and as measured."""
+"""`table1` to `table4`: the tables of the paper, as published and as measured; `table-vdt`: other systems."""
 
 from __future__ import annotations
 
@@ -79,6 +79,20 @@ def table4(form: str, measure: bool) -> None:
     from latte_eval.compare.tables import size_table
 
     click.echo(render([size_table(measure)], form))
+
+
+@click.command(name="table-vdt", epilog="Example: latte-eval table-vdt --results runs")
+@format_option
+@click.option("--results", type=FOLDER, metavar="DIR", help="Finished runs: a results.jsonl or a folder of runs.")
+def table_vdt(form: str, results: Path | None) -> None:
+    """VDT and Video LDM: their published numbers, one table a protocol, and none of them beside Table 2.
+
+    With --results, also what was measured of VDT checkpoints, of Stable Video Diffusion and of text-to-video relatives,
+    each with its protocol.
+    """
+    from latte_eval.compare.other_systems import system_tables
+
+    click.echo(render(system_tables(load(results) if results else []), form))
 
 
 def show_distance_table(

@@ -48,6 +48,7 @@ PROTOCOL_REASONS = {
     "frame_rule": "a distance of frames and one of clips are two distances",
 }
 DECODER = "versions of the video decoder differ in pixels of some files, most with ten bits"
+PARTS = "another part of every clip is given"
 SUBJECT = "it is what is compared"
 
 # (part, field) -> rule; `*` is for the other fields of a part.
@@ -69,6 +70,9 @@ RULES: dict[tuple[str, str], Rule] = {
     **{("checkpoint", field): ("decides", PROTOCOL_REASONS[field]) for field in ("frames", "size")},
     ("checkpoint", "*"): ("free", SUBJECT),
     ("sampler", "seed"): ("free", "other clips of the same model: they are compared without pairs"),
+    **{("sampler", field): ("decides", PARTS) for field in ("task", "given", "mask_rule", "mask_sha256")},
+    ("sampler", "conditions"): ("decides", "parts of other real clips are given"),
+    ("sampler", "conditions_of"): ("free", "the fingerprint of these clips decides"),
     ("sampler", "codec_dtype"): ("free", "it follows from the dtype, which decides, and from the device"),
     ("sampler", "*"): ("decides", "the same weights give other clips"),
     ("code", "av"): ("free", DECODER),
@@ -84,6 +88,11 @@ COUNTED_BY = {"fake clips": "fake_clips", "real clips": "real_clips"}
 # What stands in for a VAE in trial runs, and in models of pixels.
 OTHER_CODECS = ("vae-seeded", "identity")
 NO_VAE: Rule = ("decides", "frames come from another decoder than the published one")
+# What clips are made from beside noise, by its field of the sampler: nothing in a published row.
+ORIGINS: dict[str, Rule] = {
+    "task": ("decides", "published clips are made from noise, these from parts of real ones"),
+    "prompts_sha256": ("decides", "published clips are made from noise, these from prompts"),
+}
 REMNANT: Rule = ("decides", "clips of the benchmark are missing")
 DAMAGED: Rule = ("care", "a few clips of the benchmark are missing")
 UNPINNED: Rule = ("care", "no hash of these weights is published: they were taken as they are")
@@ -198,7 +207,7 @@ def published_conditions(dataset: Dataset) -> Conditions:
     parts = {"protocol": protocol_fields(protocol), "counts": {key: value for key, value in counts.items() if value},
              "detector": {"comparable": True, "pinned": True},
              "checkpoint": {"frames": protocol.frames, "size": protocol.size},
-             "sampler": {**dataset.sampler, "codec": PUBLISHED_CODEC}}  # fmt: skip
+             "sampler": {**dataset.sampler, "codec": PUBLISHED_CODEC, **dict.fromkeys(ORIGINS)}}  # fmt: skip
     return Conditions(parts, published=True, counted=expected is not None)
 
 
@@ -255,6 +264,8 @@ def rule_for(one: Conditions, other: Conditions, part: str, field: str) -> Rule:
         return coverage_rule(one.parts[part][field] / other.parts[part][field], other.counted)
     if other.published and (part, field) == ("detector", "pinned"):
         return UNPINNED
+    if part == "sampler" and other.published and field in ORIGINS:
+        return ORIGINS[field]
     if part == "sampler" and other.published:
         return NO_VAE if field == "codec" else PUBLISHED_SAMPLER
     return RULES.get((part, field)) or RULES[part, "*"]

@@ -9,6 +9,7 @@ from typing import Any
 from latte_eval.baselines.published import reports
 from latte_eval.baselines.table import Cell, Heading, Table
 from latte_eval.compare.comparable import Difference, differences, value_to_text
+from latte_eval.compare.other_systems import apart_notes
 from latte_eval.core.choices import check_name
 from latte_eval.core.errors import NotComparable
 from latte_eval.core.numbers import number_to_text, signed_to_text
@@ -82,7 +83,7 @@ def explain_notes(first: Result, second: Result, any_rows: bool) -> list[str]:
         notes.append(f"Their 95 % intervals {'lie apart' if apart else 'overlap: noise alone may explain it'}.")
     for report in reports("reruns", first.protocol_fields["benchmark"], first.metric):
         notes.append(f"Reported by others: {report}.")
-    return notes
+    return [*notes, *apart_notes(first.protocol_fields["benchmark"], first.metric)]
 
 
 @dataclass(frozen=True)

@@ -53,11 +53,11 @@ def sampled_source(source: ClipSource) -> SampledSource | None:
 
 def clips_stepped(source: ClipSource, batch: int) -> int | None:
     """Clips that go through the steps of a sampler together; None for a source that has no steps."""
-    from latte_eval.sampler.text_to_video import PromptSource
+    from latte_eval.sampler.pipelines import PipelineSource
 
     if sampled_source(source) is not None:
         return min(batch, SHARD_CLIPS)
-    return 1 if isinstance(getattr(source, "source", source), PromptSource) else None
+    return 1 if isinstance(getattr(source, "source", source), PipelineSource) else None
 
 
 def stored_clips(source: ClipSource, detectors: Sequence[Detector], run: RunFolder, count: int) -> int:

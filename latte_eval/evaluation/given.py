@@ -19,7 +19,7 @@ def request_to_task(request: Request, config: ModelConfig) -> TaskSettings:
     """What of the clips is given. Raises `SamplerError` or `UsageError` for what the model cannot be given."""
     from latte_eval.sampler.tasks import TaskSettings, check_takes_tasks
 
-    how = request.mask_rule, request.cond, request.given_pixels
+    how = request.mask_rule, request.cond, request.given_pixels, request.given_latents
     task = TaskSettings(request.task, request.given, request.mask, *how)
     if task.conditional:
         check_takes_tasks(config)

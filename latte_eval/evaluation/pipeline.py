@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from latte_eval.baselines.published import published_values
-from latte_eval.core.errors import ClipError, LatteEvalError, MetricFailed, NotEnoughClips
+from latte_eval.core.errors import ClipError, LatteEvalError, MetricFailed, NotEnoughClips, UsageError
 from latte_eval.core.features import Features
 from latte_eval.core.processes import rank, settle_on
 from latte_eval.core.progress import Reporter
@@ -21,7 +21,7 @@ from latte_eval.evaluation.cost_lines import clips_stepped, cost_lines
 from latte_eval.evaluation.extract import extract
 from latte_eval.evaluation.fields import check_fields
 from latte_eval.evaluation.outlook import check_whole, outlook, outlook_to_text
-from latte_eval.evaluation.paired import samples_beside
+from latte_eval.evaluation.paired import PairedDetector, Pairing, samples_beside
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.sides import Side, open_real, open_sides
 from latte_eval.evaluation.stats import StatsSource, write_stats
@@ -91,7 +91,7 @@ def prepare(request: Request, reporter: Reporter) -> Evaluation:
         reporter.say(note)
     names = {metric: request.detector_for(metric) for metric in request.metrics}
     with team.in_turn(f"detectors {sorted(names.values())}"):
-        detectors = open_detectors(request, names, fake.paired)
+        detectors = open_detectors(request, names, fake.pairing)
     if real and isinstance(real.source, StatsSource):
         real.source.check(protocol, [detectors[m] for m in request.metrics if METRICS[m].needs_real])
     for metric, detector in detectors.items():
@@ -186,13 +186,12 @@ def same_place_notes(request: Request) -> list[str]:
     return [f"{inner} lies within {outer}: its videos count on both sides"] if nested else []
 
 
-def open_detectors(request: Request, names: Mapping[str, str], paired: Detector | None = None) -> dict[str, Detector]:
-    """The detector of every metric, from its name; each is opened once. `paired` came with the fake clips.
+def open_detectors(request: Request, names: Mapping[str, str], pairing: Pairing | None = None) -> dict[str, Detector]:
+    """The detector of every metric, from its name; each is opened once. `pairing` came with the fake clips.
 
     Those whose weights ask for a decision come first: nobody waits for other downloads to hear of it.
     """
-    there = {paired.name: paired} if paired else {}
-    opened = {name: there.get(name) or open_detector(name, request.device, trust=request.trust)
+    opened = {name: open_named(request, name, pairing)
               for name in sorted(dict.fromkeys(names.values()), key=asks_first, reverse=True)}  # fmt: skip
     return {metric: opened[name] for metric, name in names.items()}
 
@@ -201,6 +200,15 @@ def asks_first(detector: str) -> bool:
     """Whether the weights of a detector are fetched only where somebody names them."""
     record = DETECTORS[detector].weights if detector in DETECTORS else ""
     return bool(record) and WEIGHTS[record].ask_first
+
+
+def open_named(request: Request, name: str, pairing: Pairing | None) -> Detector:
+    """A detector by name. Raises `UsageError` for a paired one without pairs."""
+    if not detector_row(name).paired:
+        return open_detector(name, request.device, trust=request.trust)
+    if pairing is None:
+        raise UsageError(f"{name} compares clips with the real clips that they were given parts of: these have none")
+    return pairing.open(name, request.device, request.trust)
 
 
 def finish(evaluation: Evaluation, reporter: Reporter) -> list[Result]:
@@ -279,11 +287,12 @@ def side_features(evaluation: Evaluation, side: Side, reporter: Reporter) -> dic
     if isinstance(side.source, StatsSource):
         return {detector.name: stored_features(side.source, detector, evaluation.run) for detector in detectors}
     features = read_side(side, detectors, evaluation.run, evaluation.request, reporter)
-    if side.paired and side.paired.name in features:
-        each = [dataclasses.replace(side, source=source) for source in side.more_samples]
-        more = [read_side(other, [side.paired], evaluation.run, evaluation.request, reporter) for other in each]
-        features[side.paired.name] = samples_beside(features[side.paired.name], [m[side.paired.name] for m in more])
-    return features
+    paired = [detector for detector in detectors if isinstance(detector, PairedDetector)]
+    each = [dataclasses.replace(side, source=source) for source in side.more_samples if paired]
+    more = [read_side(other, paired, evaluation.run, evaluation.request, reporter) for other in each]
+    if not features:
+        return {}
+    return features | {d.name: samples_beside(features[d.name], [one[d.name] for one in more]) for d in paired}
 
 
 def stored_features(source: StatsSource, detector: Detector, run: RunFolder) -> Features:

@@ -50,7 +50,9 @@ class Request:
         sampler, steps, guidance_scale, guidance_interval, eta, clip_x0: how a checkpoint is sampled.
         weights: `ema` or `model`, which weights of a checkpoint are taken; EMA where there are some.
         heads, variant, temporal_position, classes: of a checkpoint whose file does not tell them.
-        task, given, mask, mask_rule, cond, given_pixels: what of every clip is given, as in `TaskSettings`.
+        resize_pos_embed: side of the latents that the positions of a VDT are brought to.
+        task, given, mask, mask_rule, cond, given_pixels, given_latents: what of every clip is given, as in
+            `TaskSettings`.
         samples: how often every clip is made, for the mean and the best of a paired metric.
         dtype: `fp32`, `bf16` or `fp16`, of the sampler; `auto` follows the benchmark, else the device.
         compiled: whether `torch.compile` is used; None is on a GPU where it pays.
@@ -92,12 +94,14 @@ class Request:
     variant: int | None = None
     temporal_position: str | None = None
     classes: int | None = None
+    resize_pos_embed: int | None = None
     task: str | None = None
     given: str | None = None
     mask: Path | None = None
     mask_rule: str = "corrected"
     cond: str = "mask"
     given_pixels: str = "round-trip"
+    given_latents: str = "mode"
     samples: int = 1
     detectors: tuple[str, ...] = ()
     trust: bool = False
@@ -133,14 +137,16 @@ class Request:
             raise UsageError(f"give one of --ckpt CHECKPOINT, --fake FOLDER and --generator MODULE:NAME{many}")
         if self.gives_parts and self.ckpt is None:
             raise UsageError("--task, --given and --mask go with --ckpt of a VDT: clips of others are there already")
-        paired = [metric for metric in self.metrics if METRICS[metric].families == ("paired",)]
+        paired = [metric for metric in self.metrics if METRICS[metric].paired]
         if paired and not self.gives_parts:
             raise UsageError(
                 f"{paired[0]} compares a clip with the real clip that it was given a part of: give --ckpt of a VDT, "
                 "--real FOLDER and --task, --given or --mask"
             )
         if self.samples < 1 or (self.samples > 1 and not paired):
-            raise UsageError(f"--samples {self.samples} takes a number from 1, and a paired metric, psnr or ssim")
+            raise UsageError(
+                f"--samples {self.samples} takes a number from 1, and a paired metric: psnr, ssim or lpips"
+            )
         if self.needs_real and self.real is None and self.benchmark_row is None:
             raise UsageError("give --real FOLDER or --benchmark NAME: a distance needs a real side")
         self.check_resize()

@@ -16,6 +16,7 @@ from latte_eval.core.protocol import MEASURE_FIELDS, Protocol
 from latte_eval.evaluation.extract import check_enough
 from latte_eval.evaluation.fields import check_fields, check_not_enlarged, check_shape
 from latte_eval.evaluation.given import request_to_task, with_conditions
+from latte_eval.evaluation.opened import OpenedImages, OpenedSource, is_given, open_pipeline, open_plugin
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.stats import StatsSource, refuse_foreign_statistics
 from latte_eval.evaluation.stored import StoredSource
@@ -23,13 +24,11 @@ from latte_eval.evaluation.stored import StoredSource
 if TYPE_CHECKING:
     from latte_eval.benchmarks.benchmark import Benchmark
     from latte_eval.benchmarks.readers import FolderSource
-    from latte_eval.metrics.detectors import Detector
+    from latte_eval.evaluation.paired import Pairing
     from latte_eval.sampler import Checkpoint, Codec, SampledSource, SamplerSettings
-    from latte_eval.sampler.generators import GeneratorSource
     from latte_eval.sampler.masked_source import Conditions
     from latte_eval.sampler.model import VideoModel
     from latte_eval.sampler.tasks import TaskSettings
-    from latte_eval.sampler.text_to_video import PromptSource
 
 # Clips that a checkpoint gives where nobody says how many: the count of the published tables.
 MOST_CLIPS = 2048
@@ -43,7 +42,7 @@ STATS_HONOUR = frozenset(field.name for field in dataclasses.fields(Protocol)) -
 }  # fmt: skip
 
 # What the weights may not tell about a model, as options and as arguments of `Checkpoint.build`.
-MODEL_CHOICES = ("heads", "variant", "temporal_position", "classes")
+MODEL_CHOICES = ("heads", "variant", "temporal_position", "classes", "resize_pos_embed")
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Side:
         checkpoint, sampler: records for the result; None for a folder.
         generator: what was typed for a generator; its own name may differ.
         honours: fields of the protocol that shape its clips.
-        paired: the detector that compares its clips with those that they were given a part of.
+        pairing: what pairs its clips with those that they were given a part of.
         more_samples: the same clips made again with other noise.
     """
 
@@ -67,7 +66,7 @@ class Side:
     sampler: dict[str, Any] | None = None
     generator: str | None = None
     honours: frozenset[str] = frozenset()
-    paired: Detector | None = None
+    pairing: Pairing | None = None
     more_samples: tuple[ClipSource, ...] = ()
 
     @property
@@ -131,7 +130,8 @@ class OpenedModel:
         c = self.checkpoint
         # Checkpoints of a training run lie in one folder: its name tells apart runs whose files have the same names.
         run = c.path.parent.name if c.name == c.path.name else None
-        licensed = {"family": c.family.name, "licence": c.family.licence} if c.family.licence else {}
+        licensed = {"family": c.family.name} if c.family.licence else {}
+        licensed |= {"licence": c.licence} if c.licence else {}
         return {"name": c.name, "run": run, "sha256": c.sha256, "weights": c.weights, "iteration": c.iteration,
                 "frames": self.model.config.frames, "size": self.frame_size, **licensed, **self.given,
                 **c.unsaid(self.model.config, self.given)}  # fmt: skip
@@ -158,11 +158,11 @@ class OpenedModel:
         settings = dataclasses.replace(self.settings, label_mode="dataset", label_frequencies=frequencies)
         return dataclasses.replace(self, settings=settings)
 
-    def paired(self) -> Detector | None:
-        """The detector that compares its clips with those they are given a part of; None where nothing is given."""
-        from latte_eval.evaluation.paired import paired_detector
+    def pairing(self) -> Pairing | None:
+        """What pairs its clips with those that they are given a part of; None where nothing is given."""
+        from latte_eval.evaluation.paired import Pairing
 
-        return paired_detector(self.conditions, self.codec) if self.conditions else None
+        return Pairing(self.conditions, self.codec) if self.conditions else None
 
     def more_samples(self, samples: int) -> list[OpenedModel]:
         """Beyond the first, K samples of every clip: the same parts are given, with the noise of seed + 1, + 2, ..."""
@@ -183,35 +183,6 @@ class OpenedModel:
         return MaskedSource(self.conditions, *made, **how)
 
 
-@dataclass(frozen=True)
-class OpenedSource:
-    """A generator or a text-to-video pipeline that is ready to be asked for clips."""
-
-    made: GeneratorSource | PromptSource
-    frames: int | None
-    frame_size: int | None
-    record: dict[str, Any] | None = None
-    settings: dict[str, Any] | None = None
-    honours: frozenset[str] = frozenset({"frames", "size"})
-
-    def checkpoint_record(self) -> dict[str, Any] | None:
-        return self.record
-
-    def sampler_record(self) -> dict[str, Any] | None:
-        return self.settings
-
-    def paired(self) -> None:
-        """Nothing is given of its clips."""
-        return None
-
-    def more_samples(self, samples: int) -> list[OpenedModel]:
-        """None: its clips are made once."""
-        return []
-
-    def source(self, count: int, device: str, reporter: Reporter) -> ClipSource:
-        return self.made
-
-
 def open_sides(request: Request, reporter: Reporter) -> tuple[Protocol, Side | None, Side]:
     """Protocol, real side (None where no metric needs one) and fake side, each able to give what is wanted.
 
@@ -225,12 +196,15 @@ def open_sides(request: Request, reporter: Reporter) -> tuple[Protocol, Side | N
         return protocol, real, fake
     opened = open_maker(request, protocol, reporter)
     protocol = fit_protocol(request, protocol, opened)
-    real = open_real_if_needed(request, protocol, reporter)
+    given_images = isinstance(opened, OpenedImages)
+    real = open_real(request, protocol, reporter) if given_images or request.needs_real else None
     count = protocol.fake_clips or min(MOST_CLIPS, real.expected if real else MOST_CLIPS)
     if isinstance(opened, OpenedModel) and protocol.labels == "dataset":
         opened = opened.with_labels_of(real)
     if isinstance(opened, OpenedModel):
         opened = with_conditions(opened, real)
+    if isinstance(opened, OpenedImages):
+        opened = opened.beside(real)
     fake = made_side(opened, protocol, count, request, reporter)
     check_given(request, fit_protocol(request, request.usual_protocol(), opened, checked=False), protocol, real, fake)
     return protocol, real, fake
@@ -251,7 +225,7 @@ def made_side(
     # Where the protocol has a size, it is the clips' own: `fit_protocol` sees to it.
     sized = {"size"} if request.usual_protocol().size else set()
     honours = opened.honours | {"fake_clips", "fake_storage", *sized}
-    side = Side(source, min(count, len(source)), None, *records, request.generator, honours, opened.paired())
+    side = Side(source, min(count, len(source)), None, *records, request.generator, honours, opened.pairing())
     others = (each.source(count, request.device, reporter) for each in opened.more_samples(request.samples))
     more = tuple(StoredSource(each, protocol.fake_storage) for each in others)
     return dataclasses.replace(side, more_samples=more).checked()
@@ -261,7 +235,7 @@ def open_maker(request: Request, protocol: Protocol, reporter: Reporter) -> Open
     """What makes the fake clips, where they are not in files: a generator, a pipeline, or a Latte checkpoint."""
     if request.generator is not None:
         return open_plugin(request.generator, request, protocol, reporter)
-    from latte_eval.sampler.text_to_video import is_pipeline
+    from latte_eval.sampler.pipelines import is_pipeline
 
     if is_pipeline(request.ckpt or ""):
         if request.gives_parts:
@@ -271,44 +245,9 @@ def open_maker(request: Request, protocol: Protocol, reporter: Reporter) -> Open
         raise UsageError(f"--prompts goes with a text-to-video pipeline; {request.ckpt} is a checkpoint file")
     opened = open_model(request, protocol.labels, protocol.frames if is_given(request, "frames") else None)
     opened.checkpoint.note_in(request.run_folder.path)
-    if licence := opened.checkpoint.family.licence:
+    if licence := opened.checkpoint.licence:
         reporter.say(f"{opened.checkpoint.family.name}: {licence}")
     return opened
-
-
-def open_plugin(spec: str, request: Request, protocol: Protocol, reporter: Reporter) -> OpenedSource:
-    """`--generator`; says why its features will not be found again, where they will not."""
-    from latte_eval.sampler.generators import open_generator
-
-    made = open_generator(
-        spec, seed=request.seed, clips=protocol.fake_clips, frames=protocol.frames, size=protocol.size,
-        device=request.device,
-    )  # fmt: skip
-    if made.no_reuse:
-        reporter.say(made.no_reuse)
-    return OpenedSource(made, made.frames, made.size)
-
-
-def open_pipeline(request: Request, protocol: Protocol, reporter: Reporter) -> OpenedSource:
-    """`--ckpt PIPELINE --prompts FILE`. Length and size are the pipeline's, unless a benchmark or person sets them."""
-    from latte_eval.sampler.text_to_video import TextSettings, open_text_to_video
-
-    assert request.ckpt is not None
-    fixed = [name for name in ("frames", "size") if request.benchmark_row or is_given(request, name)]
-    settings = TextSettings(
-        **{name: getattr(protocol, name) for name in fixed}, steps=request.steps, sampler=request.sampler,
-        guidance_scale=request.guidance_scale, dtype=request.pipeline_dtype, seed=request.seed,
-    )  # fmt: skip
-    made = open_text_to_video(
-        request.ckpt, request.prompts, settings, clips=protocol.fake_clips, device=request.device,
-        on_step=reporter.step,
-    )  # fmt: skip
-    return OpenedSource(made, made.frames, made.size, made.checkpoint_record(), made.sampler_record())
-
-
-def is_given(request: Request, field: str) -> bool:
-    """Whether a field of the protocol was set by hand."""
-    return any(text.startswith(f"{field}=") for text in request.params)
 
 
 def fit_protocol(
@@ -393,9 +332,9 @@ def open_model(request: Request, label_mode: str = "uniform", frames: int | None
     checkpoint = load_checkpoint(request.ckpt, request.weights)
     choices = {name: getattr(request, name) for name in MODEL_CHOICES}
     model = checkpoint.build(**choices, frames=frames)
-    settings.check_model(model.config)
     if request.benchmark_row is not None:
         request.benchmark_row.check_classes(model.config.classes)
+    settings.check_model(model.config)
     given = {name: value for name, value in choices.items() if value is not None}
     codec, task = choose_codec(request, model.config.channels), request_to_task(request, model.config)
     return OpenedModel(checkpoint, model, codec, settings, given, task, compiled=request.compiled)

@@ -84,7 +84,7 @@ def request_conditions(request: Request, metric: str) -> Conditions:
     given = {"method": request.sampler, "steps": request.steps, "guidance_scale": request.guidance_scale,
              "clip_x0": request.clip_x0}  # fmt: skip
     chosen = {key: value for key, value in given.items() if value is not None}
-    fixed = {"eta": request.eta, "dtype": request.sampler_dtype, "seed": request.seed}
+    fixed = {"eta": request.eta, "dtype": request.sampler_dtype, "seed": request.seed, "task": None}
     usual = request.benchmark_row.sampler if request.benchmark_row else {}
     return Conditions(
         {

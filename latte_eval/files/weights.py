@@ -180,6 +180,16 @@ VJEPA_PROBE = Weights(
     instead="vjepa-seeded",
     ask_first=True,
 )
+ALEXNET = Weights(
+    name="alexnet",
+    filename="alexnet-owt-7be5be79.pth",
+    urls=("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",),
+    sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+    size=244_408_911,
+    licence="BSD-3-Clause (torchvision)",
+    origin="AlexNet of torchvision (ImageNet-1k, IMAGENET1K_V1), under LPIPS 0.1",
+    instead="lpips-seeded",
+)
 DINOV2_ORIGIN = "DINOv2 without registers (LVD-142M) of facebookresearch/dinov2, {} of 14x14, as transformers has it"
 
 
@@ -199,8 +209,8 @@ WEIGHTS: Registry[Weights] = Registry(
     {
         each.name: each
         for each in (
-            C3D_ARCHIVE, C3D_MEAN, C3D_STATE, DINOV2_BASE, DINOV2_LARGE, DINOV2_SMALL, I3D_ARCHIVE, I3D_STATE,
-            INCEPTION_ARCHIVE, INCEPTION_STATE, VIDEOMAE_V2, VJEPA_ENCODER, VJEPA_PROBE,
+            ALEXNET, C3D_ARCHIVE, C3D_MEAN, C3D_STATE, DINOV2_BASE, DINOV2_LARGE, DINOV2_SMALL, I3D_ARCHIVE,
+            I3D_STATE, INCEPTION_ARCHIVE, INCEPTION_STATE, VIDEOMAE_V2, VJEPA_ENCODER, VJEPA_PROBE,
         )
     },
 )  # fmt: skip

@@ -14,7 +14,9 @@ from latte_eval.core.result import Result
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.sides import MODEL_CHOICES
 from latte_eval.metrics.metric import SPLITS
+from latte_eval.sampler.pipelines import FIRST_FRAME
 from latte_eval.sampler.samplers import SAMPLERS
+from latte_eval.sampler.tasks import BY_MASK
 
 # Values that need no option; the dtype follows from the device, so it is always typed.
 PLAIN = {"eta": 0.0}
@@ -28,10 +30,18 @@ SAMPLER = {
     "dtype": "--dtype",
 }
 
+# How parts of clips are given, as a result records it and as it is typed; and what nobody needs to type.
+TASK_OPTIONS = {"mask_rule": "--mask-rule", "conditioning": "--cond", "given_pixels": "--given-pixels",
+                "conditions_latents": "--given-latents"}  # fmt: skip
+TASK_DEFAULTS = {"mask_rule": "corrected", "conditioning": "mask", "given_pixels": "round-trip",
+                 "conditions_latents": "mode"}  # fmt: skip
+
 SEEDED_VAE = "vae-seeded"
 
 # Stands for the file of prompts, whose name is not recorded.
 PROMPTS = "PROMPTS.txt"
+# Stands for the file of a mask, of which the hash is recorded.
+MASK = "MASK.npy"
 
 # The end of a real side's name where its features came from a file.
 STATISTICS = re.compile(r" \([^()/]+\.safetensors\)$")
@@ -52,7 +62,14 @@ def reproduce_arguments(results: Sequence[Result]) -> list[str]:
     )
     words += subject_words(first)
     words += [] if is_demo(first) else real_words(results)
-    return [*words, *detector_words(results), *protocol_words(first), *sampler_words(first), *split_words(results)]
+    words += [*detector_words(results), *protocol_words(first), *sampler_words(first)]
+    return [*words, *split_words(results), *sample_words(results)]
+
+
+def sample_words(results: Sequence[Result]) -> list[str]:
+    """`--samples K` of a paired metric."""
+    found = {result.details["samples"] for result in results if "paired" in result.details} - {1}
+    return [word for samples in found for word in ("--samples", str(samples))]
 
 
 def split_words(results: Sequence[Result]) -> list[str]:
@@ -90,6 +107,7 @@ def real_words(results: Sequence[Result]) -> list[str]:
     benchmark = benchmark_name(results[0])
     words = ["--benchmark", benchmark] if benchmark else []
     names = [real_folder(str(result.real_source["name"])) for result in results if result.real_source]
+    names += [str(result.sampler["conditions_of"]) for result in results if "conditions_of" in (result.sampler or {})]
     reads_folder = benchmark is None or BENCHMARKS[benchmark].needs_folder
     return words + (["--real", names[0]] if names and reads_folder else [])
 
@@ -147,16 +165,33 @@ def sampler_words(result: Result) -> list[str]:
     name = benchmark_name(result)
     plain = {**PLAIN, "dtype": BENCHMARKS[name].sampler.get("dtype") if name else None}
     known = {key: value for key, value in sampler.items() if value != plain.get(key)}
-    words = prompt_words(known) if "prompts_sha256" in sampler else latte_words(known)
+    words = pipeline_words(known) if is_of_pipeline(sampler) else latte_words(known) + task_words(sampler)
     seed = sampler.get("seed", result.fake_source.get("seed"))
     return words + (["--seed", str(seed)] if seed else [])
 
 
-def prompt_words(sampler: dict[str, Any]) -> list[str]:
-    """For a text-to-video pipeline; a scheduler that no sampler names is the pipeline's own and is not typed."""
+def is_of_pipeline(sampler: dict[str, Any]) -> bool:
+    """Whether it is the record of a pipeline of diffusers, of prompts or of images."""
+    return "prompts_sha256" in sampler or sampler.get("task") == FIRST_FRAME
+
+
+def pipeline_words(sampler: dict[str, Any]) -> list[str]:
+    """For a pipeline of diffusers; a scheduler that no sampler names is the pipeline's own and is not typed."""
     names = {row.scheduler: name for name, row in zip(SAMPLERS, SAMPLERS.rows(), strict=True)}
     known = {**sampler, "method": names.get(str(sampler.get("method")))}
-    return ["--prompts", PROMPTS, *setting_words(known)]
+    return [*(["--prompts", PROMPTS] if "prompts_sha256" in sampler else []), *setting_words(known)]
+
+
+def task_words(sampler: dict[str, Any]) -> list[str]:
+    """What of every clip was given, where something was."""
+    if "conditioning" not in sampler:
+        return []
+    of_file = ["--mask", MASK] if sampler["task"] == BY_MASK else ["--task", sampler["task"]]
+    words = ["--given", sampler["given"]] if sampler["given"] else of_file
+    usual = {option: TASK_DEFAULTS[name] for name, option in TASK_OPTIONS.items()}
+    said = {option: sampler.get(name) for name, option in TASK_OPTIONS.items()}
+    return words + [word for option, value in said.items() if value not in (None, usual[option])
+                    for word in (option, str(value))]  # fmt: skip
 
 
 def latte_words(sampler: dict[str, Any]) -> list[str]:

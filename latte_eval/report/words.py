@@ -109,6 +109,7 @@ def sampler_in_words(sampler: dict[str, Any] | None) -> str | None:
         f"{sampler['dtype']}" if sampler.get("dtype") else "",
         f"codec {sampler['codec']}" if sampler.get("codec") else "",
         f"seed {sampler['seed']}" if sampler.get("seed") is not None else "",
+        f"given {sampler.get('given') or sampler['task']}" if sampler.get("task") else "",
     ]
     return ", ".join(part for part in parts if part)
 

@@ -31,10 +31,11 @@ from latte_eval.sampler.tensorfile import names_beside, read_tensor_file, sugges
 from latte_eval.sampler.told import heads_of_name, is_number, outer_notes, told_by_file
 
 # The shipped checkpoints, by name, in the folder `embedded`.
-EMBEDDED = {"demo": "demo.pt", "demo-early": "demo_early.pt"}
+EMBEDDED = {"demo": "demo.pt", "demo-early": "demo_early.pt", "demo-vdt": "demo_vdt.pt"}
 
-# What their files do not tell; a copy of one under another name is known by its content.
-EMBEDDED_CHOICES = {"heads": 4, "variant": 1, "temporal_position": "absolute", "classes": 4}
+# What files of them do not tell; a copy of one under another name is known by its content.
+UNTOLD = {"heads": 4, "variant": 1, "temporal_position": "absolute", "classes": 4}
+EMBEDDED_CHOICES = {"demo": UNTOLD, "demo-early": UNTOLD}
 
 # Classes of the published label tables, which end with a row for the null class: UCF101 and ImageNet.
 PUBLISHED_CLASSES = (101, 1000)
@@ -74,6 +75,11 @@ class Checkpoint(Mapping[str, Tensor]):
     def family(self) -> Family:
         """Whether it is a Latte or a VDT, by its keys."""
         return state_dict_to_family(self.state)
+
+    @property
+    def licence(self) -> str | None:
+        """What holds for its weights beside the licence of latte-eval, which is that of the shipped ones."""
+        return None if self.name in EMBEDDED else self.family.licence
 
     @property
     def heads(self) -> int | None:
@@ -128,7 +134,7 @@ def load_checkpoint(path: str | Path, weights: str | None = None) -> Checkpoint:
     """Open a checkpoint and check that it is a Latte's or a VDT's.
 
     Args:
-        path: a file, the folder or index of a sharded one, `hf://owner/repo/file[@revision]`, `demo` or `demo-early`.
+        path: a file, the folder or index of a sharded one, `hf://owner/repo/file[@revision]`, or a name in `EMBEDDED`.
         weights: `ema` or `model`; None for EMA where there is one.
 
     Raises:
@@ -174,8 +180,11 @@ def identity(path: Path) -> tuple[str, int]:
 
 def shipped_choices(sha256: str, size: int) -> dict[str, Any]:
     """What is known of a shipped checkpoint, by its content; empty for any other."""
-    shipped = [file for file in map(embedded_file, EMBEDDED) if file.is_file() and file.stat().st_size == size]
-    return EMBEDDED_CHOICES if any(file_sha256(file) == sha256 for file in shipped) else {}
+    for name, choices in EMBEDDED_CHOICES.items():
+        file = embedded_file(name)
+        if file.is_file() and file.stat().st_size == size and file_sha256(file) == sha256:
+            return choices
+    return {}
 
 
 def told_choices(told: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, Any]:

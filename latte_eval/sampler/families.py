@@ -32,6 +32,7 @@ class Family:
         possible_heads: fields of a config -> every number of heads that it can have.
         published_name: config -> the published name of its size, or None.
         forward_operations: config -> operations of one forward pass of one clip.
+        requests: what may be asked for beside, as arguments of `network.from_state_dict`.
         licence: what holds for the network and its published weights beside the licence of latte-eval.
     """
 
@@ -44,6 +45,7 @@ class Family:
     published_name: Callable[[Any], str | None]
     forward_operations: Callable[[Any], int]
     licence: str | None = None
+    requests: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -53,9 +55,11 @@ class Family:
     def build(self, state: Mapping[str, Tensor], **choices: Any) -> VideoModel:
         """The model of a state dict. Raises `CheckpointError` for choices that the family does not have."""
         for name in choices:
-            if name not in (*self.choices, "frames"):
-                option = name.replace("_", "-")
-                raise CheckpointError(f"--{option} goes with a Latte; this is a {self.name}, which has no such choice")
+            if name not in (*self.choices, *self.requests, "frames"):
+                option, owner = name.replace("_", "-"), "VDT" if self.name == LATTE.name else LATTE.name
+                raise CheckpointError(
+                    f"--{option} goes with a {owner}; this is a {self.name}, which has no such choice"
+                )
         model: VideoModel = self.network.from_state_dict(state, **choices)
         return model
 
@@ -92,6 +96,7 @@ VDT_FAMILY = Family(
     vdt_config.published_name,
     vdt_operations.forward_operations,
     vdt_config.LICENCE,
+    ("resize_pos_embed",),
 )
 FAMILIES = {family.name: family for family in (LATTE, VDT_FAMILY)}
 

@@ -39,7 +39,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "weights": checkpoint.weights,
         "iteration": checkpoint.iteration,
         "family": family.name,
-        "licence": family.licence,
+        "licence": checkpoint.licence,
         "model": family.published_name(config) or f"{family.name}, {config.depth} blocks of width {config.width}",
         "config": {**config.to_dict(), "heads": told},
         "frame_size": frame_size(config),

@@ -3,56 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from threading import Lock
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from latte_eval.core.arithmetic import exact_float32
-from latte_eval.core.clips import Clips, ClipSource
-from latte_eval.core.errors import ClipError, NotEnoughClips, SamplerError
+from latte_eval.core.clips import Clips
+from latte_eval.core.errors import SamplerError
+from latte_eval.core.seeding import identity_to_seed
 from latte_eval.sampler.diffusion import Denoiser
+from latte_eval.sampler.given_clips import GivenClips
 from latte_eval.sampler.masked import check_condition, composite, masked_denoiser
 from latte_eval.sampler.sources import SampledSource
 from latte_eval.sampler.tasks import Masks
-from latte_eval.sampler.vae import Codec
+from latte_eval.sampler.vae import Codec, IdentityCodec
 
 
 @dataclass(frozen=True)
-class Conditions:
+class Conditions(GivenClips):
     """What of fake clip i is given: the part of real clip i that its mask leaves, encoded.
 
-    Latents are the most likely ones of the encoder (its mode), not drawn: a condition then has no noise of its own.
+    Latents are the most likely ones of the encoder (its mode), or drawn, with a noise that belongs to (seed, clip).
     """
 
-    real: ClipSource
     masks: Masks
-    lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def check(self, count: int) -> None:
         """Raise `NotEnoughClips` or `SamplerError` unless clips 0..count-1 can be conditioned."""
-        if len(self.real) < count:
-            raise NotEnoughClips(
-                f"{count:,} clips are each given a part of a real clip, and {self.real.name} has {len(self.real):,}; "
-                f"use --clips {len(self.real)}"
-            )
+        super().check(count)
         self.masks.check_clips(count)
 
-    def pixels(self, indices: Sequence[int]) -> Tensor:  # -> [N, T, 3, H, W] uint8
-        """The real clips. Raises `ClipError` for one that cannot be read."""
-        distinct = list(dict.fromkeys(indices))
-        # Sampling, decoding and measuring ask from threads of their own.
-        with self.lock:
-            clips = self.real.clips(distinct)
-        if missing := [index for index in distinct if index not in clips.indices]:
-            reason = self.real.rejected[-1].reason if self.real.rejected else "it is not there"
-            raise ClipError(
-                f"fake clip {missing[0]} is given a part of real clip {missing[0]}, which cannot be: {reason}"
-            )
-        place = {index: position for position, index in enumerate(clips.indices)}
-        return clips.pixels[[place[index] for index in indices]]
+    def noise(self, indices: Sequence[int], shape: tuple[int, ...]) -> Tensor | None:  # -> [N, *shape] float32
+        """With what latents are drawn; None where the most likely ones are given."""
+        if self.masks.settings.given_latents == "mode":
+            return None
+        seeds = [identity_to_seed("given latents", self.masks.seed, index) % 2**63 for index in indices]
+        return torch.stack([torch.randn(shape, generator=Generator().manual_seed(seed)) for seed in seeds])
 
     def mask(self, indices: Sequence[int]) -> Tensor:  # -> [N, T, h, w] bool
         return torch.stack([self.masks.mask(index) for index in indices])
@@ -60,7 +48,8 @@ class Conditions:
     @property
     def record(self) -> dict[str, Any]:
         """What a result says about them, in JSON types."""
-        return {**self.masks.record, "conditions": self.real.fingerprint, "conditions_latents": "mode"}
+        return {**self.masks.record, "conditions": self.real.fingerprint, "conditions_of": self.real.name,
+                "conditions_latents": self.masks.settings.given_latents}  # fmt: skip
 
 
 class MaskedSource(SampledSource):
@@ -76,6 +65,8 @@ class MaskedSource(SampledSource):
 
     def __init__(self, conditions: Conditions, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
+        if conditions.masks.settings.given_latents == "drawn" and isinstance(self.codec, IdentityCodec):
+            raise SamplerError("--given-latents drawn needs a VAE: this model is given pixels, which are not drawn")
         conditions.check(self.count)
         self.conditions = conditions
 
@@ -86,7 +77,8 @@ class MaskedSource(SampledSource):
     @property
     def record(self) -> dict[str, object]:
         """Everything that changes a clip, in JSON types."""
-        return {**super().record, **self.conditions.record}
+        told = {name: value for name, value in self.conditions.record.items() if name != "conditions_of"}
+        return {**super().record, **told}
 
     @exact_float32()
     def given(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -99,7 +91,7 @@ class MaskedSource(SampledSource):
         wanted = (frames, 3, side * self.codec.factor, side * self.codec.factor)
         if tuple(pixels.shape[1:]) != wanted:
             raise SamplerError(f"real clips are {tuple(pixels.shape[1:])}, this checkpoint is given {wanted}")
-        latents = self.codec.encode(pixels.to(self.device)).float()
+        latents = self.codec.encode(pixels.to(self.device), self.conditions.noise(indices, self.latent_shape)).float()
         check_condition(latents, latents, mask)
         return latents, mask.to(self.device)
 

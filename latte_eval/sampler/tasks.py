@@ -19,11 +19,15 @@ from latte_eval.sampler.model import ModelConfig
 from latte_eval.sampler.vdt.masks import MASK_RULES, TASKS, frames_to_mask, task_to_mask
 
 UNCONDITIONAL = TASKS[0]
+# The task of clips whose mask a person gave.
+BY_MASK = "by mask"
 
 # How the model was trained to be given frames: by a mask, or by S frames before the noisy ones.
 CONDITIONINGS = ("mask", "concat")
 # What stands at given positions of a finished clip: what the codec makes of them, as published, or the real pixels.
 GIVEN_PIXELS = ("round-trip", "real")
+# Which latents of a given frame are given: the most likely ones, or some drawn as the encoder says, as published.
+GIVEN_LATENTS = ("mode", "drawn")
 
 # A file of masks is read whole; one of this size would be 16 frames of 2,896 latents a side.
 MOST_VALUES = 2**27
@@ -40,6 +44,7 @@ class TaskSettings:
         rule: of the task `completion`: `corrected`, or `upstream`.
         conditioning: `concat` for a model that was trained with given frames before the noisy ones.
         given_pixels: `round-trip`, or `real`.
+        given_latents: `mode`, or `drawn`.
 
     Raises:
         SamplerError: a value that does not exist, two of them, or one without what it belongs to.
@@ -51,6 +56,7 @@ class TaskSettings:
     rule: str = "corrected"
     conditioning: str = "mask"
     given_pixels: str = "round-trip"
+    given_latents: str = "mode"
 
     def __post_init__(self) -> None:
         if self.task is not None:
@@ -58,13 +64,17 @@ class TaskSettings:
         check_choice("--mask-rule", self.rule, MASK_RULES, SamplerError)
         check_choice("--cond", self.conditioning, CONDITIONINGS, SamplerError)
         check_choice("--given-pixels", self.given_pixels, GIVEN_PIXELS, SamplerError)
+        check_choice("--given-latents", self.given_latents, GIVEN_LATENTS, SamplerError)
         said = {"--task": self.task, "--given": self.given, "--mask": self.mask}
         if len(two := [name for name, value in said.items() if value is not None]) > 1:
             raise SamplerError(f"{two[0]} and {two[1]} both say what is given: keep one of them")
         if self.rule != "corrected" and self.task is None:
             raise SamplerError(f"--mask-rule {self.rule} goes with --task")
-        if not self.conditional and (self.conditioning, self.given_pixels) != ("mask", "round-trip"):
-            raise SamplerError("--cond and --given-pixels go with --task, --given or --mask, which say what is given")
+        how = self.conditioning, self.given_pixels, self.given_latents
+        if not self.conditional and how != ("mask", "round-trip", "mode"):
+            raise SamplerError(
+                "--cond, --given-pixels and --given-latents go with --task, --given or --mask, which say what is given"
+            )
 
     @property
     def conditional(self) -> bool:
@@ -127,7 +137,7 @@ class Masks:
         """What a result says about them, in JSON types."""
         s = self.settings
         fixed = None if self.fixed is None else hashlib.sha256(self.fixed.numpy().tobytes()).hexdigest()
-        return {"task": s.task or "by mask", "given": s.given, "mask_rule": s.rule, "mask_sha256": fixed,
+        return {"task": s.task or BY_MASK, "given": s.given, "mask_rule": s.rule, "mask_sha256": fixed,
                 "conditioning": s.conditioning, "given_pixels": s.given_pixels}  # fmt: skip
 
 

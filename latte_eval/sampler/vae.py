@@ -58,8 +58,12 @@ class Codec(Protocol):
         Raises `FramesNotFinite` where there is a NaN or infinite pixel.
         """
 
-    def encode(self, pixels: Tensor) -> Tensor:
-        """Latents of frames, on their device. # [N, T, 3, H*factor, W*factor] uint8 -> [N, T, C, H, W] float32"""
+    def encode(self, pixels: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Latents of frames, on their device. # [N, T, 3, H*factor, W*factor] uint8 -> [N, T, C, H, W] float32
+
+        `noise`, shaped like the latents, draws them where the encoder gives a distribution; without it they are the
+        most likely ones.
+        """
 
 
 class FramesNotFinite(ClipError):
@@ -117,7 +121,9 @@ class IdentityCodec:
         check_frames(finite_frames(latents.flatten(0, 1)).unflatten(0, latents.shape[:2]), latents.dtype)
         return to_uint8(latents)
 
-    def encode(self, pixels: Tensor) -> Tensor:  # [N, T, 3, H, W] uint8 -> [N, T, 3, H, W] float32 in -1..1
+    def encode(
+        self, pixels: Tensor, noise: Tensor | None = None
+    ) -> Tensor:  # [N, T, 3, H, W] uint8 -> [N, T, 3, H, W] float32 in -1..1
         return to_float(pixels)
 
 
@@ -177,11 +183,20 @@ class VaeCodec:
         return pixels
 
     @exact_float32()
-    def encode(self, pixels: Tensor) -> Tensor:  # [N, T, 3, H*factor, W*factor] uint8 -> [N, T, C, H, W] float32
-        """The most likely latents of every frame, not drawn ones; one frame at a time."""
+    def encode(
+        self, pixels: Tensor, noise: Tensor | None = None
+    ) -> Tensor:  # [N, T, 3, H*factor, W*factor] uint8 -> [N, T, C, H, W] float32
+        """The most likely latents of every frame, or drawn ones; one frame at a time."""
         frames = to_float(pixels.flatten(0, 1)).to(self.vae.device, self.dtype)
-        latents = [self.vae.encode(frame, return_dict=False)[0].mode() for frame in frames.split(1)]
+        drawn = [None] * len(frames) if noise is None else noise.flatten(0, 1).to(frames).split(1)
+        latents = [self.encoded(frame, each) for frame, each in zip(frames.split(1), drawn, strict=True)]
         return (torch.cat(latents).float() * SCALE).unflatten(0, pixels.shape[:2])
+
+    def encoded(self, frame: Tensor, noise: Tensor | None) -> Tensor:  # [1, 3, H, W], [1, C, h, w] -> the latter
+        """Latents of a frame before they are scaled."""
+        found = self.vae.encode(frame, return_dict=False)[0]
+        mode: Tensor = found.mode()
+        return mode if noise is None else mode + found.std * noise
 
     def decoded(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels of latents, and which of them are finite. # [F, C, H, W] -> [F, 3, H*factor, W*factor] uint8, [F]"""

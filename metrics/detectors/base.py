@@ -116,6 +116,7 @@ class DetectorRow:
         own: "module:function" that opens a file of somebody's own weights, `(path, device)`; empty for none.
         beside: name of the record of a second file that the network takes: then `own` is `(path, path, device)`.
         weightless: whether it has no weights, and is its own stand-in where seeded ones are asked for.
+        paired: whether it compares each clip with its own truth, which comes with the conditions of the clips.
     """
 
     family: str
@@ -128,6 +129,7 @@ class DetectorRow:
     own: str = ""
     beside: str = ""
     weightless: bool = False
+    paired: bool = False
 
 
 DETECTORS: Registry[DetectorRow] = Registry(
@@ -192,7 +194,13 @@ DETECTORS: Registry[DetectorRow] = Registry(
         "dinov2-seeded": DetectorRow(
             "dinov2", "latte_eval.metrics.detectors.dinov2:open_dinov2_seeded", seeded=True, per_frame=True
         ),
-        "paired": DetectorRow("paired", "latte_eval.metrics.paired:open_paired", weightless=True),
+        "paired": DetectorRow("paired", "latte_eval.metrics.paired:open_paired", weightless=True, paired=True),
+        "lpips": DetectorRow(
+            "lpips", "latte_eval.metrics.detectors.lpips:open_lpips", weights="alexnet", cost="0.3 TFLOP", paired=True
+        ),
+        "lpips-seeded": DetectorRow(
+            "lpips", "latte_eval.metrics.detectors.lpips:open_lpips_seeded", seeded=True, paired=True
+        ),
     },
 )  # fmt: skip
 

@@ -192,3 +192,40 @@ def test_fields_that_older_results_lack_do_not_part_them(part: str, field: str, 
     old = make_result()
     new = make_result(**{part: {**getattr(old, part), field: value}})
     assert not decisive(differences(old, new)) and differences(old, new)
+
+
+TASK = {"task": "predict", "given": None, "mask_rule": "corrected", "mask_sha256": None, "conditioning": "mask",
+        "given_pixels": "round-trip", "conditions": "c" * 64, "conditions_of": "/data/real",
+        "conditions_latents": "mode"}  # fmt: skip
+
+
+def sampled(**told: object) -> Result:
+    return make_result(sampler={**(make_result().sampler or {}), **TASK, **told})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("task", "backward", "another part of every clip is given"),
+        ("given", "0:8", "another part of every clip is given"),
+        ("mask_rule", "upstream", "another part of every clip is given"),
+        ("mask_sha256", "d" * 64, "another part of every clip is given"),
+        ("given_pixels", "real", "the same weights give other clips"),
+        ("conditions_latents", "drawn", "the same weights give other clips"),
+        ("conditions", "e" * 64, "parts of other real clips are given"),
+    ],
+)
+def test_results_of_other_tasks_do_not_stand_beside_each_other(field: str, value: str, reason: str) -> None:
+    found = differences(sampled(), sampled(**{field: value}))
+    assert [(each.field, each.weight, each.reason) for each in found] == [(field, "decides", reason)]
+    assert standing(differences(sampled(), make_result())).grade == "not comparable"
+    assert standing(differences(sampled(), sampled(conditions_of="/elsewhere"))).grade == "comparable"
+
+
+@pytest.mark.parametrize(("field", "told"), [("task", TASK), ("prompts_sha256", {"prompts_sha256": "a" * 64})])
+def test_clips_made_from_more_than_noise_stand_in_no_published_table(field: str, told: dict[str, object]) -> None:
+    made = make_result(sampler={**(make_result().sampler or {}), **told})
+    published = published_conditions(find_dataset("ucf101"))
+    found = standing(differences(made, published))
+    assert found.grade == "not comparable" and any(f"sampler {field} is" in reason for reason in found.reasons)
+    assert standing(differences(make_result(), published)).grade != "not comparable"

@@ -136,7 +136,9 @@ def test_clips_of_another_length(tmp_path):
         open_sides(request(ckpt=short), Reporter())
 
 
-def test_prompts_without_a_pipeline_and_two_makers(tmp_path):
+def test_prompts_without_a_pipeline_and_two_makers(tmp_path, monkeypatch):
+    (tmp_path / "model_index.json").write_text('{"_class_name": "LattePipeline"}')
+    monkeypatch.setattr("latte_eval.files.download.fetch_hub_file", lambda url: tmp_path / "model_index.json")
     path = str(save(tmp_path / "x.pt"))
     with pytest.raises(UsageError, match="--prompts goes with a text-to-video pipeline"):
         open_sides(request(ckpt=path, prompts=Path("prompts.txt")), Reporter())

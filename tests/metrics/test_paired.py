@@ -35,6 +35,22 @@ def test_values_are_those_of_scikit_image(golden):
     assert np.allclose(ssim_map(fake[0], real[0])[0], file["ssim_map"], atol=1e-9)
 
 
+def test_values_are_those_of_torchmetrics():
+    """Its SSIM reflects the edges of a frame and its PSNR is of all frames together: both are asked frame by frame.
+
+    Of its map only the windows inside the frame are compared.
+    """
+    metrics = pytest.importorskip("torchmetrics.functional.image")
+    real = random_clips(1, 2, 3, 24, 31)
+    fake = ((3 * real.int() + random_clips(1, 2, 3, 24, 31, seed=1)) // 4).to(torch.uint8)
+    for t in range(2):
+        one, other = fake[:, t].double(), real[:, t].double()
+        psnr = metrics.peak_signal_noise_ratio(one, other, data_range=255.0)
+        assert float(frame_psnr(fake, real)[0, t]) == pytest.approx(float(psnr), rel=1e-6)
+        _, every = metrics.structural_similarity_index_measure(one, other, data_range=255.0, return_full_image=True)
+        assert np.allclose(ssim_map(fake[0], real[0])[t], every[0, :, 5:-5, 5:-5].mean(0), atol=1e-9)
+
+
 @pytest.mark.parametrize(("name", "value"), [("SIGMA", 1.0), ("K2", 0.01), ("DATA_RANGE", 1.0)])
 def test_golden_sees_another_variant(golden, monkeypatch, name, value):
     file = golden("paired")

@@ -88,6 +88,32 @@ def test_a_pipeline_is_asked_with_prompts() -> None:
     assert "--sampler" not in own and "--steps" not in own and "None" not in own
 
 
+def test_what_was_given_is_typed_again() -> None:
+    told = {"task": "completion", "given": None, "mask_rule": "upstream", "mask_sha256": None, "conditioning": "mask",
+            "given_pixels": "real", "conditions": "ab", "conditions_of": "/data/real",
+            "conditions_latents": "drawn"}  # fmt: skip
+    sampler = {**(make_result().sampler or {}), **told}
+    words = shlex.join(reproduce_arguments([make_result(sampler=sampler)]))
+    assert "--task completion --mask-rule upstream --given-pixels real --given-latents drawn" in words
+    usual = {**sampler, "mask_rule": "corrected", "given_pixels": "round-trip", "conditions_latents": "mode"}
+    frames = make_result(
+        sampler={**usual, "task": "by mask", "given": "0:8", "conditioning": "concat"}, real_source=None
+    )
+    assert "--given 0:8 --cond concat" in reproduce_command([frames]) and "--real /data/real" in reproduce_command(
+        [frames]
+    )
+    assert "--mask MASK.npy" in reproduce_command([make_result(sampler={**usual, "task": "by mask"})])
+    image = {key: sampler[key] for key in ("method", "steps", "dtype", "seed", "codec") if key in sampler}
+    image |= {
+        "method": "EulerDiscreteScheduler",
+        "task": "first frame",
+        "conditions_of": "/data/real",
+        "clip_x0": False,
+    }
+    words = reproduce_command([make_result(sampler={**image, "clip_x0": False})])
+    assert "--task" not in words and "--sampler" not in words and "clip-x0" not in words
+
+
 def test_what_a_checkpoint_does_not_tell_is_typed_again() -> None:
     result = make_result()
     assert result.checkpoint
@@ -125,6 +151,23 @@ class Noise:
     "typed",
     [
         ["is", "--ckpt", "demo", "--detector", "inception-seeded", "--clips", "3", "--steps", "2", "--seed", "2"],
+        [
+            "evaluate",
+            "--metrics",
+            "psnr",
+            "--ckpt",
+            "demo-vdt",
+            "--task",
+            "one-frame",
+            "--given-pixels",
+            "real",
+            "--samples",
+            "2",
+            "--clips",
+            "4",
+            "--steps",
+            "2",
+        ],
         ["fvd", "--generator", "odd_noise:Noise", "--benchmark", "shapes", "--clips", "4", "--detector", "seeded"],
     ],
 )

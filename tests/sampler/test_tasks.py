@@ -103,8 +103,10 @@ def test_files_that_are_none(tmp_path, content):
         ({"given": "0:2", "mask": Path("m.npy")}, "--given and --mask both say"),
         ({"rule": "upstream"}, "--mask-rule upstream goes with --task"),
         ({"rule": "old", "task": "completion"}, "--mask-rule cannot be 'old'"),
-        ({"conditioning": "concat"}, "--cond and --given-pixels go with --task"),
-        ({"given_pixels": "real", "task": "unconditional"}, "--cond and --given-pixels go with --task"),
+        ({"conditioning": "concat"}, "--cond, --given-pixels and --given-latents go with --task"),
+        ({"given_pixels": "real", "task": "unconditional"}, "--given-pixels and --given-latents go with --task"),
+        ({"given_latents": "drawn"}, "--given-pixels and --given-latents go with --task"),
+        ({"given_latents": "some", "task": "predict"}, "--given-latents cannot be 'some'"),
     ],
 )
 def test_settings_that_cannot_be(options, message):
@@ -249,6 +251,27 @@ def test_the_vae_encodes_the_most_likely_latents():
     assert torch.allclose(latents[0, :1], mean * 0.18215, atol=1e-6)
 
 
+def test_given_latents_are_drawn_by_seed_and_clip():
+    """Mean and spread are the encoder's; a clip draws the same in every batch, and another seed draws others."""
+    codec, pixels = VaeCodec.seeded(), torch.randint(0, 256, (1, 2, 3, 16, 16)).to(torch.uint8)
+    noise = torch.randn(1, 2, 4, 2, 2, generator=torch.Generator().manual_seed(0))
+    found = codec.vae.encode(pixels[0, 1:].float() / 127.5 - 1).latent_dist
+    drawn = codec.encode(pixels, noise)
+    assert torch.allclose(drawn[0, 1:], (found.mean + found.std * noise[0, 1:]) * 0.18215, atol=1e-6)
+    assert torch.equal(codec.encode(pixels, noise * 0), codec.encode(pixels))
+
+    def noises(seed: int, *clips: int) -> torch.Tensor | None:
+        masks = TaskSettings("predict", given_latents="drawn").masks(SMALL_VDT, seed)
+        return Conditions(Reals(), masks).noise(clips, (4, 3, 8, 8))
+
+    one, both = noises(0, 3), noises(0, 1, 3)
+    assert torch.equal(one[0], both[1]) and not torch.equal(both[0], both[1])
+    assert not torch.equal(one, noises(1, 3)) and abs(float(both.std()) - 1) < 0.1
+    assert Conditions(Reals(), TaskSettings("predict").masks(SMALL_VDT, 0)).noise([3], (4, 3, 8, 8)) is None
+    with pytest.raises(SamplerError, match="--given-latents drawn needs a VAE"):
+        masked(task="predict", given_latents="drawn")
+
+
 def test_conditions_that_cannot_be():
     with pytest.raises(
         NotEnoughClips, match="12 clips are each given a part of a real clip, and reals has 5; use --clips 5"
@@ -263,7 +286,7 @@ def test_conditions_that_cannot_be():
     with pytest.raises(SamplerError, match=r"of 12 clips have nothing to generate under --mask-rule upstream \(clip "):
         masked(task="completion", rule="upstream")
     source = masked()
-    source.codec.encode = lambda pixels: torch.full(pixels.shape, torch.nan)
+    source.codec.encode = lambda pixels, noise: torch.full(pixels.shape, torch.nan)
     with pytest.raises(SamplerError, match="given latents of clip 0 of the batch are NaN"):
         source.clips([0])
 

@@ -13,13 +13,8 @@ import torch
 
 from latte_eval.core.clips import ClipSource
 from latte_eval.core.errors import CheckpointError, NotEnoughClips, SamplerError, UsageError
-from latte_eval.sampler.text_to_video import (
-    PromptSource,
-    TextSettings,
-    is_pipeline,
-    open_text_to_video,
-    read_prompts,
-)
+from latte_eval.sampler.pipelines import PipelineSettings, is_pipeline
+from latte_eval.sampler.text_to_video import PromptSource, open_text_to_video, read_prompts
 
 PROMPTS = ["a dog runs", "a cat sleeps", "a dog on the moon"]
 
@@ -66,7 +61,9 @@ class Pipeline:
 
 
 def source(pipeline=None, **settings) -> PromptSource:
-    return PromptSource(pipeline or Pipeline(), PROMPTS, TextSettings(**{"frames": 4, **settings}), "fake", "0" * 64)
+    return PromptSource(
+        pipeline or Pipeline(), PROMPTS, PipelineSettings(**{"frames": 4, **settings}), "fake", "0" * 64
+    )
 
 
 def test_one_prompt_a_clip_and_a_seed_a_clip():
@@ -128,7 +125,7 @@ def test_without_the_extra(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     (tmp_path / "prompts.txt").write_text("a dog\n")
     with pytest.raises(UsageError, match=r"pip install 'latte-eval\[t2v\]'"):
-        open_text_to_video("hf://a/b", tmp_path / "prompts.txt", TextSettings())
+        open_text_to_video("hf://a/b", tmp_path / "prompts.txt", PipelineSettings())
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +169,7 @@ def prompts_file(tmp_path) -> Path:
     return file
 
 
-TINY = TextSettings(frames=4, size=8, steps=3, guidance_scale=4.0)
+TINY = PipelineSettings(frames=4, size=8, steps=3, guidance_scale=4.0)
 
 
 def test_a_real_pipeline(tiny_pipeline, prompts_file):

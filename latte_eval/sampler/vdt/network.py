@@ -24,6 +24,7 @@ from latte_eval.sampler.latte.embedding import PatchEmbedding, TimestepEmbedding
 from latte_eval.sampler.latte.recognise import check_keys
 from latte_eval.sampler.model import VideoModel, run_block
 from latte_eval.sampler.vdt.config import VDTConfig
+from latte_eval.sampler.vdt.positions import with_positions
 from latte_eval.sampler.vdt.recognise import check_frames, check_heads_told, state_dict_to_config
 
 
@@ -92,7 +93,12 @@ class VDT(VideoModel):
 
     @classmethod
     def from_state_dict(
-        cls, state: Mapping[str, Tensor], heads: int | None = None, *, frames: int | None = None
+        cls,
+        state: Mapping[str, Tensor],
+        heads: int | None = None,
+        *,
+        frames: int | None = None,
+        resize_pos_embed: int | None = None,
     ) -> VDT:
         """Build the model that a state dict belongs to, in evaluation mode.
 
@@ -101,11 +107,14 @@ class VDT(VideoModel):
             heads: attention heads. The weights do not tell; without it the published widths have theirs, and any
                 other is an error.
             frames: the length of clips that is needed; only the file's own is served.
+            resize_pos_embed: side of other latents than the model was trained on, to which its table of positions is
+                brought.
 
         Raises:
             CheckpointError: keys or shapes are not those of a VDT; names the first few. Or an argument that the
                 weights do not allow.
         """
+        state = state if resize_pos_embed is None else with_positions(state, resize_pos_embed)
         config = state_dict_to_config(state, heads)
         check_frames(config, frames)
         model = cls.fitting(config, state)

@@ -15,6 +15,7 @@ from small_vdt import SMALL_VDT, small_vdt
 from latte_eval.core.errors import CheckpointError, SamplerError
 from latte_eval.sampler import Checkpoint, IdentityCodec, SampledSource, SamplerSettings, load_checkpoint
 from latte_eval.sampler.cost import count_parameters, measure_cost, on_meta
+from latte_eval.sampler.families import LATTE
 from latte_eval.sampler.guidance import Guidance, guided_denoiser
 from latte_eval.sampler.inspection import describe, description_rows
 from latte_eval.sampler.latte.config import LatteConfig
@@ -211,3 +212,20 @@ def test_what_cannot_be_is_refused_before_sampling(tmp_path, real, arguments, me
     path = save(tmp_path / "vdt.pt", NINE)
     done = latte_eval("fvd", "--ckpt", path, "--real", real, *TRIAL, "--out", tmp_path / "run", *arguments)
     assert done.returncode != 0 and message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_positions_for_other_latents_are_made_when_asked_for():
+    """Rows of tokens stay rows, the table's own size is left as it is, and the model takes the new size alone."""
+    state = small_vdt(SMALL_VDT).state_dict()
+    same = VDT.from_state_dict(state, heads=4, resize_pos_embed=SMALL_VDT.input_size)
+    assert torch.allclose(same.pos_embed, state["pos_embed"], atol=1e-6)
+    ramp = {**state, "pos_embed": torch.arange(2.0).repeat_interleave(2)[None, :, None].expand(1, 4, 32).contiguous()}
+    larger = VDT.from_state_dict(ramp, heads=4, resize_pos_embed=16)
+    rows = larger.pos_embed[0, :, 0].reshape(4, 4)
+    assert (larger.config.input_size, larger.config.tokens) == (16, 16)
+    assert bool((rows.diff(dim=0) > 0).all()) and torch.allclose(rows, rows[:, :1].expand(4, 4), atol=1e-6)
+    assert larger(torch.randn(1, 4, 3, 16, 16), torch.tensor([5])).shape == (1, 4, 6, 16, 16)
+    with pytest.raises(CheckpointError, match="--resize-pos-embed 18 is not a multiple of the patch, 4"):
+        VDT.from_state_dict(state, heads=4, resize_pos_embed=18)
+    with pytest.raises(CheckpointError, match="--resize-pos-embed goes with a VDT; this is a Latte"):
+        LATTE.build(small_latte().state_dict(), heads=4, resize_pos_embed=16)

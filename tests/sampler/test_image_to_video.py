@@ -1,0 +1,192 @@
+"""Image-to-video and text-to-video pipelines with random weights, from a folder and from a hub on the loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command_line import latte_eval
+from hub import Site, serve
+from media_makers import moving_frames, write_frames
+from PIL import Image
+from tiny_pipelines import save_image_to_video, save_text_to_video
+
+from latte_eval.benchmarks.shapes.sources import ShapesSource
+from latte_eval.core.errors import NotEnoughClips, SamplerError, UsageError
+from latte_eval.core.progress import Reporter
+from latte_eval.core.seeding import clip_generator
+from latte_eval.evaluation.pipeline import compute_stats
+from latte_eval.evaluation.request import Request
+from latte_eval.sampler.given_clips import GivenClips
+from latte_eval.sampler.image_to_video import ImageSource, open_image_to_video, takes_images
+from latte_eval.sampler.pipelines import PipelineSettings, pipeline_class
+
+FRAMES, PROMPTS = 9, ["a dog runs", "a cat sleeps", "a dog sleeps", "a cat runs"]
+TINY = PipelineSettings(steps=2, size=16)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> Path:
+    """Both pipelines, four real videos, and prompts."""
+    root = tmp_path_factory.mktemp("files")
+    save_image_to_video(root / "svd", FRAMES)
+    save_text_to_video(root / "t2v", PROMPTS)
+    for video in range(4):
+        write_frames(root / "real" / str(video), moving_frames(FRAMES, 16, 32)[:, :, video : video + 16])
+    (root / "prompts.txt").write_text("\n".join(PROMPTS) + "\n")
+    return root
+
+
+def opened(files: Path, settings: PipelineSettings = TINY, count: int = 3, **real) -> ImageSource:
+    return open_image_to_video(str(files / "svd"), settings).given(
+        GivenClips(ShapesSource(**{"count": 4, **real})), count
+    )
+
+
+def test_a_clip_goes_on_from_the_first_frame_of_its_real_clip(files):
+    """As a person would call the pipeline, image by image; alone and in a batch a clip is the same."""
+    from diffusers import StableVideoDiffusionPipeline
+
+    source = opened(files)
+    clips = source.clips([0, 2])
+    assert clips.pixels.shape == (2, FRAMES, 3, 16, 16) and clips.pixels.float().std() > 5
+    plain = StableVideoDiffusionPipeline.from_pretrained(files / "svd")
+    frame = ShapesSource(4).clips([2]).pixels[0, 0].permute(1, 2, 0).numpy()
+    frames = plain(Image.fromarray(frame), height=16, width=16, num_inference_steps=2, generator=clip_generator(0, 2),
+                   output_type="np").frames  # fmt: skip
+    expected = torch.from_numpy(np.rint(np.asarray(frames)[0] * 255).astype(np.uint8)).permute(0, 3, 1, 2)
+    assert torch.equal(clips.pixels[1], expected) and torch.equal(source.clips([2]).pixels[0], expected)
+    other = opened(files, seed=1)
+    assert not torch.equal(other.clips([2]).pixels[0], expected)
+    assert len({source.fingerprint, other.fingerprint, opened(files).fingerprint}) == 2
+    assert source.groups([1]) == ShapesSource(4).groups([1]) and len(source) == 3
+
+
+def test_what_a_result_says_of_it(files):
+    record = opened(files, PipelineSettings(steps=2, size=16, guidance_scale=2.5)).sampler_record()
+    assert (record["task"], record["conditions"]) == ("first frame", ShapesSource(4).fingerprint)
+    told = {name: record[name] for name in ("fps", "motion_bucket_id", "noise_aug_strength", "decode_chunk_size")}
+    assert told == {"fps": 7, "motion_bucket_id": 127, "noise_aug_strength": 0.02, "decode_chunk_size": FRAMES}
+    assert (record["guidance_scale"], record["min_guidance_scale"], record["max_guidance_scale"]) == (2.5, 1.0, 2.5)
+    by_itself = open_image_to_video(str(files / "svd"), PipelineSettings())
+    assert (by_itself.frames, by_itself.size, by_itself.guidance_scale) == (FRAMES, 576, 3.0)
+
+
+def test_which_pipelines_take_images(files):
+    assert takes_images(pipeline_class(str(files / "svd"))) and not takes_images(pipeline_class(str(files / "t2v")))
+    assert not takes_images(None) and not takes_images("NoPipeline") and not takes_images("LattePipeline")
+    with pytest.raises(SamplerError, match="StableVideoDiffusionLike wants an image and a prompt"):
+        import diffusers
+
+        with pytest.MonkeyPatch.context() as patch:
+            both = type("Both", (), {"__call__": lambda self, image, prompt: None})
+            patch.setattr(diffusers, "StableVideoDiffusionLike", both, raising=False)
+            takes_images("StableVideoDiffusionLike")
+
+
+def test_real_clips_that_cannot_serve(files):
+    with pytest.raises(NotEnoughClips, match="5 clips are each given a part of a real clip, and shapes has 4"):
+        opened(files, count=5)
+    with pytest.raises(SamplerError, match=r"real frames are \(16, 16\), .*asked for \(24, 24\); --param size=16"):
+        opened(files, PipelineSettings(steps=2, size=24)).clips([0])
+    with pytest.raises(UsageError, match="--sampler ddim goes with .* leave it out"):
+        open_image_to_video(str(files / "svd"), PipelineSettings(sampler="ddim"))
+
+
+def arguments(files: Path, ckpt: str, *more: str | Path) -> list[str]:
+    words = ["fvd", "--ckpt", ckpt, "--clips", "4", "--steps", "2", "--detector", "seeded", "--device", "cpu", "--json",
+             "--out", files / "run", "--param", "size=16", *more]  # fmt: skip
+    return [str(word) for word in words]
+
+
+def test_image_to_video_from_the_command_line(files):
+    done = latte_eval(*arguments(files, str(files / "svd"), "--real", files / "real"))
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["protocol_fields"]["frames"] == FRAMES and (result["fake"], result["real"]) == (4, 4)
+    assert result["sampler"]["task"] == "first frame" and result["sampler"]["conditions"]
+    alone = arguments(files, str(files / "svd"), "--real", files / "real", "--batch-size", "1")
+    again = latte_eval(*[*alone, "--out", str(files / "other")])
+    assert json.loads(again.stdout)["value"] == result["value"]
+
+
+def test_text_to_video_from_the_command_line(files):
+    """ModelScope's class: frames have the size of its U-Net, and a result holds the digest of its prompts."""
+    words = arguments(files, str(files / "t2v"), "--real", files / "real", "--prompts", files / "prompts.txt")
+    done = latte_eval(*words, "--param", f"frames={FRAMES}")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["sampler"]["prompts_sha256"] and result["checkpoint"]["weights"] == "TextToVideoSDPipeline"
+    assert "task" not in result["sampler"]
+
+
+def test_what_cannot_be_is_one_clear_line(files):
+    svd, real = str(files / "svd"), ["--real", files / "real"]
+
+    def refused(*words: str | Path, command: str = "fvd") -> str:
+        typed = arguments(files, svd, *words)
+        done = latte_eval(command, *typed[1:])
+        assert done.returncode != 0 and done.stderr.strip().count("\n") <= 2, done.stderr
+        return done.stderr
+
+    assert "give --real FOLDER" in refused()
+    assert "makes clips from images; give --real FOLDER: fake clip i goes on from" in refused(command="is")
+    assert "takes no prompts; leave --prompts out" in refused(*real, "--prompts", files / "prompts.txt")
+    assert "--sampler ddim goes with" in refused(*real, "--sampler", "ddim")
+    assert "need a VDT checkpoint" in refused(*real, "--task", "predict")
+    stats = files / "stats.safetensors"
+    compute_stats(
+        Request(real=files / "real", params=("size=16", f"frames={FRAMES}"), detectors=("seeded",), out=files / "run"),
+        stats, Reporter(),
+    )  # fmt: skip
+    assert "statistics hold features, not clips" in refused("--real", stats)
+    done = latte_eval(*arguments(files, str(files / "t2v"), *real))
+    assert done.returncode != 0 and "give its prompts with --prompts FILE" in done.stderr
+
+
+@pytest.fixture
+def hub(files: Path) -> Iterator[Site]:
+    """A hub on the loopback with the repository owner/svd."""
+    with serve() as site:
+        paths = [path for path in sorted((files / "svd").rglob("*")) if path.is_file()]
+        names = [path.relative_to(files / "svd").as_posix() for path in paths]
+        about = {"id": "owner/svd", "sha": "c" * 40, "siblings": [{"rfilename": name} for name in names]}
+        tree = [{"type": "file", "path": name, "size": path.stat().st_size, "oid": "0" * 40}
+                for name, path in zip(names, paths, strict=True)]  # fmt: skip
+        for revision in ("", "/revision/main", f"/revision/{'c' * 40}"):
+            site.files[f"/api/models/owner/svd{revision}"] = json.dumps(about).encode()
+        site.files[f"/api/models/owner/svd/tree/{'c' * 40}"] = json.dumps(tree).encode()
+        for name, path in zip(names, paths, strict=True):
+            for revision in ("main", "c" * 40):
+                site.files[f"/owner/svd/resolve/{revision}/{name}"] = path.read_bytes()
+        yield site
+
+
+def test_image_to_video_from_a_hub(files, hub, tmp_path):
+    """In a process of its own: the hub's client reads its address once, when it is imported."""
+    kept = {name: value for name, value in os.environ.items() if name.lower() not in ("http_proxy", "hf_token")}
+    env = {
+        **kept,
+        "HF_ENDPOINT": hub.address,
+        "HF_HOME": str(tmp_path),
+        "HF_HUB_OFFLINE": "0",
+        "LATTE_EVAL_OFFLINE": "0",
+    }
+    words = arguments(files, "hf://owner/svd", "--real", files / "real")
+    run = subprocess.run([sys.executable, "-m", "latte_eval", *words], env=env, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-2000:]
+    found = json.loads(run.stdout)
+    local = latte_eval(*arguments(files, str(files / "svd"), "--real", files / "real"))
+    assert found["value"] == json.loads(local.stdout)["value"] and found["checkpoint"]["name"] == "hf://owner/svd"
+    without = arguments(files, "hf://owner/svd")
+    run = subprocess.run(
+        [sys.executable, "-m", "latte_eval", "is", *without[1:]], env=env, capture_output=True, text=True
+    )
+    assert run.returncode != 0 and "give --real FOLDER: fake clip i goes on from" in run.stderr
