@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from latte_eval.compare.frame import results_frame
     from latte_eval.compare.results import load_results
     from latte_eval.core.clips import Clips, ClipSource, Rejected
     from latte_eval.core.errors import LatteEvalError
@@ -45,6 +46,7 @@ __all__ = [
     "evaluate",
     "load_results",
     "named_protocol",
+    "results_frame",
 ]
 
 HOMES = {
@@ -63,6 +65,7 @@ HOMES = {
     "evaluate": "evaluation.pipeline",
     "load_results": "compare.results",
     "named_protocol": "core.protocols",
+    "results_frame": "compare.frame",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, HOMES)
