@@ -1,15 +1,14 @@
-"""Tables of numbers as Markdown, LaTeX, CSV or JSON."""
+"""Tables of numbers as Markdown or JSON; pandas writes the other forms, in `frames.py`."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from latte_eval.baselines import frames
 from latte_eval.baselines.published import Column, PublishedTable
 from latte_eval.core.choices import check_choice
 from latte_eval.core.numbers import number_to_text, signed_to_text
@@ -18,7 +17,6 @@ Cell = str | int | float | Decimal | tuple[float, float] | None
 ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
 NUMBER, SIGNED = "number", "signed number"
 WRITERS = {NUMBER: number_to_text, SIGNED: signed_to_text}
-LATEX = {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$"}
 
 
 @dataclass(frozen=True)
@@ -135,16 +133,24 @@ def note_lines(notes: Sequence[str]) -> list[str]:
 
 def to_latex(table: Table) -> str:
     """A booktabs tabular; footnotes follow as comments."""
-    headings = " & ".join(escape_latex(heading.text) for heading in table.headings.values())
-    columns = "".join("r" if is_numeric(table, key) else "l" for key in table.headings)
-    lines = [f"% {table.title}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
-    lines += [headings + r" \\", r"\midrule"]
-    lines += [" & ".join(map(escape_latex, row)) + r" \\" for row in to_texts(table, missing="--")]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *(f"% {note}" for note in table.notes)])
+    numeric = [is_numeric(table, key) for key in table.headings]
+    text = frames.texts_to_latex(columns_of_text(table, "--"), numeric)
+    return "\n".join([comment(table.title), text, *map(comment, table.notes)])
 
 
-def escape_latex(text: str) -> str:
-    return "".join(LATEX.get(character, character) for character in text)
+def comment(text: str) -> str:
+    return f"% {' '.join(text.split())}"
+
+
+def to_html(table: Table) -> str:
+    """A table element under its title; footnotes follow as a list."""
+    return frames.texts_to_html(table.title, columns_of_text(table, "–"), table.notes)
+
+
+def columns_of_text(table: Table, missing: str) -> list[tuple[str, list[str]]]:
+    """Heading and cells of every column."""
+    texts = to_texts(table, missing)
+    return [(heading.text, [row[i] for row in texts]) for i, heading in enumerate(table.headings.values())]
 
 
 def to_record(table: Table) -> dict[str, Any]:
@@ -166,13 +172,20 @@ def render_json(tables: Sequence[Table]) -> str:
 
 def render_csv(tables: Sequence[Table]) -> str:
     """One header for the tables of a command, which have one schema."""
-    out, columns = io.StringIO(), list(dict.fromkeys(key for table in tables for key in table.columns))
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
-    writer.writeheader()
-    for table in tables:
-        for row in table.tidy:
-            writer.writerow({key: cell_to_text(row.get(key), "", missing="") for key in table.columns})
-    return out.getvalue().rstrip("\n")
+    rows = [{key: cell_to_text(row.get(key), "", missing="") for key in table.columns}
+            for table in tables for row in table.tidy]  # fmt: skip
+    return frames.records_to_csv(rows, common_columns(tables))
+
+
+def common_columns(tables: Sequence[Table]) -> list[str]:
+    """The columns for machines of all tables, each once."""
+    return list(dict.fromkeys(key for table in tables for key in table.columns))
+
+
+def tables_to_parquet(tables: Sequence[Table]) -> bytes:
+    """The rows for machines as one Parquet file, numbers as numbers. Raises `UsageError` without pyarrow."""
+    rows = [{key: to_json_cell(row.get(key)) for key in table.columns} for table in tables for row in table.tidy]
+    return frames.records_to_parquet(rows, common_columns(tables))
 
 
 def render_each(writer: Callable[[Table], str]) -> Callable[[Sequence[Table]], str]:
@@ -182,12 +195,15 @@ def render_each(writer: Callable[[Table], str]) -> Callable[[Sequence[Table]], s
 RENDERERS: dict[str, Callable[[Sequence[Table]], str]] = {
     "md": render_each(to_markdown),
     "latex": render_each(to_latex),
+    "html": render_each(to_html),
     "csv": render_csv,
     "json": render_json,
 }
 
+PARQUET = "parquet"
+
 
 def render(tables: Sequence[Table], form: str = "md") -> str:
-    """Write tables in one of the `RENDERERS`. Raises `UsageError` for another form."""
+    """Write tables as text in one of the `RENDERERS`. Raises `UsageError` for another form."""
     check_choice("--format", form, RENDERERS)
     return RENDERERS[form](tables)

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from latte_eval.compare.frame import results_frame
     from latte_eval.compare.results import load_results
     from latte_eval.core.clips import Clips, ClipSource, Rejected
     from latte_eval.core.errors import LatteEvalError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from latte_eval.core.protocol import Protocol
     from latte_eval.core.protocols import named_protocol
     from latte_eval.core.result import Result
+    from latte_eval.evaluation.metric_classes import FID, FVD, KVD, VideoInceptionScore
     from latte_eval.evaluation.pipeline import evaluate
     from latte_eval.evaluation.request import Request
 
@@ -29,6 +31,9 @@ __version__ = "0.1.0"
 sys.modules[f"{__name__}.clips"] = clips
 
 __all__ = [
+    "FID",
+    "FVD",
+    "KVD",
     "ClipSource",
     "Clips",
     "LatteEvalError",
@@ -37,12 +42,17 @@ __all__ = [
     "Reporter",
     "Request",
     "Result",
+    "VideoInceptionScore",
     "evaluate",
     "load_results",
     "named_protocol",
+    "results_frame",
 ]
 
 HOMES = {
+    "FID": "evaluation.metric_classes",
+    "FVD": "evaluation.metric_classes",
+    "KVD": "evaluation.metric_classes",
     "ClipSource": "core.clips",
     "Clips": "core.clips",
     "LatteEvalError": "core.errors",
@@ -51,9 +61,11 @@ HOMES = {
     "Reporter": "core.progress",
     "Request": "evaluation.request",
     "Result": "core.result",
+    "VideoInceptionScore": "evaluation.metric_classes",
     "evaluate": "evaluation.pipeline",
     "load_results": "compare.results",
     "named_protocol": "core.protocols",
+    "results_frame": "compare.frame",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, HOMES)

@@ -404,8 +404,9 @@ def nothing_usable(source: FolderSource) -> LatteEvalError:
         return ClipError(f"{path} holds no videos and no folders of frames{others}{unreadable}")
     if len(short) == videos:
         frames, stride = source.protocol.frames, side_stride(source.protocol, source.side)
+        found = counts_to_text(each.found for each in short)
         return NotEnoughClips(
-            f"all {videos:,} videos in {path} are too short: they have {counts_to_text(each.found for each in short)} frames, "
+            f"all {videos:,} videos in {path} are too short: they have {found} frames, "
             f"{frames * stride} are needed ({frames} at stride {stride})"
         )
     first = next(each for each in source.rejected if not each.reason.startswith("too short"))

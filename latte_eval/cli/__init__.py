@@ -39,6 +39,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gate": ("latte_eval.cli.gate:gate", "Is a checkpoint worse than the accepted one? For CI."),
     "report": ("latte_eval.cli.report:report", "Static pages about runs: numbers, intervals, clips."),
     "history": ("latte_eval.cli.history:history", "Value over time, with commits and who accepted what."),
+    "card": ("latte_eval.cli.card:card", "Results as metadata of a Hugging Face model card."),
+    "log": ("latte_eval.cli.log:log", "Results to TensorBoard, Weights & Biases or MLflow."),
     "metrics": ("latte_eval.cli.metrics:metrics", "Every metric: what it sees, with which detector, what it costs."),
     "weights": ("latte_eval.cli.weights:weights", "List, fetch and locate detector weights."),
     "doctor": ("latte_eval.cli.doctor:doctor", "What is installed, what is missing, what has been checked."),

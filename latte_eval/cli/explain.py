@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from latte_eval.baselines.table import render
 from latte_eval.cli.bars import TerminalReporter, quiet_option
 from latte_eval.cli.options import FOLDER, METRIC, RUN, RUN_FILES, RUN_LINES, run_options, workers_option
-from latte_eval.cli.tables import format_option
+from latte_eval.cli.tables import format_option, show_tables
 from latte_eval.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ def compare(files: tuple[Path, ...], form: str) -> None:
 
     if len(files) < 2:
         raise UsageError(f"compare needs two or more results, not {len(files)}: latte-eval compare A.jsonl B.jsonl")
-    click.echo(render([compare_table([str(file) for file in files], [load_results(file) for file in files])], form))
+    show_tables([compare_table([str(file) for file in files], [load_results(file) for file in files])], form)
 
 
 @click.command(epilog="Example: latte-eval explain a.jsonl b.jsonl --measure --real /data/UCF-101 --fake samples")
@@ -62,7 +61,7 @@ def explain(
         tables.append(difference_table(*pair))
         if measure:
             tables.append(measured(pair, first, TerminalReporter(quiet), **options))
-    click.echo(render(tables, form))
+    show_tables(tables, form)
 
 
 def measured(

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from latte_eval.baselines.table import render
 from latte_eval.cli.options import METRIC, RUN_LINES
-from latte_eval.cli.tables import format_option
+from latte_eval.cli.tables import format_option, show_tables
 
 
 @click.command(epilog="Example: latte-eval history accepted.jsonl results/*.jsonl")
@@ -24,4 +23,7 @@ def history(files: tuple[Path, ...], metric: str | None, form: str) -> None:
     if metric is not None:
         check_name("metric", metric, METRICS)
     tables = history_tables(read_entries(files, metric))
-    click.echo(render(tables, form) if tables or form == "json" else "no results yet")
+    if tables or form in ("json", "parquet"):
+        show_tables(tables, form)
+    else:
+        click.echo("no results yet")

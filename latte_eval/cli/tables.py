@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from latte_eval.baselines.table import RENDERERS, Table, render
+from latte_eval.baselines.table import PARQUET, RENDERERS, Table, render, tables_to_parquet
 from latte_eval.cli.bars import TerminalReporter, quiet_option
 from latte_eval.cli.options import FOLDER, partial_option, run_options, sampler_options, stack, workers_option
 from latte_eval.cli.stopping import continues, run_continues
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from latte_eval.evaluation.request import Request
 
 format_option = click.option(
-    "--format", "form", type=click.Choice(list(RENDERERS)), default="md", show_default=True, help="Of the table."
-)
+    "--format", "form", type=click.Choice([*RENDERERS, PARQUET]), default="md", show_default=True, help="Of the table; "
+    "parquet goes to a file: > FILE.",
+)  # fmt: skip
 measured_options = stack(
     format_option,
     click.option("--results", type=FOLDER, metavar="DIR", help="Finished runs: a results.jsonl or a folder of runs."),
@@ -68,7 +70,7 @@ def table3(form: str, measure: bool) -> None:
     """Table 3: parameters and FLOPs of the four variants, counted the paper's way and in truth."""
     from latte_eval.compare.tables import cost_table
 
-    click.echo(render([cost_table(measure)], form))
+    show_tables([cost_table(measure)], form)
 
 
 @click.command(epilog="Example: latte-eval table4 --measure")
@@ -78,7 +80,18 @@ def table4(form: str, measure: bool) -> None:
     """Table 4: sizes S, B, L and XL."""
     from latte_eval.compare.tables import size_table
 
-    click.echo(render([size_table(measure)], form))
+    show_tables([size_table(measure)], form)
+
+
+def show_tables(tables: Sequence[Table], form: str) -> None:
+    """Print tables. Raises `UsageError` for Parquet on a terminal."""
+    if form != PARQUET:
+        click.echo(render(tables, form))
+        return
+    if sys.stdout.isatty():
+        raise UsageError("--format parquet is no text: send it to a file with > FILE.parquet")
+    data = tables_to_parquet(tables)
+    sys.stdout.buffer.write(data)
 
 
 @click.command(name="table-vdt", epilog="Example: latte-eval table-vdt --results runs")
@@ -120,7 +133,7 @@ def show_distance_table(
         return
     found = load(results) if results else []
     tables: list[Table] = distance_tables(name, found)
-    click.echo(render(tables, form))
+    show_tables(tables, form)
 
 
 def load(path: Path) -> list[Result]:

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from latte_eval.baselines.published import TABLES, published_table, published_values, reports
-from latte_eval.baselines.table import RENDERERS, Heading, Table, published_to_table, render
+from latte_eval.baselines.table import RENDERERS, Heading, Table, published_to_table, render, tables_to_parquet
 from latte_eval.core.errors import UsageError
 
 # Typed a second time, as the paper prints them; "-" is an entry that it leaves out.
@@ -111,6 +111,31 @@ def test_cells_that_need_care() -> None:
     assert "b\\|c" in render([table]) and "+1.2" in render([table]) and "2,048" in render([table])
     assert "[+1.0, +2.0]" in render([table])
     assert r"50 \% \& more" in render([table], "latex") and r"x\_1" in render([table], "latex")
+    assert "50 % &amp; more" in render([table], "html")
     assert list(csv.reader(io.StringIO(render([table], "csv"))))[1] == ["x_1", "1.25", "2048"]
     with pytest.raises(UsageError, match="Did you mean latex"):
         render([table], "latx")
+
+
+def test_markup_in_names_is_escaped() -> None:
+    name = r"<b>~\^{$1}|&#_</b>"
+    table = Table(name, name, {"a": Heading(name + " ↑"), "b": Heading(name)}, [{"a": name, "b": 1.0}], [f"{name}\nx"])
+    html, latex = render([table, table], "html"), render([table], "latex")
+    assert "<b>" not in html and html.isascii() and html.count("<table") == html.count("</table>") == 2
+    assert html.count("&lt;b&gt;") == 2 * 5 and "&#8593;" in html
+    body = [line for line in latex.splitlines() if not line.startswith("%")]
+    assert len(latex.splitlines()) - len(body) == 2, "a note stays within its comment"
+    assert [line for line in body if line.startswith("\\")][0] == r"\begin{tabular}{lr}"
+    assert r"\textasciitilde" in latex and r"\$\uparrow$"[2:] in latex and r"\$1" in latex and r"\#" in latex
+
+
+def test_parquet_keeps_kinds_and_missing_entries() -> None:
+    pytest.importorskip("pyarrow", reason="pip install 'latte-eval[parquet]'")
+    import pandas
+
+    headings = {key: Heading(key) for key in ("value", "low", "n", "mixed")}
+    rows = [{"value": Decimal("1.50"), "n": 3, "mixed": (1.0, 2.0)}, {"value": 2.25, "mixed": "x"}]
+    frame = pandas.read_parquet(io.BytesIO(tables_to_parquet([Table("t", "T", headings, rows)])))  # type: ignore[arg-type]
+    assert [str(each) for each in frame.dtypes] == ["Float64", "Float64", "Int64", "string"]
+    assert frame["value"].to_list() == [1.5, 2.25] and frame["low"].isna().all()
+    assert frame["mixed"].to_list() == ["[1.0, 2.0]", "x"] and frame["n"].isna().to_list() == [False, True]

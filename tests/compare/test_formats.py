@@ -7,10 +7,13 @@ import dataclasses
 import io
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from command_line import latte_eval
+from many_processes import environment
 from repository import ROOT
 from result_makers import make_result, write_results
 
@@ -72,3 +75,23 @@ def test_a_table_of_published_and_measured_numbers_says_which_is_which(
     assert {row["kind"] for row in rows} == {"published", "measured", "not comparable"}
     assert all(row["value"] and row["benchmark"] and row["metric"] == "fvd" for row in rows)
     assert all(row["why"] for row in rows if row["kind"] == "not comparable")
+
+
+def test_a_parquet_file_holds_what_csv_prints(arguments: dict[str, list[str | Path]], tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="pip install 'latte-eval[parquet]'")
+    import pandas
+
+    command = [sys.executable, "-m", "latte_eval", *map(str, arguments["compare"]), "--format", "parquet"]
+    done = subprocess.run(command, capture_output=True, check=True, env=environment())
+    frame = pandas.read_parquet(io.BytesIO(done.stdout))
+    rows = list(csv.DictReader(io.StringIO(latte_eval(*arguments["compare"], "--format", "csv").stdout)))
+    assert list(frame) == list(rows[0]) and len(frame) == len(rows)
+    assert frame["value"].to_list() == [float(row["value"]) for row in rows]
+
+
+def test_without_pyarrow_the_extra_is_named(
+    arguments: dict[str, list[str | Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    done = latte_eval(*arguments["compare"], "--format", "parquet")
+    assert done.returncode == 2 and "pip install 'latte-eval[parquet]'" in done.stderr and not done.stdout
