@@ -11,6 +11,7 @@ import click
 from latte_eval.benchmarks.benchmark import BENCHMARKS
 from latte_eval.cli.bars import quiet_option
 from latte_eval.cli.types import MetricName, PulledPath, RunPlace, UserPath
+from latte_eval.core.protocol import CHOICES
 from latte_eval.core.protocols import PROTOCOLS
 from latte_eval.files.team import ON_LOST
 from latte_eval.sampler.samplers import SAMPLERS
@@ -131,8 +132,10 @@ protocol_options = stack(
                  "dataset, else clean]"),
     click.option("--param", "params", multiple=True, metavar="FIELD=VALUE", help="Override a field of the protocol."),
     click.option("--clips", type=int, metavar="N", help="N clips of each side.  [default: all, or the benchmark's]"),
-    click.option("--windows", type=click.Choice(["one", "all"]), help="Clips a video: one, or all that do not "
-                 "overlap."),
+    click.option("--windows", type=click.Choice(CHOICES["windows"]), help="Clips a video: one, all that do not "
+                 "overlap, or any: drawn out of every window of the real videos."),
+    click.option("--decoder", type=click.Choice(CHOICES["decoder"]), help="What decodes video files.  [default: the "
+                 "protocol's, which is pyav]"),
     click.option("--detector", "detectors", multiple=True, metavar="NAME", help="Replace a default detector, such as "
                  "i3d-seeded; `seeded` replaces all of them, i3d=FILE takes weights of your own."),
     click.option("--trust", is_flag=True, help="Open an executable archive whose hash is not pinned."),

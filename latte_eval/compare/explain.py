@@ -18,9 +18,9 @@ from latte_eval.core.result import Result
 # Real and fake choices that need no new sampling. Those of both sides need the fake clips themselves, but for those
 # by which videos are read: clips that were sampled have passed none of these.
 REAL_FIELDS = ("real_split", "real_selection", "real_clips", "real_offset", "real_stride", "real_storage")
-FAKE_FIELDS = ("fake_stride", "fake_storage")
-BOTH_FIELDS = ("frames", "windows", "crop", "resample", "size")
-READING_FIELDS = ("windows", "crop", "resample")
+FAKE_FIELDS = ("fake_stride", "fake_offset", "fake_storage")
+BOTH_FIELDS = ("frames", "windows", "crop", "resample", "rounding", "decoder", "size", "skip_frames")
+READING_FIELDS = ("windows", "crop", "resample", "rounding", "decoder")
 # How features become a distance: no clip is read again.
 STATISTIC_FIELDS = ("covariance", "frame_rule")
 EXPLAIN_COLUMNS = ("metric", "kind", "part", "field", "first", "second", "weight", "why", "change", "spread")

@@ -10,12 +10,13 @@ import torch
 from latte_eval.compare.comparable import Conditions, standing
 from latte_eval.compare.comparable import differences as find_differences
 from latte_eval.core.errors import UsageError, WeightsError
+from latte_eval.core.protocol import Protocol
 from latte_eval.evaluation.request import Request
 from latte_eval.files.weights import file_sha256
 from latte_eval.metrics.detectors import open_detector
 from latte_eval.metrics.detectors.i3d import seeded_state
 from latte_eval.metrics.detectors.network import probe_clips
-from latte_eval.metrics.detectors.own import detector_row, with_resize
+from latte_eval.metrics.detectors.own import detector_row, of_protocol
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_what_cannot_be_had_is_said_in_one_line(folder: Path) -> None:
     with pytest.raises(WeightsError, match="bad.pt is not a file of weights"):
         open_detector(f"i3d={folder / 'bad.pt'}")
     for name in ("c3d=x.npz", "i3d-seeded=x.pt", "i3d="):
-        with pytest.raises(UsageError, match=r"NETWORK=FILE, and NETWORK is i3d, inception, "):
+        with pytest.raises(UsageError, match=r"NETWORK=FILE, and NETWORK is i3d, i3d-port, inception, "):
             Request(metrics=("fvd", "is"), detectors=(name,))
     with pytest.raises(UsageError, match="Did you mean i3d"):
         detector_row("i3f=x.pt")
@@ -65,6 +66,6 @@ def test_it_serves_the_metrics_of_its_network() -> None:
     request = Request(metrics=("fvd", "fid", "prdc"), detectors=("i3d=a/x.pt",))
     assert request.detector_names() == ["i3d=a/x.pt", "inception"]
     assert not request.is_trial
-    assert with_resize("inception=a=b.pth", "clean") == "inception-clean=a=b.pth"
+    assert of_protocol("inception=a=b.pth", Protocol(fid_resize="clean")) == "inception-clean=a=b.pth"
     clean = Request(metrics=("fid",), detectors=("inception=x.pth",), params=("fid_resize=clean",))
     assert clean.detector_names() == ["inception-clean=x.pth"]
