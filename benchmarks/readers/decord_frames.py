@@ -30,6 +30,9 @@ ABSENT = (
 # Frames that are held at a time.
 BATCH = 64
 
+# The file, which may be a copy under a name that nobody knows.
+FILE = re.compile(r"\[/[^\]]*\] ?")
+
 # Where in its source decord gave up, which it writes before the reason.
 PLACE = re.compile(r"^\[[\d:]+\] \S+:\d+: (?:Check failed: )?")
 
@@ -81,5 +84,5 @@ def told(call: Any, argument: Any) -> Any:
     try:
         return call(argument)
     except (decord.DECORDError, RuntimeError, IndexError) as error:
-        reason = PLACE.sub("", first_line(error))
+        reason = FILE.sub("", PLACE.sub("", first_line(error)))
         raise ClipError(f"decord cannot read it: {reason}") from error
