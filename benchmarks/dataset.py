@@ -143,7 +143,8 @@ class Dataset(Benchmark):
         check_choice("--protocol", name, PROTOCOLS)
         own = {"real_split": self.real_split, "real_stride": self.stride, **dict.fromkeys(COUNTS, PUBLISHED_CLIPS)}
         named = PROTOCOLS[name]
-        return named.protocol.replace(benchmark=self.name, **{field: own[field] for field in named.of_benchmark})
+        set_here = {field: own[field] for field in named.of_benchmark} | dict(named.on.get(self.name, {}))
+        return named.protocol.replace(benchmark=self.name, **set_here)
 
     def open_real(
         self, folder: Path | None, protocol: Protocol, seed: int, progress: Callable[[int], None]

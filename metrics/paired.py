@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from latte_eval.core.arithmetic import to_float64
 from latte_eval.core.errors import ClipError, FeatureError, UsageError
 from latte_eval.metrics.jackknife import delete_one
 from latte_eval.metrics.parts import check_names, deal_rows
@@ -62,7 +63,7 @@ def frame_psnr(fake: Tensor, real: Tensor, where: Tensor | None = None) -> Tenso
         ClipError: shapes that differ.
     """
     where = checked_where(fake, real, where)
-    squares = (fake.double() - real.double()).square().mean(2)
+    squares = (to_float64(fake) - to_float64(real)).square().mean(2)
     error = masked_mean(squares, where)
     return (10 * torch.log10(DATA_RANGE**2 / error)).clamp(max=MOST_PSNR)
 
@@ -88,7 +89,7 @@ def frame_ssim(fake: Tensor, real: Tensor, where: Tensor | None = None) -> Tenso
 
 def ssim_map(fake: Tensor, real: Tensor) -> Tensor:  # [T, 3, H, W] uint8 twice -> [T, H - 10, W - 10] float64
     """The similarity of every window inside the frame, as the mean of the channels."""
-    x, y = fake.double(), real.double()
+    x, y = to_float64(fake), to_float64(real)
     mean_x, mean_y, xx, yy, xy = (windowed(each) for each in (x, y, x * x, y * y, x * y))
     var_x, var_y, covariance = xx - mean_x**2, yy - mean_y**2, xy - mean_x * mean_y
     c1, c2 = (K1 * DATA_RANGE) ** 2, (K2 * DATA_RANGE) ** 2
@@ -119,6 +120,7 @@ def checked_where(fake: Tensor, real: Tensor, where: Tensor | None) -> Tensor:
 
 
 def masked_mean(values: Tensor, where: Tensor) -> Tensor:  # [N, T, H, W] twice -> [N, T], NaN where nothing counts
+    where = where.to(values.device)
     return torch.where(where, values, 0.0).sum((-2, -1)) / where.sum((-2, -1))
 
 
@@ -167,8 +169,10 @@ def copy_nearest_given(real: Tensor, generated: Tensor) -> Tensor:
 def mean_given(real: Tensor, generated: Tensor) -> Tensor:  # -> [N, 1, 3, 1, 1] like real
     """The mean colour of the given part of each clip."""
     given = (~generated).unsqueeze(2)
-    total, count = (x.sum((1, 3, 4), keepdim=True) for x in (torch.where(given, real.double(), 0.0), given))
-    return torch.where(count > 0, total / count, GREY).round().to(real.dtype)
+    values = to_float64(real)
+    given = given.to(values.device)
+    total, count = (x.sum((1, 3, 4), keepdim=True) for x in (torch.where(given, values, 0.0), given))
+    return torch.where(count > 0, total / count, GREY).round().to(real.device, real.dtype)
 
 
 @dataclass(frozen=True)

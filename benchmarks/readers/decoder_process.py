@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from latte_eval.benchmarks.readers import decord_frames
 from latte_eval.benchmarks.readers.animations import Damaged
 from latte_eval.benchmarks.readers.faults import faults_refused
 from latte_eval.benchmarks.readers.images import image_size, read_image
@@ -28,6 +29,9 @@ from latte_eval.core.protocol import Protocol
 ERRORS = {"ClipError": ClipError, "MachineFault": MachineFault, "MemoryError": MemoryError}
 
 Message = tuple[dict[str, Any], bytes]
+
+# decord has been seen to try for ever on damaged files; one frame, after a seek, takes a small part of this.
+DECORD_SECONDS = 60
 
 
 def write_message(stream: IO[bytes], head: dict[str, Any], content: bytes = b"") -> None:
@@ -54,8 +58,27 @@ def serve() -> None:
     # What a library prints must not stand among the answers.
     os.dup2(2, 1)
     while (message := read_message(sys.stdin.buffer)) is not None:
-        for head, content in answer(message[0]):
+        for head, content in timed(answer(message[0]), message[0].get("decoder") == "decord"):
             write_message(answers, head, content)
+
+
+def timed(messages: Iterator[Message], limited: bool) -> Iterator[Message]:
+    """The same messages. Where they are limited, this process is ended by SIGALRM if one takes too long.
+
+    A library in C that waits for ever answers no exception; the signal's own action needs no answer.
+    """
+    if not limited or not hasattr(signal, "SIGALRM"):
+        yield from messages
+        return
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    try:
+        signal.alarm(DECORD_SECONDS)
+        for message in messages:
+            signal.alarm(0)
+            yield message
+            signal.alarm(DECORD_SECONDS)
+    finally:
+        signal.alarm(0)
 
 
 def answer(job: dict[str, Any]) -> Iterator[Message]:
@@ -74,7 +97,8 @@ def answer(job: dict[str, Any]) -> Iterator[Message]:
 
 
 def count(job: dict[str, Any]) -> Iterator[Message]:
-    yield {"value": count_frames(Path(job["path"]))}, b""
+    counted = decord_frames.count_frames if job.get("decoder") == "decord" else count_frames
+    yield {"value": counted(Path(job["path"]))}, b""
 
 
 def size(job: dict[str, Any]) -> Iterator[Message]:
@@ -83,8 +107,12 @@ def size(job: dict[str, Any]) -> Iterator[Message]:
 
 def read(job: dict[str, Any]) -> Iterator[Message]:
     """Frames brought to the size of the protocol: they are fewer bytes than those of the file."""
-    protocol = job["protocol"] and Protocol.from_dict(job["protocol"])
-    for frame in read_video(Path(job["path"]), job["indices"], job["check"]):
+    protocol, path = job["protocol"] and Protocol.from_dict(job["protocol"]), Path(job["path"])
+    if job.get("decoder") == "decord":
+        frames = decord_frames.read_frames(path, job["indices"])
+    else:
+        frames = read_video(path, job["indices"], job["check"])
+    for frame in frames:
         prepared = np.ascontiguousarray(prepare_frame(frame, protocol) if protocol else frame)
         yield {"shape": prepared.shape}, prepared.tobytes()
 

@@ -21,7 +21,7 @@ from typing import IO, Any
 import numpy as np
 
 from latte_eval.benchmarks.readers.animations import Damaged
-from latte_eval.benchmarks.readers.decoder_process import ERRORS, answer, read_message, write_message
+from latte_eval.benchmarks.readers.decoder_process import DECORD_SECONDS, ERRORS, answer, read_message, write_message
 from latte_eval.benchmarks.readers.images import Size
 from latte_eval.core.errors import ClipError, MachineFault
 from latte_eval.core.protocol import Protocol
@@ -36,9 +36,9 @@ PROGRAM = (
 CRASHES = {"SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS"}
 
 
-def count_frames(path: Path, name: str) -> int:
+def count_frames(path: Path, name: str, decoder: str = "pyav") -> int:
     """As `video.count_frames`; `name` is how messages call the file. Raises also `MachineFault`."""
-    return int(single({"job": "count", "path": place_of(path), "name": name}))
+    return int(single({"job": "count", "path": place_of(path), "name": name, "decoder": decoder}))
 
 
 def frame_size(path: Path, name: str) -> tuple[int, int]:
@@ -48,14 +48,19 @@ def frame_size(path: Path, name: str) -> tuple[int, int]:
 
 
 def read_frames(
-    path: Path, name: str, indices: Sequence[int], protocol: Protocol | None, check: int = 0
+    path: Path,
+    name: str,
+    indices: Sequence[int],
+    protocol: Protocol | None,
+    check: int = 0,
+    decoder: str = "pyav",
 ) -> Iterator[np.ndarray]:  # -> [H, W, 3] uint8 each
     """As `video.read_video`, at the size of the protocol if there is one; `name` is how messages call the file.
 
-    Raises also `MachineFault`.
+    `decord` reads the indices as one window and checks nothing. Raises also `MachineFault`.
     """
     job = {"job": "read", "path": place_of(path), "name": name, "indices": list(indices), "check": check,
-           "protocol": protocol and protocol.to_dict()}  # fmt: skip
+           "protocol": protocol and protocol.to_dict(), "decoder": decoder}  # fmt: skip
     for head, content in answers(job):
         yield np.frombuffer(bytearray(content), np.uint8).reshape(head["shape"])
 
@@ -136,6 +141,8 @@ class Decoder:
         """Why there is no answer; `what` is the file."""
         status = self.process.wait()
         how = signal_name(-status) if status < 0 else f"status {status}"
+        if how == "SIGALRM":
+            return ClipError(f"decord did not give a frame of it within {DECORD_SECONDS} seconds")
         if how in CRASHES or status > 255:  # Windows has large numbers for crashes
             return ClipError(f"the decoder crashed on {what} ({how})")
         return MachineFault(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from latte_eval.core.protocol import STORAGE_STEPS, Protocol
+from latte_eval.core.protocol import STORAGE_STEPS, TORCH_FILTERS, Protocol
 
 FILTERS = {"lanczos": Image.Resampling.LANCZOS, "bilinear": Image.Resampling.BILINEAR}
 
@@ -34,21 +34,48 @@ def has_target_size(width: int, height: int, protocol: Protocol) -> bool:
     return protocol.size is None or (width, height) == (protocol.size, protocol.size)
 
 
-def prepare_frame(frame: np.ndarray, protocol: Protocol) -> np.ndarray:  # [H, W, 3] uint8 -> [size, size, 3] uint8
-    """Bring a frame to the target size. It stays as it is if it has that size, or if the protocol has none.
+def needs_torch(protocol: Protocol) -> bool:
+    """Whether frames pass through floats of torch on their way to clips: decoder processes do not import it."""
+    return protocol.rounding == "floor-shifted" or (protocol.size is not None and protocol.resample in TORCH_FILTERS)
 
-    `crop-resize` is the converter of Vchitect/Latte@b27c24a, `resize-crop` that of universome/stylegan-v@3fecd69;
-    `none` resizes without a crop.
+
+def of_side(protocol: Protocol, side: str) -> Protocol:
+    """The protocol as frames of one side are prepared: the shift of `floor-shifted` is one of loaders of real videos,
+    generated ones are cut off on a scale of 0..1 there."""
+    shifts = protocol.rounding == "floor-shifted" and side == "fake"
+    return protocol.replace(rounding="floor-unit") if shifts else protocol
+
+
+def prepare_frame(frame: np.ndarray, protocol: Protocol) -> np.ndarray:  # [H, W, 3] uint8 -> [size, size, 3] uint8
+    """Bring a frame to the target size, and round it as the protocol says.
+
+    It stays as it is if it has that size, or if the protocol has none, but for the rounding `floor-shifted`.
     """
+    if protocol.size is None or has_target_size(frame.shape[1], frame.shape[0], protocol):
+        sized = frame
+    elif protocol.resample in TORCH_FILTERS:
+        from latte_eval.benchmarks.readers.torch_resize import resize_by_torch
+
+        return resize_by_torch(frame, protocol)
+    else:
+        sized = resize_by_pillow(frame, protocol, protocol.size)
+    if protocol.rounding == "floor-shifted":
+        from latte_eval.benchmarks.readers.torch_resize import shifted
+
+        return shifted(sized)
+    return sized
+
+
+def resize_by_pillow(frame: np.ndarray, protocol: Protocol, size: int) -> np.ndarray:  # -> [size, size, 3] uint8
+    """`crop-resize` is the converter of Vchitect/Latte@b27c24a, `resize-crop` that of universome/stylegan-v@3fecd69;
+    `none` resizes without a crop."""
     height, width = frame.shape[:2]
-    size = protocol.size
-    if size is None or has_target_size(width, height, protocol):
-        return frame
     image = Image.fromarray(np.ascontiguousarray(frame))
     if protocol.crop == "crop-resize":
         image = centre_crop(image, min(width, height))
-    elif protocol.crop == "resize-crop":
-        image = centre_crop(resize_shorter_side(image, size, protocol.resample), size)
+    elif protocol.crop.startswith("resize-crop"):
+        up = protocol.crop == "resize-crop-ceil"
+        image = centre_crop(resize_shorter_side(image, size, protocol.resample, up), size)
     return np.asarray(resize(image, (size, size), protocol.resample))
 
 
@@ -58,11 +85,11 @@ def centre_crop(image: Image.Image, side: int) -> Image.Image:
     return image.crop((left, top, left + side, top + side))
 
 
-def resize_shorter_side(image: Image.Image, size: int, resample: str) -> Image.Image:
-    """Bring the shorter side to `size`; the longer one is rounded down."""
-    if image.width <= image.height:
-        return resize(image, (size, image.height * size // image.width), resample)
-    return resize(image, (image.width * size // image.height, size), resample)
+def resize_shorter_side(image: Image.Image, size: int, resample: str, up: bool) -> Image.Image:
+    """Bring the shorter side to `size`; the longer one is rounded down, or `up`."""
+    shorter, longer = sorted(image.size)
+    other = (longer * size + (shorter - 1 if up else 0)) // shorter
+    return resize(image, (size, other) if image.width <= image.height else (other, size), resample)
 
 
 def resize(image: Image.Image, size: tuple[int, int], resample: str) -> Image.Image:

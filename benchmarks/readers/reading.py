@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from latte_eval.benchmarks.readers import decoders
-from latte_eval.benchmarks.readers.animations import Damaged
+from latte_eval.benchmarks.readers.animations import Damaged, is_image
 from latte_eval.benchmarks.readers.arrays import open_videos, read_array
 from latte_eval.benchmarks.readers.entries import Entry
 from latte_eval.benchmarks.readers.frames import Size, common_size, read_frames
 from latte_eval.benchmarks.readers.judging import judged
 from latte_eval.benchmarks.readers.places import Place
-from latte_eval.benchmarks.readers.prepare import prepare_frame
+from latte_eval.benchmarks.readers.prepare import needs_torch, prepare_frame
 from latte_eval.core.errors import ClipError
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.stops import check_stop
@@ -46,14 +47,19 @@ class Window:
         return f"{self.entry.path} {frames[0]}-{frames[-1]}/{frames.step} {self.entry.stamp[:16]}"
 
 
-def video_length(place: Place, entry: Entry) -> int:
-    """Frames of a video, without decoding them. Raises `ClipError`, also for a folder that is not one video."""
+def video_length(place: Place, entry: Entry, decoder: str = "pyav") -> int:
+    """Frames of a video as a decoder counts them, without decoding.
+
+    Raises `ClipError`, also for a folder that is not one video.
+    """
     if entry.problem:
         raise ClipError(entry.problem)
     if entry.kind == "frames":
         return len(entry.names)
     with place.local(entry.files[0]) as path:
-        return open_videos(path).shape[1] if entry.kind == "array" else decoders.count_frames(path, entry.path)
+        if entry.kind == "array":
+            return open_videos(path).shape[1]
+        return decoders.count_frames(path, entry.path, "pyav" if is_image(path) else decoder)
 
 
 def entry_size(place: Place, entry: Entry) -> Size:
@@ -82,6 +88,8 @@ def read_windows(
     Raises:
         MachineFault: the machine failed, not the video.
     """
+    if protocol.decoder == "decord" and windows[0].entry.kind == "video" and not is_image(Path(windows[0].entry.path)):
+        return read_by_decord(place, windows, protocol, check)
     wanted = sorted({index for window in windows for index in window.frames})
     frames: dict[int, np.ndarray] = {}
 
@@ -96,6 +104,47 @@ def read_windows(
     return [join_window(window, frames, reason) for window in windows]
 
 
+def read_by_decord(
+    place: Place, windows: Sequence[Window], protocol: Protocol, check: bool
+) -> list[np.ndarray | ClipError]:
+    """The same through decord: PyAV says what of the video is sound, then every window is read by itself.
+
+    decord gives damaged frames as if they were whole; those up to the last one wanted are checked each time.
+    """
+    entry, last = windows[0].entry, max(window.frames[-1] for window in windows)
+    checked = max(CHECKED_FRAMES if check else 0, last + 1)
+
+    def look() -> None:
+        with place.local(entry.files[0]) as path:
+            for _ in decoders.read_frames(path, entry.path, [], None, checked):
+                pass
+
+    reason = judged(place, entry, look)
+    if isinstance(reason, Damaged) and reason.frame < CHECKED_FRAMES:
+        return [reason] * len(windows)
+    return [
+        reason if reason and reaches(window, reason) else decord_clip(place, window, protocol) for window in windows
+    ]
+
+
+def reaches(window: Window, reason: ClipError) -> bool:
+    """Whether a window has a frame that is damaged, or lies behind one."""
+    return not isinstance(reason, Damaged) or window.frames[-1] >= reason.frame
+
+
+def decord_clip(place: Place, window: Window, protocol: Protocol) -> np.ndarray | ClipError:
+    """One window as a clip, [T, H, W, 3] uint8."""
+    inner = None if needs_torch(protocol) else protocol
+
+    def read() -> np.ndarray:
+        with place.local(window.entry.files[0]) as path:
+            found = decoders.read_frames(path, window.entry.path, window.frames, inner, decoder="decord")
+            return np.stack([frame if inner else prepare_frame(frame, protocol) for frame in found])
+
+    check_stop()
+    return judged(place, window.entry, read)
+
+
 def read_entry(
     place: Place, entry: Entry, indices: Sequence[int], check: bool, protocol: Protocol | None = None
 ) -> Iterator[np.ndarray]:  # -> [H, W, 3] uint8 each
@@ -103,13 +152,21 @@ def read_entry(
 
     Raises `ClipError` and `OSError`.
     """
+    here = protocol if entry.kind != "video" or (protocol and needs_torch(protocol)) else None
     if entry.kind == "video":
-        with place.local(entry.files[0]) as path:
-            yield from decoders.read_frames(path, entry.path, indices, protocol, CHECKED_FRAMES if check else 0)
-        return
-    frames = read_frames(place, entry, indices) if entry.kind == "frames" else array_frames(place, entry, indices)
+        frames = video_frames(place, entry, indices, check, None if here else protocol)
+    else:
+        frames = read_frames(place, entry, indices) if entry.kind == "frames" else array_frames(place, entry, indices)
     for frame in frames:
-        yield prepare_frame(frame, protocol) if protocol else frame
+        yield prepare_frame(frame, here) if here else frame
+
+
+def video_frames(
+    place: Place, entry: Entry, indices: Sequence[int], check: bool, protocol: Protocol | None
+) -> Iterator[np.ndarray]:
+    """The frames of a video file, [H, W, 3] uint8 each, brought to size where it is decoded if there is a protocol."""
+    with place.local(entry.files[0]) as path:
+        yield from decoders.read_frames(path, entry.path, indices, protocol, CHECKED_FRAMES if check else 0)
 
 
 def array_frames(place: Place, entry: Entry, indices: Sequence[int]) -> Iterator[np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import heapq
 import json
 import os
 import threading
@@ -18,6 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latte_eval.benchmarks.readers import decord_frames
+from latte_eval.benchmarks.readers.choices import (
+    file_decoder_identity,
+    file_decoder_record,
+    fingerprinted,
+    gives_one,
+    honoured_fields,
+)
 from latte_eval.benchmarks.readers.content import with_content
 from latte_eval.benchmarks.readers.entries import Entry, class_of, number_classes, selection_key
 from latte_eval.benchmarks.readers.frames import Size, common_size
@@ -25,13 +34,12 @@ from latte_eval.benchmarks.readers.judging import judged
 from latte_eval.benchmarks.readers.listing import Listing, find_entries
 from latte_eval.benchmarks.readers.opening import open_place
 from latte_eval.benchmarks.readers.places import Place
-from latte_eval.benchmarks.readers.prepare import has_target_size, passed_steps
+from latte_eval.benchmarks.readers.prepare import has_target_size, of_side, passed_steps
 from latte_eval.benchmarks.readers.reading import Window, entry_size, read_windows, video_length
-from latte_eval.benchmarks.readers.video import decoder_identity, decoder_record
-from latte_eval.benchmarks.readers.windows import TooShort, frame_indices, side_stride, window_starts
+from latte_eval.benchmarks.readers.unusable import nothing_usable
+from latte_eval.benchmarks.readers.windows import TooShort, frame_indices, side_stride, takes_any, window_starts
 from latte_eval.core.clips import Clips, Rejected
-from latte_eval.core.errors import ClipError, LatteEvalError, NotEnoughClips
-from latte_eval.core.numbers import counts_to_text
+from latte_eval.core.errors import ClipError
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.stages import Batch, Stage
 from latte_eval.files.h264 import from_frames
@@ -39,11 +47,11 @@ from latte_eval.files.h264 import from_frames
 # Increase this when a change in this package changes a pixel or a choice.
 STEP_VERSION = 1
 
-# What to do with files that are not read.
-CONVERT = "convert videos with ffmpeg -i IN OUT.mp4, and images to png"
-
 # Videos that are examined together.
 CHUNK = 64
+
+# Candidates for each clip that is wanted, where every window of every video is one: others are damaged.
+SPARE = 2
 
 
 @dataclass(frozen=True)
@@ -139,7 +147,7 @@ class FolderSource:
             progress: called with how many more videos have been examined.
 
         Raises:
-            UsageError: the path does not exist.
+            UsageError: the path does not exist, or the protocol's decoder is not installed.
             ClipError: the path cannot be read, holds no videos, or none that can be used.
             MachineFault: something that was listed cannot be read, and its bytes are not to blame.
             NotEnoughClips: every video is too short.
@@ -151,6 +159,8 @@ class FolderSource:
         entries.sort(key=lambda entry: selection_key(protocol.real_selection, seed, entry, 0))
         numbers, rejected = number_classes(classes, entries), list(place.rejected)
         source = cls(path, place, entries, protocol, seed, side, numbers, listing, progress, rejected)
+        if protocol.decoder == "decord" and source.has_video_files:
+            decord_frames.check_installed()
         source.examine_first(wanted)
         return source
 
@@ -159,7 +169,7 @@ class FolderSource:
 
         Raises `ClipError` or `NotEnoughClips` where there is none.
         """
-        one_each = self.protocol.windows == "one"
+        one_each = gives_one(self.protocol, self.side)
         self.examine(max(1, wanted) if wanted is not None and one_each else None)
         self.windows.sort(key=self.order)
         if not self.windows:
@@ -193,7 +203,7 @@ class FolderSource:
     def about(self) -> dict[str, Any]:
         """What a result says about the files: how many were not used, by suffix, and what decodes video files."""
         ignored = {"ignored": dict(self.listing.unused.most_common())} if self.ignored else {}
-        return {**ignored, **({"decoder": decoder_record()} if self.has_video_files else {})}
+        return {**ignored, **({"decoder": file_decoder_record(self.protocol)} if self.has_video_files else {})}
 
     @property
     def notes(self) -> list[str]:
@@ -227,22 +237,17 @@ class FolderSource:
     @property
     def honours(self) -> frozenset[str]:
         """Fields of the protocol, storage and counts apart, that shape its clips."""
-        fields = {"frames", "size", "windows", "real_selection", f"{self.side}_stride"}
-        fields |= {"crop", "resample"} if self.protocol.size else set()
-        fields |= {"real_offset"} if self.side == "real" and self.protocol.windows == "one" else set()
-        return frozenset(fields)
+        return honoured_fields(self.protocol, self.side, self.has_video_files)
 
     @property
     def fingerprint(self) -> str:
         """sha256 of the listing (path, size and time of every file, or its checksum in an archive, and what
         content.py reads of it), the choices of the protocol that matter on this side, the seed, the decoder of video
         files and the version of this step."""
-        fields = ["frames", "size", "windows", "crop", "resample", "real_selection", f"{self.side}_stride"]
-        fields += [f"{self.side}_storage", *(["real_offset"] if self.side == "real" else [])]
-        choices = {name: getattr(self.protocol, name) for name in fields}
+        choices = fingerprinted(self.protocol, self.side)
         listing = sorted((entry.path, entry.kind, entry.stamp) for entry in self.entries)
         parts = ["folder", STEP_VERSION, self.side, self.seed, choices, self.classes, listing]
-        parts += decoder_identity() if self.has_video_files else []
+        parts += file_decoder_identity(self.protocol) if self.has_video_files else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     @property
@@ -320,10 +325,12 @@ class FolderSource:
         for index in found.known:
             videos.setdefault(self.windows[index].entry, []).append(index)
 
+        protocol = of_side(self.protocol, self.side)
+
         def read_video(entry: Entry) -> dict[int, np.ndarray | ClipError]:
             own = videos[entry]
             windows = [self.windows[index] for index in own]
-            clips = read_windows(self.place, windows, self.protocol, check=entry not in self.sound)
+            clips = read_windows(self.place, windows, protocol, check=entry not in self.sound)
             if not any(isinstance(clip, ClipError) for clip in clips):
                 self.sound.add(entry)
             return dict(zip(own, clips, strict=True))
@@ -361,7 +368,14 @@ class FolderSource:
                     for entry, outcome in zip(chunk, pool.map(self.windows_of, chunk), strict=True):
                         self.note(entry, outcome, rejected)
                 self.examined += len(chunk)
+                self.drop_last()
                 self.progress(len(chunk))
+
+    def drop_last(self) -> None:
+        """Keep no more windows than may be asked for, where each of a video's hundreds is a candidate."""
+        most = SPARE * (self.protocol.real_clips or 0) if takes_any(self.protocol, self.side) else 0
+        if 0 < most < len(self.windows):
+            self.windows = heapq.nsmallest(most, self.windows, key=self.order)
 
     def note(self, entry: Entry, outcome: list[Window] | ClipError, rejected: list[Rejected]) -> None:
         """Take the windows of an examined video, or the reason why it has none."""
@@ -382,7 +396,7 @@ class FolderSource:
 
     def windows_in(self, entry: Entry) -> list[Window]:
         """The windows of one video. Raises `ClipError` and `OSError`."""
-        length = video_length(self.place, entry)
+        length = video_length(self.place, entry, self.protocol.decoder)
         starts = window_starts(length, self.protocol, self.side, self.seed, entry.identity)
         at_size = entry.kind == "frames" and has_target_size(*common_size(self.place, entry), self.protocol)
         passed = passed_steps(entry.kind, at_size, self.side)
@@ -393,22 +407,3 @@ class FolderSource:
 def workers(jobs: int) -> ThreadPoolExecutor:
     """Threads for this many jobs; decoding and resizing release the interpreter lock."""
     return ThreadPoolExecutor(max(1, min(jobs, os.cpu_count() or 1)))
-
-
-def nothing_usable(source: FolderSource) -> LatteEvalError:
-    """What to say of a folder without a single candidate."""
-    path, videos, short = source.path, len(source.entries), source.too_short
-    if not videos:
-        unreadable = f"; {source.rejected[0].path} {source.rejected[0].reason}" if source.rejected else ""
-        others = f", only {source.ignored:,} other files ({source.listing.counts}); {CONVERT}" if source.ignored else ""
-        return ClipError(f"{path} holds no videos and no folders of frames{others}{unreadable}")
-    if len(short) == videos:
-        frames, stride = source.protocol.frames, side_stride(source.protocol, source.side)
-        found = counts_to_text(each.found for each in short)
-        return NotEnoughClips(
-            f"all {videos:,} videos in {path} are too short: they have {found} frames, "
-            f"{frames * stride} are needed ({frames} at stride {stride})"
-        )
-    first = next(each for each in source.rejected if not each.reason.startswith("too short"))
-    too_short = f" ({len(short):,} are too short)" if short else ""
-    return ClipError(f"none of the {videos:,} videos in {path} can be used{too_short}; {first.path}: {first.reason}")

@@ -25,9 +25,10 @@ def side_stride(protocol: Protocol, side: str) -> int:
 
 
 def window_starts(length: int, protocol: Protocol, side: str, seed: int, path: str) -> list[int]:
-    """First frames of the windows of a video: one, or every non-overlapping one.
+    """First frames of the windows of a video: one, every non-overlapping one, or every one of a real video.
 
-    A generated video gives its first frames, a real one a window at an offset of its own.
+    A generated video gives its first frames, a real one a window at an offset of its own, unless the protocol says
+    otherwise.
 
     Raises:
         TooShort: the video has fewer than frames x stride frames. A window spans fewer than that, but this is the rule
@@ -38,9 +39,16 @@ def window_starts(length: int, protocol: Protocol, side: str, seed: int, path: s
         raise TooShort(length, frames, stride)
     if protocol.windows == "all":
         return list(range(0, length - frames * stride + 1, frames * stride))
-    if side == "fake" or protocol.real_offset == "zero":
+    if takes_any(protocol, side):
+        return list(range(highest_offset(length, frames, stride) + 1))
+    if (protocol.real_offset if side == "real" else protocol.fake_offset) == "zero":
         return [0]
     return [seeded_offset(length, frames, stride, seed, path)]
+
+
+def takes_any(protocol: Protocol, side: str) -> bool:
+    """Whether clips are drawn out of every window of every video."""
+    return protocol.windows == "any" and side == "real"
 
 
 def highest_offset(length: int, frames: int, stride: int) -> int:

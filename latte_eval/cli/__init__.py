@@ -42,6 +42,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "card": ("latte_eval.cli.card:card", "Results as metadata of a Hugging Face model card."),
     "log": ("latte_eval.cli.log:log", "Results to TensorBoard, Weights & Biases or MLflow."),
     "metrics": ("latte_eval.cli.metrics:metrics", "Every metric: what it sees, with which detector, what it costs."),
+    "protocols": (
+        "latte_eval.cli.protocols:protocols",
+        "Every named protocol: fields, source, whose numbers it stands beside.",
+    ),
+    "completion": ("latte_eval.cli.completion:completion", "Complete commands and names in bash, zsh or fish."),
     "weights": ("latte_eval.cli.weights:weights", "List, fetch and locate detector weights."),
     "doctor": ("latte_eval.cli.doctor:doctor", "What is installed, what is missing, what has been checked."),
 }

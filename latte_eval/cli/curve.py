@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from latte_eval.cli.bars import TerminalReporter
+from latte_eval.cli.config import Configured
 from latte_eval.cli.options import (
     FOLDER,
     METRIC,
@@ -27,7 +28,9 @@ from latte_eval.metrics.rows import METRICS
 curve_options = stack(real_options, protocol_options, sampler_options, run_options, workers_option, output_options)
 
 
-@click.command(epilog="Example: latte-eval curve run/*.pt --metric fvd --benchmark shapes --detector seeded")
+@click.command(
+    cls=Configured, epilog="Example: latte-eval curve run/*.pt --metric fvd --benchmark shapes --detector seeded"
+)
 @click.argument("ckpts", type=PLACE, nargs=-1, required=True, metavar="CKPT|DIR...")
 @click.option("--metric", type=METRIC, default="fvd", show_default=True, help=f"{one_of(METRICS)}.")
 @click.option("--plot", type=FOLDER, default=Path("curve"), show_default=True, metavar="STEM|FILE",

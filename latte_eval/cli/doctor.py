@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from latte_eval.cli.bars import TerminalReporter, quiet_option
-from latte_eval.cli.options import resolved_device
+from latte_eval.cli.options import device_option, resolved_device
 from latte_eval.core.errors import UsageError
 from latte_eval.core.statuses import Status
 
@@ -31,7 +31,7 @@ WIDTH, WIDTHS = 56, {"shown by": 36, **dict.fromkeys(("program", "packages", "ha
     help="Compare networks, loops, distances and converters with outputs of their "
     "references, on the device; then the published numbers of the weights that are there. Minutes on a CPU.",
 )
-@click.option("--device", help="For --verify: cpu, cuda, cuda:1, mps  [default: cuda where there is one]")
+@device_option("For --verify: ")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line a finding.")
 @quiet_option
 def doctor(verify: bool, device: str | None, as_json: bool, quiet: bool) -> None:

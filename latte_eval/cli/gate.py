@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from latte_eval.cli.bars import TerminalReporter, quiet_option
+from latte_eval.cli.config import ConfiguredGroup
 from latte_eval.cli.options import (
     FOLDER,
     METRIC,
     PLACE,
     RUN_FILES,
+    device_option,
     lost_option,
     resolved_device,
     stack,
@@ -37,7 +39,7 @@ model_options = stack(
     click.option("--out", type=FOLDER, metavar="RUN", help="Folder for features.  [default: a shared one]"),
     click.option("--batch-size", type=click.IntRange(min=1), help="Clips at once; changes speed, not the value."),
     workers_option,
-    click.option("--device", help="cpu, cuda, cuda:1, mps  [default: cuda where there is one]"),
+    device_option(),
     click.option("--compile/--no-compile", "compiled", default=None, help="As for latte-eval fvd."),
     click.option("--vae", type=PLACE, default="auto", metavar="DIR|HUB", help="As for latte-eval fvd."),
     click.option("--weights", type=click.Choice(["ema", "model"]), help="As for latte-eval fvd."),
@@ -50,7 +52,7 @@ model_options = stack(
 )  # fmt: skip
 
 
-class GateGroup(click.Group):
+class GateGroup(ConfiguredGroup):
     """A group that is a command too; for an unknown subcommand it names those that exist."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

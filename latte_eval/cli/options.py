@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,9 +11,12 @@ import click
 
 from latte_eval.benchmarks.benchmark import BENCHMARKS
 from latte_eval.cli.bars import quiet_option
-from latte_eval.cli.types import MetricName, PulledPath, RunPlace, UserPath
+from latte_eval.cli.types import MetricName, NameType, PulledPath, RunPlace, UserPath
+from latte_eval.core.protocol import CHOICES
 from latte_eval.core.protocols import PROTOCOLS
 from latte_eval.files.team import ON_LOST
+from latte_eval.metrics.detectors.base import DETECTORS
+from latte_eval.metrics.rows import METRICS, TOGETHER
 from latte_eval.sampler.samplers import SAMPLERS
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -23,7 +27,9 @@ FOLDER = UserPath(path_type=Path)
 RUN, RUN_FILES, RUN_LINES = RunPlace(path_type=Path), PulledPath(), PulledPath(".jsonl")
 # Of a checkpoint or a VAE: a path, or a name that is none.
 PLACE = UserPath(path_type=str)
-METRIC = MetricName()
+# What `--device` takes, where the machine has it.
+AUTO, DEVICES = "auto", ("auto", "cpu", "cuda", "mps", "xpu")
+METRIC = MetricName([*METRICS, *TOGETHER])
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -44,8 +50,8 @@ def stack(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
 
 
 sampler_options = stack(
-    click.option("--sampler", metavar="NAME", help=f"{one_of(SAMPLERS)}.  [default: the benchmark's, else "
-                 "ddpm]"),
+    click.option("--sampler", type=NameType(SAMPLERS), metavar="NAME", help=f"{one_of(SAMPLERS)}.  [default: the "
+                 "benchmark's, else ddpm]"),
     click.option("--steps", type=int, help="Sampling steps.  [default: the benchmark's, else 250]"),
     click.option("--guidance-scale", "--cfg-scale", type=float, help="Classifier-free guidance; 1 is none."),
     click.option("--guidance-interval", metavar="LOW,HIGH", help="Guide at noise levels between these alone, such as "
@@ -93,6 +99,14 @@ lost_option = click.option(
     help="Where one of several processes is lost: the others take over its clips, or end.",
 )  # fmt: skip
 
+
+def device_option(before: str = "") -> Decorator[Any]:
+    """`--device`, the same everywhere."""
+    words = f"{before}auto (any accelerator that torch has), cpu, cuda, cuda:1, mps or xpu."
+    return click.option("--device", type=NameType(DEVICES), metavar="NAME", help=f"{words}  [default: cuda where there "
+                        "is one, else cpu]")  # fmt: skip
+
+
 run_options = stack(
     click.option("--seed", type=int, default=0, show_default=True, help="Chooses subset, offsets, labels and noise."),
     click.option(
@@ -101,7 +115,7 @@ run_options = stack(
         help="Clips at once; changes speed, not the value.  "
         "[default: 8; on a GPU what fits into its memory, at most 32]",
     ),
-    click.option("--device", default=None, help="cpu, cuda, cuda:1, mps  [default: cuda where there is one]"),
+    device_option(),
     lost_option,
 )
 
@@ -126,19 +140,22 @@ partial_option = click.option(
 real_options = stack(
     click.option("--real", type=FOLDER, metavar="DIR|ZIP|STATS", help="Real videos, frame folders, a zip of either, "
                  "or a file that `latte-eval stats` wrote."),
-    click.option("--benchmark", metavar="NAME", help=f"{one_of(BENCHMARKS)}."),
+    click.option("--benchmark", metavar="NAME", type=NameType(BENCHMARKS), help=f"{one_of(BENCHMARKS)}."),
     partial_option,
 )  # fmt: skip
 
 protocol_options = stack(
-    click.option("--protocol", metavar="NAME", help=f"{one_of(PROTOCOLS)}.  [default: latte on a "
-                 "dataset, else clean]"),
+    click.option("--protocol", type=NameType(PROTOCOLS), metavar="NAME", help=f"{one_of(PROTOCOLS)}; latte-eval "
+                 "protocols tells of them.  [default: latte on a dataset, else clean]"),
     click.option("--param", "params", multiple=True, metavar="FIELD=VALUE", help="Override a field of the protocol."),
     click.option("--clips", type=int, metavar="N", help="N clips of each side.  [default: all, or the benchmark's]"),
-    click.option("--windows", type=click.Choice(["one", "all"]), help="Clips a video: one, or all that do not "
-                 "overlap."),
-    click.option("--detector", "detectors", multiple=True, metavar="NAME", help="Replace a default detector, such as "
-                 "i3d-seeded; `seeded` replaces all of them, i3d=FILE takes weights of your own."),
+    click.option("--windows", type=click.Choice(CHOICES["windows"]), help="Clips a video: one, all that do not "
+                 "overlap, or any: drawn out of every window of the real videos."),
+    click.option("--decoder", type=click.Choice(CHOICES["decoder"]), help="What decodes video files.  [default: the "
+                 "protocol's, which is pyav]"),
+    click.option("--detector", "detectors", multiple=True, type=NameType([*DETECTORS, "seeded"]), metavar="NAME",
+                 help="Replace a default detector, such as i3d-seeded; `seeded` replaces all of them, i3d=FILE "
+                 "takes weights of your own."),
     click.option("--trust", is_flag=True, help="Open an executable archive whose hash is not pinned."),
     click.option("--splits", type=int, metavar="N", help="Of an Inception Score.  [default: 10]"),
     click.option("--no-interval", is_flag=True, help="Skip the interval."),
@@ -171,18 +188,46 @@ evaluation_options = stack(
 )
 
 
+# Of `--print-config`: a comment for each.
+GROUPS: dict[str, Decorator[Any]] = {
+    "the fake side": fake_options,
+    "the real side": real_options,
+    "protocol": protocol_options,
+    "sampler": sampler_options,
+    "what is given of every clip": task_options,
+    "running": stack(run_options, workers_option, share_option),
+    "output": output_options,
+}
+
+
+@cache
+def names_in(decorator: Decorator[Any]) -> frozenset[str]:
+    """Names of the options that a stack adds to a function."""
+
+    def function() -> None:
+        """Nothing but a place for options."""
+
+    return frozenset(option.name for option in decorator(function).__click_params__)
+
+
 def resolved_device(device: str | None) -> str:
-    """The device that was asked for, else the first GPU, else the CPU. Raises `UsageError` for one that is absent."""
+    """The device that was asked for; by default a CUDA GPU, and for `auto` any accelerator, where there is one.
+
+    Raises `UsageError` for one that is absent, with those that this machine has.
+    """
     import torch
 
+    from latte_eval.core.choices import did_you_mean
     from latte_eval.core.errors import UsageError
     from latte_eval.core.processes import local_device
 
     if device is None:
         return local_device("cuda" if torch.cuda.is_available() else "cpu")
     there = available_devices()
+    if device == AUTO:
+        return local_device(there[1] if len(there) > 1 else "cpu")
     if device not in there:
-        known = "not there" if is_device(device) else "unknown"
+        known = "not there" if is_device(device) else f"unknown. {did_you_mean(device, DEVICES)}".rstrip(" .")
         raise UsageError(f"--device {device} is {known}: torch has {', '.join(there)}")
     return local_device(device)
 

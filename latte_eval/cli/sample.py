@@ -8,19 +8,24 @@ from typing import Any
 
 import click
 
+from latte_eval.benchmarks.benchmark import BENCHMARKS
 from latte_eval.cli.bars import TerminalReporter, quiet_option
+from latte_eval.cli.config import Configured
 from latte_eval.cli.options import FOLDER, PLACE, resolved_device, run_options, sampler_options
 from latte_eval.cli.stopping import continues
+from latte_eval.cli.types import NameType
 from latte_eval.core.errors import UsageError
 
 
-@click.command(epilog="Example: latte-eval sample --ckpt demo --seeds 0-15 --out samples")
+@click.command(cls=Configured, epilog="Example: latte-eval sample --ckpt demo --seeds 0-15 --out samples")
 @click.option(
     "--ckpt", type=PLACE, required=True, metavar="CKPT", help="Path, hf://owner/repo/file[@revision], or demo."
 )
 @click.option("--seeds", required=True, metavar="RANGES", help="Clip indices, such as 0-15 or 3,8,20-29.")
 @click.option("--out", type=FOLDER, required=True, metavar="DIR", help="Folder for 000000.mp4, 000001.mp4, ...")
-@click.option("--benchmark", metavar="NAME", help="Takes its sampler settings from a benchmark.")
+@click.option(
+    "--benchmark", type=NameType(BENCHMARKS), metavar="NAME", help="Takes its sampler settings from a benchmark."
+)
 @sampler_options
 @run_options
 @quiet_option

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from latte_eval.cli.bars import TerminalReporter
+from latte_eval.cli.config import Configured
 from latte_eval.cli.options import evaluation_options, resolved_device
 from latte_eval.cli.stopping import continues, run_continues
+from latte_eval.cli.types import NameType
 from latte_eval.core.errors import UsageError
 from latte_eval.metrics.rows import METRICS, TOGETHER
 
@@ -17,39 +19,51 @@ if TYPE_CHECKING:
     from latte_eval.core.result import Result
     from latte_eval.evaluation.request import Request
 
-NAMES = ", ".join([*METRICS, *TOGETHER])
+METRIC_NAMES = [*METRICS, *TOGETHER]
+NAMES = ", ".join(METRIC_NAMES)
 
 
-@click.command(epilog="Example: latte-eval fvd --ckpt demo")
+@click.command(cls=Configured, epilog="Example: latte-eval fvd --ckpt demo")
 @evaluation_options
 def fvd(**options: Any) -> None:
     """Fréchet video distance of a checkpoint, or of a folder of generated videos."""
     score(("fvd",), **options)
 
 
-@click.command(name="cd-fvd", epilog="Example: latte-eval cd-fvd --ckpt X.pt --benchmark ucf101 --real /data/UCF-101")
+@click.command(
+    cls=Configured,
+    name="cd-fvd",
+    epilog="Example: latte-eval cd-fvd --ckpt X.pt --benchmark ucf101 --real /data/UCF-101",
+)
 @evaluation_options
 def cd_fvd(**options: Any) -> None:
     """Content-debiased FVD: as FVD, with features of VideoMAE V2, which see motion better than those of the I3D."""
     score(("cd-fvd",), **options)
 
 
-@click.command(epilog="Example: latte-eval fid --ckpt demo")
+@click.command(cls=Configured, epilog="Example: latte-eval fid --ckpt demo")
 @evaluation_options
 def fid(**options: Any) -> None:
     """Fréchet Inception distance over all frames of the clips."""
     score(("fid",), **options)
 
 
-@click.command(name="is", epilog="Example: latte-eval is --ckpt demo")
+@click.command(cls=Configured, name="is", epilog="Example: latte-eval is --ckpt demo")
 @evaluation_options
 def inception_score(**options: Any) -> None:
     """Inception Score: over C3D clips (UCF101), or over Inception frames with --detector inception."""
     score(("is",), **options)
 
 
-@click.command(epilog="Example: latte-eval evaluate --metrics fvd,fid,is --ckpt demo")
-@click.option("--metrics", default="fvd,fid,is", show_default=True, help=f"Names with commas: {NAMES}.")
+@click.command(cls=Configured, epilog="Example: latte-eval evaluate --metrics fvd,fid,is --ckpt demo")
+@click.option(
+    "--metrics",
+    type=NameType(METRIC_NAMES, several=True),
+    metavar="NAMES",
+    default="fvd,fid,is",
+    show_default=True,
+    help=f"Names with commas: {NAMES}.",
+)
 @evaluation_options
 def evaluate(metrics: str, **options: Any) -> None:
     """Several metrics from one pass over the clips of each side."""

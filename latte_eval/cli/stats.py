@@ -7,15 +7,22 @@ from typing import Any
 
 import click
 
+from latte_eval.benchmarks.benchmark import BENCHMARKS
 from latte_eval.cli.bars import TerminalReporter, quiet_option
+from latte_eval.cli.config import Configured
 from latte_eval.cli.options import FOLDER, protocol_options, run_options, workers_option
 from latte_eval.cli.score import metric_names, to_request
 from latte_eval.cli.stopping import continues, run_continues
+from latte_eval.cli.types import NameType
 
 
-@click.command(epilog="Example: latte-eval stats --real /data/UCF-101 --benchmark ucf101 --out ucf101.safetensors")
+@click.command(
+    cls=Configured, epilog="Example: latte-eval stats --real /data/UCF-101 --benchmark ucf101 --out ucf101.safetensors"
+)
 @click.option("--real", type=FOLDER, required=True, metavar="DIR|ZIP", help="Real videos, frame folders, a zip.")
-@click.option("--benchmark", metavar="NAME", help="The dataset that it is, as for latte-eval fvd.")
+@click.option(
+    "--benchmark", type=NameType(BENCHMARKS), metavar="NAME", help="The dataset that it is, as for latte-eval fvd."
+)
 @click.option("--metrics", default="fvd", show_default=True, help="Whose features to store, with commas.")
 @protocol_options
 @run_options

@@ -11,6 +11,7 @@ import click
 
 from latte_eval.baselines.table import render
 from latte_eval.cli.bars import TerminalReporter, quiet_option
+from latte_eval.cli.config import Configured
 from latte_eval.cli.options import (
     FOLDER,
     PLACE,
@@ -36,7 +37,8 @@ sweep_options = stack(partial_option, protocol_options, sampler_options, run_opt
 
 
 @click.command(
-    epilog="Example: latte-eval sweep ckpts/ --benchmarks all --data-dir data --metrics fvd,fid --submit slurm"
+    cls=Configured,
+    epilog="Example: latte-eval sweep ckpts/ --benchmarks all --data-dir data --metrics fvd,fid --submit slurm",
 )
 @click.argument("ckpts", type=PLACE, nargs=-1, required=True, metavar="CKPT|DIR...")
 @click.option("--benchmarks", default="all", show_default=True, metavar="NAMES", help="Names with commas, or all whose "

@@ -11,6 +11,7 @@ import click
 
 from latte_eval.baselines.table import PARQUET, RENDERERS, Table, render, tables_to_parquet
 from latte_eval.cli.bars import TerminalReporter, quiet_option
+from latte_eval.cli.config import Configured
 from latte_eval.cli.options import FOLDER, partial_option, run_options, sampler_options, stack, workers_option
 from latte_eval.cli.stopping import continues, run_continues
 from latte_eval.core.errors import UsageError
@@ -41,7 +42,7 @@ measured_options = stack(
 )
 
 
-@click.command(epilog="Example: latte-eval table1 --results runs")
+@click.command(cls=Configured, epilog="Example: latte-eval table1 --results runs")
 @measured_options
 def table1(**options: Any) -> None:
     """Table 1: Inception Score on UCF101 and FID on FaceForensics.
@@ -52,7 +53,9 @@ def table1(**options: Any) -> None:
     show_distance_table("table1", **options)
 
 
-@click.command(epilog="Example: latte-eval table2 --ckpt-dir ckpts --data-dir data --only skytimelapse,ucf101")
+@click.command(
+    cls=Configured, epilog="Example: latte-eval table2 --ckpt-dir ckpts --data-dir data --only skytimelapse,ucf101"
+)
 @measured_options
 def table2(**options: Any) -> None:
     """Table 2: FVD on FaceForensics, SkyTimelapse, UCF101 and Taichi-HD.

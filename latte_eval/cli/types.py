@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from latte_eval.core.errors import UsageError
 from latte_eval.files.remote import is_address, public_address
@@ -51,7 +53,25 @@ class PulledPath(UserPath):
         return pulled(value, self.suffix)
 
 
-class MetricName(click.ParamType):
+class NameType(click.ParamType):
+    """A name out of a table, which shells complete; whoever takes it checks it, and says what is close.
+
+    Args:
+        names: the table.
+        several: whether names are joined by commas.
+    """
+
+    name = "name"
+
+    def __init__(self, names: Iterable[str], several: bool = False):
+        self.names, self.several = names, several
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        before, comma, last = incomplete.rpartition(",") if self.several else ("", "", incomplete)
+        return [CompletionItem(f"{before}{comma}{name}") for name in self.names if name.startswith(last)]
+
+
+class MetricName(NameType):
     """The name of a metric, in any case: `FVD` is fvd."""
 
     name = "metric"

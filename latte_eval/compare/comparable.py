@@ -23,7 +23,7 @@ Grade = Literal["comparable", "with care", "not comparable"]
 GRADES: dict[Weight, Grade] = {"decides": "not comparable", "care": "with care"}
 
 # Fields of a protocol that say nothing about the real side.
-FAKE_ONLY = ("stem", "fake_clips", "fake_stride", "fake_storage", "labels")
+FAKE_ONLY = ("stem", "fake_clips", "fake_stride", "fake_storage", "fake_offset", "labels")
 
 COUNT = "a distance depends on the number of clips"
 PROTOCOL_REASONS = {
@@ -46,6 +46,11 @@ PROTOCOL_REASONS = {
     "covariance": "divided by N - 1, covariances are larger: by 0.05 % at 2,048 clips, by more with fewer",
     "fid_resize": "Inception sees frames that were resized in another way",
     "frame_rule": "a distance of frames and one of clips are two distances",
+    "fake_offset": "other parts of the generated videos",
+    "skip_frames": "frames that were given to a model are alike on both sides: counting them lowers the number",
+    "rounding": "single grey levels are lost where bytes are cut off",
+    "decoder": "decoders give other frames after a seek, and other pixels of some formats",
+    "i3d_eps": "every layer of the I3D answers a little differently",
 }
 DECODER = "versions of the video decoder differ in pixels of some files, most with ten bits"
 PARTS = "another part of every clip is given"

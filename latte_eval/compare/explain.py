@@ -14,14 +14,15 @@ from latte_eval.core.choices import check_name
 from latte_eval.core.errors import NotComparable
 from latte_eval.core.numbers import number_to_text, signed_to_text
 from latte_eval.core.protocol import STORAGE_STEPS, Protocol
+from latte_eval.core.protocols import PROTOCOLS
 from latte_eval.core.result import Result
 
 # Real and fake choices that need no new sampling. Those of both sides need the fake clips themselves, but for those
 # by which videos are read: clips that were sampled have passed none of these.
 REAL_FIELDS = ("real_split", "real_selection", "real_clips", "real_offset", "real_stride", "real_storage")
-FAKE_FIELDS = ("fake_stride", "fake_storage")
-BOTH_FIELDS = ("frames", "windows", "crop", "resample", "size")
-READING_FIELDS = ("windows", "crop", "resample")
+FAKE_FIELDS = ("fake_stride", "fake_offset", "fake_storage")
+BOTH_FIELDS = ("frames", "windows", "crop", "resample", "rounding", "decoder", "size", "skip_frames")
+READING_FIELDS = ("windows", "crop", "resample", "rounding", "decoder")
 # How features become a distance: no clip is read again.
 STATISTIC_FIELDS = ("covariance", "frame_rule")
 EXPLAIN_COLUMNS = ("metric", "kind", "part", "field", "first", "second", "weight", "why", "change", "spread")
@@ -81,9 +82,16 @@ def explain_notes(first: Result, second: Result, any_rows: bool) -> list[str]:
     if first.interval and second.interval:
         apart = first.interval[0] > second.interval[1] or second.interval[0] > first.interval[1]
         notes.append(f"Their 95 % intervals {'lie apart' if apart else 'overlap: noise alone may explain it'}.")
+    notes += [f"{stem} is the protocol beside {PROTOCOLS[stem].beside}." for stem in other_stems(first, second)]
     for report in reports("reruns", first.protocol_fields["benchmark"], first.metric):
         notes.append(f"Reported by others: {report}.")
     return [*notes, *apart_notes(first.protocol_fields["benchmark"], first.metric)]
+
+
+def other_stems(first: Result, second: Result) -> list[str]:
+    """The named protocols of two results, where they are two: `latte-eval protocols` tells them apart."""
+    stems = [str(each.protocol_fields["stem"]) for each in (first, second)]
+    return [stem for stem in stems if stem in PROTOCOLS] if stems[0] != stems[1] else []
 
 
 @dataclass(frozen=True)

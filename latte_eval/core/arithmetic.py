@@ -10,13 +10,33 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import reduce
-from typing import Any
+from functools import cache, reduce
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Names below `torch.backends`: what others inherit from, then operations.
 SHARED = ("", "cudnn", "mkldnn")
 OPERATIONS = ("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
 SDPA = ("flash", "mem_efficient", "math", "cudnn")
+
+
+def to_float64(values: Tensor) -> Tensor:
+    """The values in float64: where they are, or on the CPU where their device has no float64."""
+    return values.double() if has_float64(str(values.device)) else values.cpu().double()
+
+
+@cache
+def has_float64(device: str) -> bool:
+    """Whether a device computes in float64: MPS does not, and some cards of Intel do not."""
+    import torch
+
+    try:
+        torch.ones(1, dtype=torch.float64, device=device).sum()
+    except (TypeError, RuntimeError):
+        return False
+    return True
 
 
 @contextmanager

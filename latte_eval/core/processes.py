@@ -21,6 +21,9 @@ from latte_eval.core.errors import RankError, first_line
 from latte_eval.core.notices import notice
 
 # A process of another machine may start hours after the first, when its place becomes free.
+# Kinds of devices of which a machine has several, one for each process.
+NUMBERED = ("cuda", "xpu")
+
 JOIN_SECONDS = 7 * 86_400.0
 TELL_SECONDS = 60.0
 
@@ -47,16 +50,16 @@ def host() -> str:
 
 
 def local_device(device: str) -> str:
-    """The device of this process: `cuda` becomes the card of its local rank."""
-    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" else device
+    """The device of this process: `cuda` or `xpu` becomes the card of its local rank."""
+    return f"{device}:{os.environ.get('LOCAL_RANK', '0')}" if device in NUMBERED else device
 
 
 def settle_on(device: str) -> None:
     """Make the card of this process the one that is meant where none is named."""
-    if world_size() > 1 and device.startswith("cuda"):
+    if world_size() > 1 and device.startswith(NUMBERED):
         import torch
 
-        torch.cuda.set_device(device)
+        torch.accelerator.set_device_index(torch.device(device))
 
 
 @cache

@@ -17,19 +17,30 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "real_split": ("all", "train", "test", "train+test"),
     "real_selection": ("seeded", "sorted"),
     "real_offset": ("seeded", "zero"),
-    "windows": ("one", "all"),
-    "crop": ("crop-resize", "resize-crop", "none"),
-    "resample": ("lanczos", "bilinear"),
+    "fake_offset": ("zero", "seeded"),
+    "windows": ("one", "all", "any"),
+    "crop": ("crop-resize", "resize-crop", "resize-crop-ceil", "none"),
+    "resample": ("lanczos", "bilinear", "torch-bilinear", "torch-antialias"),
+    "rounding": ("nearest", "floor", "floor-unit", "floor-shifted"),
+    "decoder": ("pyav", "decord"),
     "labels": ("uniform", "dataset", "balanced"),
     "covariance": ("n", "n-1"),
     "fid_resize": ("tf1", "clean"),
     "frame_rule": ("all", "first", "mean"),
+    "i3d_eps": ("1e-3", "1e-5"),
 }
 # Fields that came after version 0.1, with the choice that it had made: at this value a field is left out of the hash,
 # so that protocols which it knew keep their ids.
-LATER = {"covariance": "n", "fid_resize": "tf1", "frame_rule": "all"}
+LATER: dict[str, str | int] = {
+    "covariance": "n", "fid_resize": "tf1", "frame_rule": "all", "fake_offset": "zero", "rounding": "nearest",
+    "decoder": "pyav", "i3d_eps": "1e-3", "skip_frames": 0,
+}  # fmt: skip
 # Fields that say how clips are measured, and change none of them.
-MEASURE_FIELDS = ("covariance", "fid_resize", "frame_rule")
+MEASURE_FIELDS = ("covariance", "fid_resize", "frame_rule", "i3d_eps")
+# Those of them that choose one of several detectors of a family.
+DETECTOR_FIELDS = ("fid_resize", "i3d_eps")
+# Filters of torch, on float pixels, and not those of Pillow.
+TORCH_FILTERS = ("torch-bilinear", "torch-antialias")
 STORAGE_STEPS = ("h264-crf5", "jpeg75")
 
 # Type of a field -> what it must be in JSON.
@@ -53,10 +64,19 @@ class Protocol:
             order, `seeded` chooses by a hash of the seed and the video's relative path.
         real_clips: at most this many real clips; None takes all.
         fake_clips: exactly this many fake clips; None takes all that a folder has.
-        windows: `one` clip per video, or `all` non-overlapping ones.
+        windows: `one` clip per video, `all` non-overlapping ones, or `any`: real clips are drawn out of every window
+            of every video, overlapping ones too, as VideoClips of torchvision lists them; then fake videos give one.
         real_offset: where the window starts if there is one per video: `seeded` or `zero`.
-        crop: `crop-resize` (centre square, then resize), `resize-crop` (shorter side, then centre) or `none`.
-        resample: resize filter.
+        fake_offset: the same of generated videos.
+        skip_frames: frames that are left out at the start of every clip, on both sides, before it is measured: those
+            that a model of predictions was given. `frames` counts them.
+        crop: `crop-resize` (centre square, then resize), `resize-crop` (shorter side, then centre; the longer side is
+            rounded down, `resize-crop-ceil` up) or `none`.
+        resample: resize filter: `lanczos` and `bilinear` of Pillow; `torch-bilinear`, which looks at four pixels
+            however small the picture gets, and `torch-antialias` of torch, on floats.
+        rounding: how resized floats become bytes: `nearest`, or cut off on a scale of 0..255 (`floor`), of 0..1
+            (`floor-unit`), or of -0.5..0.5 (`floor-shifted`, which takes a level off some real pixels of any size).
+        decoder: what decodes video files: `pyav` or `decord`.
         real_storage, fake_storage: lossy steps a side passes through, in order: `h264-crf5` (yuv420p, 8 fps),
             `jpeg75` (4:2:0).
         labels: how classes of generated clips are chosen.
@@ -66,6 +86,8 @@ class Protocol:
             did, or `clean` as clean-fid does (PIL's bicubic filter on float channels).
         frame_rule: which rows a detector of frames gives a distance: `all` frames, the `first` of a clip, or the
             `mean` over a clip.
+        i3d_eps: of the batch-norms of the I3D: `1e-3` as in the published network, or `1e-5` as in the port of
+            VideoGPT, which TATS, DIGAN, PVDM and cd-fvd use.
 
     A video shorter than frames x stride is dropped on the real side in every protocol, as in StyleGAN-V.
     """
@@ -90,6 +112,11 @@ class Protocol:
     covariance: str = "n"
     fid_resize: str = "tf1"
     frame_rule: str = "all"
+    fake_offset: str = "zero"
+    skip_frames: int = 0
+    rounding: str = "nearest"
+    decoder: str = "pyav"
+    i3d_eps: str = "1e-3"
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -101,6 +128,14 @@ class Protocol:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ProtocolError(f"{name} is {value}; it must be at least 1")
+        if not 0 <= self.skip_frames < self.frames:
+            raise ProtocolError(f"skip_frames is {self.skip_frames}; it must be from 0 to {self.frames - 1}, less than "
+                                "the frames of a clip")  # fmt: skip
+
+    @property
+    def counted_frames(self) -> int:
+        """Frames of a clip that are measured."""
+        return self.frames - self.skip_frames
 
     @property
     def ddof(self) -> int:

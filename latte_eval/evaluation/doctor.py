@@ -29,8 +29,11 @@ Status = Literal["ok", "missing", "broken", "note"]
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "av", "pillow", "diffusers", "huggingface_hub",
             "safetensors", "matplotlib")  # fmt: skip
 MODULES = {"pillow": "PIL"}
-# Packages of extras, and what needs them.
-OPTIONAL = {"transformers": "cd-fvd, fd-dinov2, kd-dinov2 and jedi need it: pip install 'latte-eval[features]'"}
+# Packages of extras, or without a wheel everywhere, and what needs them.
+OPTIONAL = {
+    "transformers": "cd-fvd, fd-dinov2, kd-dinov2 and jedi need it: pip install 'latte-eval[features]'",
+    "decord": "--decoder decord needs it; it has wheels for x86-64, on Linux and Windows",
+}
 
 
 @dataclass(frozen=True)

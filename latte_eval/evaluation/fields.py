@@ -40,6 +40,10 @@ def refusal(field: str, asked: Any, usual: Any) -> str:
 
 
 ADVICE = {
+    "decoder": ": it counts for video files",
+    "rounding": ": it counts where torch resizes (resample=torch-bilinear or torch-antialias)",
+    "i3d_eps": ": it counts for distances of I3D features",
+    "fake_offset": ": it counts with one clip of each generated video",
     "real_split": ": splits are known where --benchmark names the dataset and its folder has them",
     "fake_stride": ": the frames of a sampled clip follow each other",
     "labels": ": classes are chosen only where a conditional checkpoint is sampled",

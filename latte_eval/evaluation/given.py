@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from latte_eval.core.errors import UsageError
 from latte_eval.evaluation.stats import StatsSource
+from latte_eval.evaluation.stored import StoredSource
 
 if TYPE_CHECKING:
     from latte_eval.evaluation.request import Request
@@ -36,5 +37,7 @@ def with_conditions(opened: OpenedModel, real: Side | None) -> OpenedModel:
     if real is None or isinstance(real.source, StatsSource):
         have = "there is none" if real is None else "statistics hold features, not clips"
         raise UsageError(f"clips are given a part of real ones, and {have}; give --real FOLDER")
-    conditions = Conditions(real.source, opened.task.masks(opened.model.config, opened.settings.seed))
+    # Frames that are not counted (`skip_frames`) are given all the same.
+    source = dataclasses.replace(real.source, skipped=0) if isinstance(real.source, StoredSource) else real.source
+    conditions = Conditions(source, opened.task.masks(opened.model.config, opened.settings.seed))
     return dataclasses.replace(opened, conditions=conditions)

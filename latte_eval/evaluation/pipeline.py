@@ -151,17 +151,18 @@ def check_measurable(request: Request, metric: str, detector: Detector, protocol
     """Raise `NotEnoughClips` or `ClipError` if these clips are too few or too short for the metric."""
     per_frame = detector.name.partition("=")[0] in DETECTORS and detector_row(detector.name).per_frame
     least = metric_row(request, metric, protocol).least_rows
-    rows = fake.expected * (protocol.frames if per_frame else 1)
+    rows = fake.expected * (protocol.counted_frames if per_frame else 1)
     if rows < least:
         unit = "frames" if per_frame else "clips"
         raise NotEnoughClips(
             f"{metric} takes at least {least} {unit}, the fake side has {rows}: give more, or leave {metric} out"
         )
-    nearest = min(max(protocol.frames, detector.min_frames), detector.max_frames or protocol.frames)
-    if nearest != protocol.frames:
+    counted, skipped = protocol.counted_frames, protocol.frames - protocol.counted_frames
+    nearest = min(max(counted, detector.min_frames), detector.max_frames or counted)
+    if nearest != counted:
         raise ClipError(
             f"{detector.name} takes clips of {frames_to_text(detector.min_frames, detector.max_frames)} frames, the "
-            f"protocol compares {protocol.frames}: give --param frames={nearest}, or leave {metric} out"
+            f"protocol compares {counted}: give --param frames={nearest + skipped}, or leave {metric} out"
         )
 
 
@@ -380,7 +381,7 @@ def compute_stats(request: Request, path: Path, reporter: Reporter) -> int:
 
     Raises what reading the set raises, and `StoreError` where the file cannot be written.
     """
-    request.check_resize()
+    request.check_detectors()
     run, protocol = request.run_folder.make(), request.resolved_protocol()
     check_writable(path)
     names, team = {metric: request.detector_for(metric) for metric in request.metrics}, join_run(request, run)

@@ -29,7 +29,7 @@ from latte_eval.evaluation.stored import StoredSource
 from latte_eval.files.run_folder import RunFolder
 from latte_eval.metrics import frechet_distance_between
 from latte_eval.metrics.detectors import Detector, open_detector
-from latte_eval.metrics.detectors.own import with_resize
+from latte_eval.metrics.detectors.own import of_protocol
 from latte_eval.metrics.rows import METRICS
 
 
@@ -100,7 +100,7 @@ class Bench:
         if isinstance(self.fakes, Features):
             return self.fakes.first(protocol.fake_clips)
         source = open_folder(self.fakes, protocol, seed, "fake", self.reporter)
-        stored = StoredSource(source, protocol.fake_storage)
+        stored = StoredSource(source, protocol.fake_storage, protocol.skip_frames)
         return self.features(Side(stored, at_most=protocol.fake_clips).checked())
 
     def features(self, side: Side) -> Features:
@@ -140,7 +140,7 @@ def open_bench(
     if real.suffix == ".safetensors":
         raise UsageError(f"{real} holds features under one protocol: give --real DIR with the clips themselves")
     name = request.named_detector(result.metric) if request.detectors else result.detector["name"]
-    name = with_resize(name, Protocol.from_dict(result.protocol_fields).fid_resize)
+    name = of_protocol(name, Protocol.from_dict(result.protocol_fields))
     detector = open_detector(name, request.device, trust=request.trust)
     request = dataclasses.replace(request, real=real, benchmark=benchmark)
     found = fakes or find_fakes(result, file, detector)

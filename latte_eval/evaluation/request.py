@@ -9,14 +9,14 @@ from latte_eval.benchmarks.benchmark import BENCHMARKS, Benchmark, benchmark_of_
 from latte_eval.core.choices import check_name
 from latte_eval.core.errors import UsageError
 from latte_eval.core.processes import cores_of_process
-from latte_eval.core.protocol import Protocol, parse_assignment
+from latte_eval.core.protocol import LATER, Protocol, parse_assignment
 from latte_eval.core.protocols import named_protocol
 from latte_eval.files.remote_run import open_run
 from latte_eval.files.run_folder import SHARD_CLIPS, RunFolder
 from latte_eval.files.team import OnLost
 from latte_eval.files.weights import cache_folder
 from latte_eval.metrics.detectors.base import detector_of_family
-from latte_eval.metrics.detectors.own import detector_row, with_resize
+from latte_eval.metrics.detectors.own import choices_of, detector_row, of_protocol
 from latte_eval.metrics.rows import METRICS, each_metric
 from latte_eval.sampler.dtypes import AUTO, usual_dtype
 
@@ -45,7 +45,8 @@ class Request:
         protocol: a name in `PROTOCOLS`.
         params: `field=value` overrides of the protocol.
         clips: this many of each side.
-        windows: `one` or `all`.
+        windows: `one`, `all` or `any`.
+        decoder: `pyav` or `decord`.
         seed: chooses subset, offsets, labels and noise.
         sampler, steps, guidance_scale, guidance_interval, eta, clip_x0: how a checkpoint is sampled.
         weights: `ema` or `model`, which weights of a checkpoint are taken; EMA where there are some.
@@ -79,6 +80,7 @@ class Request:
     params: tuple[str, ...] = ()
     clips: int | None = None
     windows: str | None = None
+    decoder: str | None = None
     seed: int = 0
     sampler: str | None = None
     steps: int | None = None
@@ -149,14 +151,20 @@ class Request:
             )
         if self.needs_real and self.real is None and self.benchmark_row is None:
             raise UsageError("give --real FOLDER or --benchmark NAME: a distance needs a real side")
-        self.check_resize()
+        if paired and self.resolved_protocol().skip_frames:
+            raise UsageError(f"skip_frames leaves out frames that {paired[0]} looks at; measure it in a run of its own")
+        self.check_detectors()
 
-    def check_resize(self) -> None:
-        """Raise `UsageError` for a detector that was named, and resizes in another way than the protocol."""
+    def check_detectors(self) -> None:
+        """Raise `UsageError` for a detector that was named, and is not the one of its family that the protocol wants.
+
+        The usual one of a family stands for all of them.
+        """
+        asked = self.resolved_protocol()
         for name in self.detectors:
-            resize = "" if name == SEEDED else detector_row(name).fid_resize
-            if resize == "clean" != self.fid_resize:
-                raise UsageError(f"--detector {name} goes with --param fid_resize={resize}")
+            for field, value in ({} if name == SEEDED else choices_of(detector_row(name))).items():
+                if value != LATER[field] and value != getattr(asked, field):
+                    raise UsageError(f"--detector {name} goes with --param {field}={value}")
 
     @property
     def needs_real(self) -> bool:
@@ -171,8 +179,8 @@ class Request:
     @property
     def detector_fields(self) -> frozenset[str]:
         """Fields of the protocol that choose one of several detectors of a family."""
-        resized = any(detector_row(name).fid_resize for name in self.detector_names() if self.compares_with(name))
-        return frozenset({"fid_resize"} if resized else ())
+        names = (name for name in self.detector_names() if self.compares_with(name))
+        return frozenset(field for name in names for field in choices_of(detector_row(name)))
 
     @property
     def metric_fields(self) -> frozenset[str]:
@@ -241,7 +249,9 @@ class Request:
 
     def detector_for(self, metric: str) -> str:
         """Name of the detector that a metric uses under this request."""
-        return with_resize(self.named_detector(metric), self.fid_resize if METRICS[metric].needs_real else "tf1")
+        return of_protocol(
+            self.named_detector(metric), self.resolved_protocol() if METRICS[metric].needs_real else Protocol()
+        )
 
     def named_detector(self, metric: str) -> str:
         """The detector that was named for a metric, else the first of its family."""
@@ -251,12 +261,6 @@ class Request:
                 return name
         row = self.benchmark_row
         return detector_of_family(families[0], SEEDED in self.detectors or bool(row and row.seeded_detectors))
-
-    @property
-    def fid_resize(self) -> str:
-        """How frames are resized for Inception. A checkpoint of a gate names it by its detector alone."""
-        given = dict(parse_assignment(text) for text in self.params)
-        return str(given.get("fid_resize", "tf1"))
 
     def detector_names(self) -> list[str]:
         """Every detector the request needs. Raises `UsageError` for one that none of its metrics can use."""
@@ -268,8 +272,13 @@ class Request:
 
     def resolved_protocol(self) -> Protocol:
         """The protocol with every choice made, except the size of a checkpoint's own frames."""
-        windows = {} if self.windows is None else {"windows": self.windows}
-        return self.usual_protocol().replace(**windows).override(self.params)
+        return self.usual_protocol().replace(**self.named_fields).override(self.params)
+
+    @property
+    def named_fields(self) -> dict[str, str]:
+        """Fields of the protocol that have an option of their own, and were set by it."""
+        given = {"windows": self.windows, "decoder": self.decoder}
+        return {name: value for name, value in given.items() if value is not None}
 
     def usual_protocol(self) -> Protocol:
         """The protocol before any of its fields is set by hand, but for the number of clips."""
@@ -281,7 +290,7 @@ class Request:
     @property
     def given_fields(self) -> list[str]:
         """Fields of the protocol that were set by hand, the number of clips apart."""
-        return [*([] if self.windows is None else ["windows"]), *(parse_assignment(text)[0] for text in self.params)]
+        return [*self.named_fields, *(parse_assignment(text)[0] for text in self.params)]
 
 
 def without_benchmark(name: str) -> Protocol:

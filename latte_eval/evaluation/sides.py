@@ -220,14 +220,14 @@ def made_side(
     opened: OpenedModel | OpenedSource, protocol: Protocol, count: int, request: Request, reporter: Reporter
 ) -> Side:
     """Clips 0..count-1 of what was opened, stored as the protocol says."""
-    source = StoredSource(opened.source(count, request.device, reporter), protocol.fake_storage)
+    source = StoredSource(opened.source(count, request.device, reporter), protocol.fake_storage, protocol.skip_frames)
     records = opened.checkpoint_record(), opened.sampler_record()
     # Where the protocol has a size, it is the clips' own: `fit_protocol` sees to it.
     sized = {"size"} if request.usual_protocol().size else set()
-    honours = opened.honours | {"fake_clips", "fake_storage", *sized}
+    honours = opened.honours | {"fake_clips", "fake_storage", "skip_frames", *sized}
     side = Side(source, min(count, len(source)), None, *records, request.generator, honours, opened.pairing())
     others = (each.source(count, request.device, reporter) for each in opened.more_samples(request.samples))
-    more = tuple(StoredSource(each, protocol.fake_storage) for each in others)
+    more = tuple(StoredSource(each, protocol.fake_storage, protocol.skip_frames) for each in others)
     return dataclasses.replace(side, more_samples=more).checked()
 
 
@@ -284,7 +284,8 @@ def open_real(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
         with reporter.bar(f"examine {request.real.name if request.real else row.name}", None) as advance:
             source = row.open_real(request.real, protocol, request.seed, advance)
         check_shape(row.clip_shape, protocol, f" of {row.name}", fixed=True)
-    stored, honours = StoredSource(source, protocol.real_storage), honoured_by(source, "real", row)
+    stored = StoredSource(source, protocol.real_storage, protocol.skip_frames)
+    honours = honoured_by(source, "real", row)
     exact = request.clips is not None and row is None
     return counted(stored, protocol.real_clips, exact, honours)
 
@@ -295,7 +296,7 @@ def open_fake(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
     source = open_folder(request.fake, protocol, request.seed, "fake", reporter)
     if request.benchmark_row is not None and (size := source.first_size()):
         check_not_enlarged(request.fake, size, protocol)
-    stored, honours = StoredSource(source, protocol.fake_storage), honoured_by(source, "fake")
+    stored, honours = StoredSource(source, protocol.fake_storage, protocol.skip_frames), honoured_by(source, "fake")
     return counted(stored, protocol.fake_clips, request.counts_are_exact, honours)
 
 
@@ -308,7 +309,7 @@ def counted(source: ClipSource, count: int | None, exact: bool, honours: frozens
 def honoured_by(source: ClipSource, side: str, row: Benchmark | None = None) -> frozenset[str]:
     """Fields that shape the clips of a folder or benchmark: its own, those of its splits, its storage and its count."""
     own: frozenset[str] = getattr(source, "honours", frozenset())
-    return own | (row.honours if row else frozenset()) | {f"{side}_storage", f"{side}_clips"}
+    return own | (row.honours if row else frozenset()) | {f"{side}_storage", f"{side}_clips", "skip_frames"}
 
 
 def open_folder(path: Path, protocol: Protocol, seed: int, side: str, reporter: Reporter) -> FolderSource:

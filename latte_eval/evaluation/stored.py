@@ -22,12 +22,14 @@ STEP_VERSION = 1
 class StoredSource:
     """A clip source whose clips pass through the lossy steps of its side, except those that their files have passed.
 
-    Both sides use it; without steps, clips stay as they are. A source whose own fingerprint includes the steps says so
+    Both sides use it; without steps, clips stay as they are. Then `skipped` frames are left out at the start of each
+    clip. A source whose own fingerprint includes the steps says so
     by an attribute `named_storage`. Folders do: that way, features that earlier versions stored are still found.
     """
 
     source: ClipSource
     steps: tuple[str, ...]
+    skipped: int = 0
 
     @property
     def name(self) -> str:
@@ -35,9 +37,11 @@ class StoredSource:
 
     @property
     def fingerprint(self) -> str:
-        if self.steps == getattr(self.source, "named_storage", ()):
+        named = self.steps == getattr(self.source, "named_storage", ())
+        if named and not self.skipped:
             return self.source.fingerprint
         parts = ["stored", STEP_VERSION, self.source.fingerprint, list(self.steps)]
+        parts += [self.skipped] if self.skipped else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     @property
@@ -78,14 +82,18 @@ class StoredSource:
         return len(self.source)
 
     def clips(self, indices: Sequence[int]) -> Clips:
-        return apply_storage(self.source.clips(indices), self.steps)
+        return self.without_start(apply_storage(self.source.clips(indices), self.steps))
+
+    def without_start(self, clips: Clips) -> Clips:
+        """The clips less the frames that do not count."""
+        return dataclasses.replace(clips, pixels=clips.pixels[:, self.skipped :]) if self.skipped else clips
 
     def clip_stages(self) -> tuple[Stage, ...]:
         """Those of the source, then storage."""
-        return (*stages_of(self.source), *([Stage(self.store_batch)] if self.steps else []))
+        return (*stages_of(self.source), *([Stage(self.store_batch)] if self.steps or self.skipped else []))
 
     def store_batch(self, indices: Sequence[int], batch: Batch, workers: Executor | None) -> Batch:
-        return dataclasses.replace(batch, clips=apply_storage(batch.clips, self.steps, workers))
+        return dataclasses.replace(batch, clips=self.without_start(apply_storage(batch.clips, self.steps, workers)))
 
     def groups(self, indices: Sequence[int]) -> list[str]:
         return self.source.groups(indices)

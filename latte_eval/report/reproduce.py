@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from latte_eval.benchmarks.benchmark import BENCHMARKS, benchmark_of_checkpoint
-from latte_eval.core.protocol import Protocol
+from latte_eval.core.protocol import DETECTOR_FIELDS, Protocol
 from latte_eval.core.protocols import PROTOCOLS
 from latte_eval.core.result import Result
 from latte_eval.evaluation.request import Request
@@ -122,7 +122,8 @@ def detector_words(results: Sequence[Result]) -> list[str]:
     metrics = tuple(dict.fromkeys(result.metric for result in results))
     used = {result.metric: result.detector["name"] for result in results}
     benchmark = benchmark_name(results[0])
-    params = (f"fid_resize={Protocol.from_dict(results[0].protocol_fields).fid_resize}",)
+    protocol = Protocol.from_dict(results[0].protocol_fields)
+    params = tuple(f"{field}={getattr(protocol, field)}" for field in DETECTOR_FIELDS)
     usual = Request(metrics=metrics, ckpt="x", benchmark=benchmark, params=params)
     unusual = sorted({name for metric, name in used.items() if name != usual.detector_for(metric)})
     asked = Request(metrics=metrics, ckpt="x", benchmark=benchmark, params=params, detectors=tuple(unusual))

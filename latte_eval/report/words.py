@@ -14,7 +14,26 @@ STORAGE = {
 CROPS = {
     "crop-resize": "cut to the centre square, then resized to {size} pixels ({resample})",
     "resize-crop": "resized to {size} pixels on the shorter side ({resample}), then cut to the centre square",
+    "resize-crop-ceil": "resized to {size} pixels on the shorter side, rounded up on the longer ({resample}), then cut "
+    "to the centre square",
     "none": "taken as they are",
+}
+FILTERS = {
+    "lanczos": "Lanczos",
+    "bilinear": "Bilinear",
+    "torch-bilinear": "bilinear of torch",
+    "torch-antialias": "bilinear of torch with antialiasing",
+}
+ROUNDINGS = {
+    "nearest": "",
+    "floor": ", cut off to whole grey levels",
+    "floor-unit": ", cut off to whole grey levels on a scale of 0 to 1",
+    "floor-shifted": ", cut off to whole grey levels on a scale of -0.5 to 0.5",
+}
+WINDOWS = {
+    "one": "one clip a video, {offset}",
+    "all": "every clip that fits, without overlap",
+    "any": "drawn out of every clip of every video, overlapping ones too",
 }
 LABELS = {
     "uniform": "drawn evenly by the seed",
@@ -53,6 +72,8 @@ def measured(p: Protocol) -> str:
     """What holds in every protocol, and how clips are measured."""
     resized = "; Inception sees frames resized as clean-fid does" if p.fid_resize == "clean" else ""
     resized += FRAME_RULES[p.frame_rule]
+    resized += "; batch-norms of the I3D have an eps of 1e-5, as in the port of VideoGPT" if p.i3d_eps == "1e-5" else ""
+    resized += f"; the first {p.skip_frames} frames of a clip are left out on both sides" if p.skip_frames else ""
     divisor = "N - 1" if p.ddof else "N"
     return f"Real videos too short for a clip are left out; covariances are divided by {divisor}{resized}."
 
@@ -63,7 +84,7 @@ def real_clips(p: Protocol) -> str:
     count = "all of them" if p.real_clips is None else f"at most {p.real_clips:,}"
     how = "chosen by the seed" if p.real_selection == "seeded" else "the first in order of their paths"
     offset = "at a place chosen by the seed" if p.real_offset == "seeded" else "from the start"
-    windows = f"one clip a video, {offset}" if p.windows == "one" else "every clip that fits, without overlap"
+    windows = WINDOWS[p.windows].format(offset=offset)
     stride = "consecutive frames" if p.real_stride == 1 else f"every {ordinal(p.real_stride)} frame"
     chosen = count if p.real_clips is None else f"{count}, {how}"
     return f"Real clips: {SPLITS[p.real_split]}{of}, {chosen}; {windows}; {p.frames} frames a clip, {stride}."
@@ -77,8 +98,9 @@ def ordinal(number: int) -> str:
 
 def real_frames(p: Protocol) -> str:
     """What happens to real frames."""
-    size = CROPS["none"] if p.size is None else CROPS[p.crop].format(size=p.size, resample=p.resample.capitalize())
-    return f"Real frames are {size}{stored(p.real_storage)}."
+    size = CROPS["none"] if p.size is None else CROPS[p.crop].format(size=p.size, resample=FILTERS[p.resample])
+    decoded = ", decoded by decord" if p.decoder == "decord" else ""
+    return f"Real frames are {size}{ROUNDINGS[p.rounding]}{stored(p.real_storage)}{decoded}."
 
 
 def stored(steps: tuple[str, ...]) -> str:
@@ -89,7 +111,8 @@ def stored(steps: tuple[str, ...]) -> str:
 def fake_clips(p: Protocol) -> str:
     count = "all clips that there are" if p.fake_clips is None else f"{p.fake_clips:,} clips"
     stride = "" if p.fake_stride == 1 else f", every {ordinal(p.fake_stride)} frame of a video"
-    return f"Fake clips: {count}, {p.frames} frames{stride}{stored(p.fake_storage)}."
+    offset = ", at a place chosen by the seed" if p.fake_offset == "seeded" else ""
+    return f"Fake clips: {count}, {p.frames} frames{stride}{offset}{stored(p.fake_storage)}."
 
 
 def fake_labels(p: Protocol) -> str:

@@ -110,7 +110,7 @@ class DetectorRow:
         seeded: whether its weights come from a seed: it needs no file, and its numbers cannot
             be compared with published ones.
         per_frame: whether it gives one row of features per frame, not per clip.
-        fid_resize: the choice of the protocol's field that it makes; empty where that field does not matter.
+        fid_resize, i3d_eps: the choices of the protocol's fields that it makes; empty where a field does not matter.
         weights: name of the record of its file in `WEIGHTS`; empty for seeded weights.
         cost: about what a clip of 16 frames takes, in words.
         own: "module:function" that opens a file of somebody's own weights, `(path, device)`; empty for none.
@@ -124,6 +124,7 @@ class DetectorRow:
     seeded: bool = False
     per_frame: bool = False
     fid_resize: str = ""
+    i3d_eps: str = ""
     weights: str = ""
     cost: str = ""
     own: str = ""
@@ -142,9 +143,18 @@ DETECTORS: Registry[DetectorRow] = Registry(
         "c3d-seeded": DetectorRow("c3d", "latte_eval.metrics.detectors.c3d:open_c3d_seeded", seeded=True),
         "i3d": DetectorRow(
             "i3d", "latte_eval.metrics.detectors.i3d:open_i3d", weights="i3d-archive", cost="0.06 TFLOP",
-            own="latte_eval.metrics.detectors.i3d:i3d_from_state",
+            own="latte_eval.metrics.detectors.i3d:i3d_from_state", i3d_eps="1e-3",
         ),
-        "i3d-seeded": DetectorRow("i3d", "latte_eval.metrics.detectors.i3d:open_i3d_seeded", seeded=True),
+        "i3d-seeded": DetectorRow(
+            "i3d", "latte_eval.metrics.detectors.i3d:open_i3d_seeded", seeded=True, i3d_eps="1e-3"
+        ),
+        "i3d-port": DetectorRow(
+            "i3d", "latte_eval.metrics.detectors.i3d_port:open_i3d_port", weights="i3d-state", cost="0.06 TFLOP",
+            own="latte_eval.metrics.detectors.i3d_port:i3d_port_from_state", i3d_eps="1e-5",
+        ),
+        "i3d-port-seeded": DetectorRow(
+            "i3d", "latte_eval.metrics.detectors.i3d_port:open_i3d_port_seeded", seeded=True, i3d_eps="1e-5"
+        ),
         "inception": DetectorRow(
             "inception", "latte_eval.metrics.detectors.inception:open_inception", per_frame=True, fid_resize="tf1",
             weights="inception-archive", cost="0.18 TFLOP",

@@ -38,6 +38,8 @@ from latte_eval.metrics.detectors.network import (
 )
 
 EPS = 1e-3  # of the batch-norms, as in the TensorFlow network
+# The same in the port that VideoGPT, TATS, DIGAN, PVDM and cd-fvd measure with.
+PORT_EPS = 1e-5
 SIZE, MIN_FRAMES = 224, 9
 INNER_BATCH = 4
 RECIPE = "I3D, He-scaled convolutions, batch-norm at rest, logits without bias"
@@ -61,20 +63,20 @@ class I3D(nn.Module):
         self.eval().requires_grad_(False)
 
     @classmethod
-    def from_state_dict(cls, state: Mapping[str, Tensor]) -> I3D:
+    def from_state_dict(cls, state: Mapping[str, Tensor], eps: float = EPS) -> I3D:
         """An I3D with the weights of a state dict in hassony2's or piergiaj's (VideoGPT's) naming.
 
-        Where no name is known, tensors are taken in order; a batch-norm without weight gets ones. Raises
-        `WeightsError` that names the first tensors that are missing or have other shapes.
+        `eps` is that of the batch-norms. Where no name is known, tensors are taken in order; a batch-norm without
+        weight gets ones. Raises `WeightsError` that names the first tensors that are missing or have other shapes.
         """
         network = cls()
-        network.layers.load_state_dict(folded_state(normalised(state)))
+        network.layers.load_state_dict(folded_state(normalised(state), eps))
         return network
 
     @classmethod
-    def seeded(cls, seed: int = 0) -> I3D:
+    def seeded(cls, seed: int = 0, eps: float = EPS) -> I3D:
         """An I3D with random weights that are a function of `seed`: random features, after Naeem et al. 2020."""
-        return cls.from_state_dict(seeded_state(seed))
+        return cls.from_state_dict(seeded_state(seed), eps)
 
     def forward(self, clips: Tensor) -> Tensor:  # [N, 3, T, H, W] uint8 -> [N, 400] float32
         """Logits, averaged over time. Raises `ClipError` for another layout or fewer than 9 frames."""
@@ -182,27 +184,27 @@ def preprocess(clips: Tensor) -> Tensor:  # [N, 3, T, H, W] uint8 -> [N, 3, T, 2
     return frames.unflatten(0, (len(clips), -1)).transpose(1, 2)
 
 
-def folded_state(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def folded_state(tensors: Mapping[str, Tensor], eps: float) -> dict[str, Tensor]:
     """The state dict of `I3D.layers` from a normalised one: batch-norm folded, entries of the blocks joined."""
     folded = {f"{LOGITS}.{leaf}": tensors[f"{LOGITS}.conv3d.{leaf}"].float() for leaf in ("weight", "bias")}
     for name in ("conv3d_1a_7x7", "conv3d_2b_1x1", "conv3d_2c_3x3"):
-        folded |= joined(tensors, name, [name])
+        folded |= joined(tensors, name, [name], eps)
     for block in MIXED:
-        folded |= joined(tensors, f"{block}.entry", [f"{block}.branch_{part}" for part in ("0", "1.0", "2.0")])
+        folded |= joined(tensors, f"{block}.entry", [f"{block}.branch_{part}" for part in ("0", "1.0", "2.0")], eps)
         for part in ("1.1", "2.1", "3.1"):
-            folded |= joined(tensors, f"{block}.branch_{part[0]}", [f"{block}.branch_{part}"])
+            folded |= joined(tensors, f"{block}.branch_{part[0]}", [f"{block}.branch_{part}"], eps)
     return folded
 
 
-def joined(tensors: Mapping[str, Tensor], name: str, units: list[str]) -> dict[str, Tensor]:
+def joined(tensors: Mapping[str, Tensor], name: str, units: list[str], eps: float) -> dict[str, Tensor]:
     """Weight and bias, called `name`, of the convolutions of several units, folded and stacked by output."""
-    weights, biases = zip(*(folded_unit(tensors, unit) for unit in units), strict=True)
+    weights, biases = zip(*(folded_unit(tensors, unit, eps) for unit in units), strict=True)
     return {f"{name}.weight": torch.cat(weights), f"{name}.bias": torch.cat(biases)}
 
 
-def folded_unit(tensors: Mapping[str, Tensor], unit: str) -> tuple[Tensor, Tensor]:
+def folded_unit(tensors: Mapping[str, Tensor], unit: str, eps: float) -> tuple[Tensor, Tensor]:
     gamma, beta, mean, var = (tensors[f"{unit}.batch3d.{vector}"] for vector in VECTORS)
-    return fold_batch_norm(tensors[f"{unit}.conv3d.weight"], gamma, beta, mean, var, EPS)
+    return fold_batch_norm(tensors[f"{unit}.conv3d.weight"], gamma, beta, mean, var, eps)
 
 
 def seeded_state(seed: int) -> dict[str, Tensor]:

@@ -82,5 +82,5 @@ def probe_clips(frames: int, height: int = 48, width: int = 64) -> Tensor:  # ->
 
 def relative_difference(values: Tensor, reference: Tensor) -> float:
     """Largest absolute difference over the root mean square of the reference."""
-    values, reference = values.double().cpu(), reference.double().cpu()
+    values, reference = values.cpu().double(), reference.cpu().double()
     return float((values - reference).abs().max() / reference.square().mean().sqrt())

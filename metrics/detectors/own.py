@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from latte_eval.core.errors import UsageError, WeightsError
+from latte_eval.core.protocol import DETECTOR_FIELDS, Protocol
 from latte_eval.core.registry import import_target
 from latte_eval.files.weights import WEIGHTS, cache_folder, find_weights, user_folder
 from latte_eval.metrics.detectors.base import DETECTORS, Detector, DetectorRow
@@ -35,17 +36,24 @@ def split_files(row: DetectorRow, files: str) -> list[str]:
     return files.split(",", 1) if row.beside else [files]
 
 
-def with_resize(name: str, fid_resize: str) -> str:
-    """The same detector as the protocol's `fid_resize` wants it; itself where that does not matter."""
+def of_protocol(name: str, protocol: Protocol) -> str:
+    """The same detector as the protocol's fields of detectors want it; itself where none of them matters."""
     row, (_, equals, file) = detector_row(name), name.partition("=")
-    if row.fid_resize in ("", fid_resize):
+    wanted = {field: getattr(protocol, field) for field in choices_of(row)}
+    if choices_of(row) == wanted:
         return name
-    alike = [each for each in DETECTORS if kind(DETECTORS[each]) == (row.family, row.seeded, fid_resize)]
+    rows = {each: DETECTORS[each] for each in DETECTORS}
+    alike = [each for each, other in rows.items() if is_twin(other, row) and choices_of(other) == wanted]
     return f"{alike[0]}{equals}{file}"
 
 
-def kind(row: DetectorRow) -> tuple[str, bool, str]:
-    return row.family, row.seeded, row.fid_resize
+def choices_of(row: DetectorRow) -> dict[str, str]:
+    """Fields of the protocol that choose between this detector and others of its family, with its own values."""
+    return {field: value for field in DETECTOR_FIELDS if (value := getattr(row, field))}
+
+
+def is_twin(one: DetectorRow, other: DetectorRow) -> bool:
+    return (one.family, one.seeded) == (other.family, other.seeded)
 
 
 def open_own(name: str, device: str) -> Detector:

@@ -95,7 +95,7 @@ def zeros_ones(logits: Forward, frames: int, device: str) -> float:
     """Frechet distance between black and white clips of 64x64 pixels; it is |m1 - m2|^2, since neither side varies."""
     black = torch.zeros(1, 3, frames, 64, 64, dtype=torch.uint8, device=device)
     with exact_float32():
-        real, fake = (logits(preprocess(clip)).double().cpu() for clip in (black, black + 255))
+        real, fake = (logits(preprocess(clip)).cpu().double() for clip in (black, black + 255))
     return float((real - fake).square().sum())
 
 

@@ -37,3 +37,27 @@ def test_any_accelerator_of_torch_is_taken() -> None:
     assert available_devices() == ["cpu", "mps", "mps:0"] and resolved_device("mps") == "mps"
     with pytest.raises(UsageError, match="--device mps:1 is not there: torch has cpu, mps, mps:0"):
         resolved_device("mps:1")
+
+
+@pytest.fixture
+def two_xpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = torch.device("xpu")
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: device)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.mark.usefixtures("two_xpus")
+def test_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolved_device("auto") == resolved_device("xpu") == "xpu:0" and resolved_device(None) == "cpu"
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert resolved_device("auto") == "xpu:1"
+    with pytest.raises(UsageError, match="--device xpu:2 is not there: torch has cpu, xpu, xpu:0, xpu:1$"):
+        resolved_device("xpu:2")
+
+
+@pytest.mark.usefixtures("no_accelerator")
+def test_auto_is_the_cpu_where_there_is_nothing_else() -> None:
+    assert resolved_device("auto") == "cpu"
+    with pytest.raises(UsageError, match="^--device cudo is unknown. Did you mean cuda[?]: torch has cpu$"):
+        resolved_device("cudo")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from click.testing import Result as Invoked
-from media_makers import moving_frames, write_lossless
+from media_makers import moving_frames, write_lossless, write_video
 from result_makers import I3D, SEEDED, make_result, replaced, write_results
 from torch import Tensor
 
@@ -109,6 +109,19 @@ def test_the_table_points_at_public_reports_and_at_noise() -> None:
     assert "Every recorded field is the same" in notes and "overlap" in notes and "Vchitect/Latte#138" in notes
     apart = difference_table(make_result(), make_result(value=400.0, interval=[390.0, 410.0]))
     assert any("lie apart" in note for note in apart.notes)
+
+
+@pytest.mark.parametrize("name", ["tats", "videogpt", "digan", "pvdm", "cd-fvd", "mcvd"])
+def test_protocols_of_the_field_are_explained(name: str) -> None:
+    """Every field that keeps the two apart stands there with its reason, and whose numbers each stands beside."""
+    first, second = make_result("ucf101"), make_result("ucf101", name)
+    table = difference_table(first, second)
+    differing = Protocol.from_dict(first.protocol_fields).differing_fields(Protocol.from_dict(second.protocol_fields))
+    told = {row["field"]: row for row in table.rows if row["part"] == "protocol"}
+    assert set(told) == set(differing) - {"stem"} and len(told) >= 5
+    assert all(row["weight"] == "decides" and row["why"] for row in told.values())
+    assert any(note.startswith("latte is the protocol beside Latte's Table 2") for note in table.notes)
+    assert any(note.startswith(f"{name} is the protocol beside ") for note in table.notes)
 
 
 def test_pairs_share_a_metric() -> None:
@@ -214,6 +227,20 @@ def test_effects_are_those_that_evaluate_would_measure(tmp_path: Path, clips: tu
     assert effects["covariance"].changes[0] != 0
     text = effects_table(list(effects.values()), first, second)
     assert [row["choice"] for row in text.rows][-1] == "as reported" and len(text.notes) == 1
+
+
+def test_what_the_decoder_moves_is_measured(tmp_path: Path, clips: tuple[Path, Path]) -> None:
+    """decord converts ten bits in another way."""
+    pytest.importorskip("decord")
+    for i in range(8):
+        frames = moving_frames(20, 32, 44) // (1 + i % 4) + 8 * i
+        write_video(tmp_path / "ten" / ("real" if i < 4 else "fake") / f"{i}.mkv", frames.astype(np.uint8), "libx264",
+                    "yuv420p10le")  # fmt: skip
+    sides = tmp_path / "ten" / "real", tmp_path / "ten" / "fake"
+    first, second = measured(*sides, tmp_path / "a"), measured(*sides, tmp_path / "b", "decoder=decord")
+    effects = {each.name: each for each in measure_effects(bench_of(first, tmp_path), first, second, [0])}
+    assert effects["decoder"].changes == pytest.approx([second.value - first.value], abs=1e-6)
+    assert abs(effects["decoder"].changes[0]) > 1e-4 and effects["decoder"].values == ("pyav", "decord")
 
 
 def test_the_spread_is_over_seeds(tmp_path: Path, clips: tuple[Path, Path]) -> None:

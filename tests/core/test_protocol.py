@@ -18,7 +18,8 @@ def test_every_field_changes_the_hash_and_the_id() -> None:
         "real_split": "train", "real_selection": "sorted", "real_clips": 5, "fake_clips": 6, "windows": "all",
         "real_offset": "zero", "crop": "none", "resample": "bilinear", "real_storage": ("jpeg75",),
         "fake_storage": ("h264-crf5",), "labels": "balanced", "covariance": "n-1", "fid_resize": "clean",
-        "frame_rule": "mean",
+        "frame_rule": "mean", "fake_offset": "seeded", "skip_frames": 1, "rounding": "floor", "decoder": "decord",
+        "i3d_eps": "1e-5",
     }  # fmt: skip
     assert set(changes) == {field.name for field in dataclasses.fields(Protocol)}
     others = [base.replace(**{name: value}) for name, value in changes.items()]

@@ -33,33 +33,34 @@ VALUES = {
     "real_offset": "zero", "crop": "none", "resample": "bilinear", "real_storage": "h264-crf5",
     "fake_storage": "h264-crf5",
     "labels": "balanced", "covariance": "n-1", "fid_resize": "clean", "frame_rule": "mean",
+    "fake_offset": "seeded", "skip_frames": "2", "rounding": "floor-shifted", "decoder": "decord", "i3d_eps": "1e-5",
 }  # fmt: skip
 # Shapes have usual values of their own.
 SHAPES_VALUES = VALUES | {"real_split": "train", "real_offset": "seeded", "crop": "crop-resize"}
 
 FOLDER = {"frames", "size", "real_stride", "real_selection", "real_clips", "windows", "real_offset", "crop", "resample",
-          "real_storage"}  # fmt: skip
+          "real_storage", "skip_frames", "rounding"}  # fmt: skip
 FAKE_FOLDER = {"frames", "size", "fake_stride", "real_selection", "fake_clips", "windows", "crop", "resample",
-               "fake_storage"}  # fmt: skip
+               "fake_storage", "fake_offset", "skip_frames"}  # fmt: skip
 
 # What changes the clips of the real side. A drawn benchmark takes clips as they are, so its fields are few.
 REAL = {
-    "videos": FOLDER,
-    "zip": FOLDER,
+    "videos": FOLDER | {"decoder"},
+    "zip": FOLDER | {"decoder"},
     "frames": FOLDER,
     "dataset": FOLDER | {"real_split"},
-    "shapes": {"frames", "real_stride", "real_split", "real_clips", "real_storage"},
+    "shapes": {"frames", "real_stride", "real_split", "real_clips", "real_storage", "skip_frames"},
     "stats": set(),  # its file says what was done, and another request is refused
 }
 # What changes the clips of the fake side.
 FAKE = {
-    "videos": FAKE_FOLDER,
-    "zip": FAKE_FOLDER,
+    "videos": FAKE_FOLDER | {"decoder"},
+    "zip": FAKE_FOLDER | {"decoder"},
     "frames": FAKE_FOLDER,
-    "checkpoint": {"frames", "fake_clips", "fake_storage"},
-    "checkpoint of classes": {"frames", "fake_clips", "fake_storage", "labels"},
-    "generator": {"frames", "size", "fake_clips", "fake_storage"},
-    "pipeline": {"frames", "size", "fake_clips", "fake_storage"},
+    "checkpoint": {"frames", "fake_clips", "fake_storage", "skip_frames"},
+    "checkpoint of classes": {"frames", "fake_clips", "fake_storage", "skip_frames", "labels"},
+    "generator": {"frames", "size", "fake_clips", "fake_storage", "skip_frames"},
+    "pipeline": {"frames", "size", "fake_clips", "fake_storage", "skip_frames"},
 }
 GENERATOR = """
 import numpy as np

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from media_makers import moving_frames
 
 from latte_eval.core.clips import Clips, ClipSource
+from latte_eval.core.stages import Batch
 from latte_eval.evaluation.stored import StoredSource
 from latte_eval.files.h264 import from_frames
 from latte_eval.files.lossy import apply_storage
@@ -57,3 +59,14 @@ def test_without_steps_the_source_is_itself() -> None:
     stored = StoredSource(Source(), ())
     assert stored.fingerprint == Source.fingerprint
     assert torch.equal(stored.clips([1]).pixels, Source().clips([1]).pixels)
+
+
+def test_frames_that_do_not_count_are_left_out_after_storage() -> None:
+    """H.264 predicts frames from earlier ones: what is left out is stored with the others first."""
+    source, steps = Source(), ("h264-crf5",)
+    whole, cut = StoredSource(source, steps), StoredSource(source, steps, 2)
+    np.testing.assert_array_equal(cut.clips([0, 1]).pixels, whole.clips([0, 1]).pixels[:, 2:])
+    assert cut.fingerprint != whole.fingerprint
+    (*_, last) = cut.clip_stages()
+    batch = last.work([0], Batch(source.clips([0]), ()), None)
+    np.testing.assert_array_equal(batch.clips.pixels, whole.clips([0]).pixels[:, 2:])

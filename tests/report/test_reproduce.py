@@ -49,6 +49,37 @@ def test_the_command_measures_the_same(result: Result) -> None:
     assert result.sampler and (request.sampler, request.steps) == (result.sampler["method"], result.sampler["steps"])
 
 
+@pytest.mark.parametrize(
+    "result",
+    [
+        make_result(),
+        make_result("ucf101", "tats"),
+        make_result("taichi-hd", "clean", {"decoder": "decord"}),
+        make_result("faceforensics", "stylegan-v", {"real_clips": 100, "fake_clips": 100}, detector=SEEDED),
+    ],
+)
+def test_the_command_as_a_file_asks_for_the_same(result: Result, tmp_path: Path) -> None:
+    """The command of a page, written as a file and read from it, is one request."""
+    words = reproduce_arguments([result])
+    typed = latte_eval(*words, "--print-config")
+    assert typed.returncode == 0, typed.stderr
+    (tmp_path / "eval.toml").write_text(typed.stdout)
+    assert requested(words) == requested([words[0], "--config", str(tmp_path / "eval.toml")])
+
+
+def requested(words: list[str]) -> Request:
+    """What a command line asks for."""
+    from latte_eval.cli import group
+    from latte_eval.cli.score import to_request
+
+    command = group.get_command(None, words[0])  # type: ignore[arg-type]
+    assert command is not None
+    options = command.make_context(words[0], words[1:]).params
+    return to_request(
+        ("fvd",), **{name: options[name] for name in options if name not in ("as_json", "quiet", "shard")}
+    )
+
+
 def test_the_command_of_several_metrics_and_of_a_folder() -> None:
     result = make_result(checkpoint=None, sampler=None, seeds=None)
     named = replaced(result, fake_source={**result.fake_source, "name": "my clips"})

@@ -106,7 +106,7 @@ def flow_error(sampler: str, steps: int, device: str) -> float:
     start = torch.from_numpy(seeded_normal("flow", (2, 2, 3, 4, 4), 0)).to(device)
     *_, (last, _) = sample_steps(denoiser, start, make_schedule(steps), torch.zeros, sampler=sampler)
     scale = np.sqrt(variance / (abar[-1] * variance + 1 - abar[-1]))
-    return relative_error(last, start.double().cpu().numpy() * scale)
+    return relative_error(last, start.cpu().double().numpy() * scale)
 
 
 def sampling_measures(device: str) -> Iterator[Measure]:

@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from latte_eval.core.errors import ClipError
+from latte_eval.core.protocol import Protocol
 from latte_eval.metrics.detectors import clean_resize, open_detector
 from latte_eval.metrics.detectors.inception_network import resize_tf1
 from latte_eval.metrics.detectors.network import relative_difference
-from latte_eval.metrics.detectors.own import with_resize
+from latte_eval.metrics.detectors.own import of_protocol
 
 SIZES = ["square256", "small", "large"]
 TOLERANCE = 1e-3  # grey levels
@@ -80,6 +81,6 @@ def test_inception_sees_frames_that_are_resized_so() -> None:
 
 
 def test_names_follow_the_resize() -> None:
-    assert with_resize("inception", "clean") == "inception-clean"
-    assert with_resize("inception-clean-seeded", "tf1") == "inception-seeded"
-    assert with_resize("i3d", "clean") == "i3d"
+    assert of_protocol("inception", Protocol(fid_resize="clean")) == "inception-clean"
+    assert of_protocol("inception-clean-seeded", Protocol(fid_resize="tf1")) == "inception-seeded"
+    assert of_protocol("i3d", Protocol(fid_resize="clean")) == "i3d"

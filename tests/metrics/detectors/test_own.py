@@ -12,13 +12,14 @@ from safetensors.torch import save_file
 from latte_eval.compare.comparable import Conditions, standing
 from latte_eval.compare.comparable import differences as find_differences
 from latte_eval.core.errors import UsageError, WeightsError
+from latte_eval.core.protocol import Protocol
 from latte_eval.evaluation.request import Request
 from latte_eval.files.weights import file_sha256
 from latte_eval.metrics.detectors import C3D, dinov2, open_detector, videomae, vjepa
 from latte_eval.metrics.detectors.c3d import files_sha256
 from latte_eval.metrics.detectors.i3d import seeded_state
 from latte_eval.metrics.detectors.network import probe_clips
-from latte_eval.metrics.detectors.own import detector_row, with_resize
+from latte_eval.metrics.detectors.own import detector_row, of_protocol
 from latte_eval.metrics.detectors.transformer import seeded_tensors
 
 
@@ -69,7 +70,7 @@ def test_it_serves_the_metrics_of_its_network() -> None:
     request = Request(metrics=("fvd", "fid", "prdc"), detectors=("i3d=a/x.pt",))
     assert request.detector_names() == ["i3d=a/x.pt", "inception"]
     assert not request.is_trial
-    assert with_resize("inception=a=b.pth", "clean") == "inception-clean=a=b.pth"
+    assert of_protocol("inception=a=b.pth", Protocol(fid_resize="clean")) == "inception-clean=a=b.pth"
     clean = Request(metrics=("fid",), detectors=("inception=x.pth",), params=("fid_resize=clean",))
     assert clean.detector_names() == ["inception-clean=x.pth"]
 
