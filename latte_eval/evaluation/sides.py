@@ -17,7 +17,7 @@ from latte_eval.evaluation.extract import check_enough
 from latte_eval.evaluation.fields import check_fields, check_not_enlarged, check_shape
 from latte_eval.evaluation.given import request_to_task, with_conditions
 from latte_eval.evaluation.request import Request
-from latte_eval.evaluation.stats import StatsSource, refuse_foreign_statistics
+from latte_eval.evaluation.stats import StatsSource, is_stats_file, refuse_foreign_statistics
 from latte_eval.evaluation.stored import StoredSource
 
 if TYPE_CHECKING:
@@ -336,7 +336,7 @@ def open_real(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
     row = request.benchmark_row
     if request.real:
         refuse_foreign_statistics(request.real)
-    if request.real and request.real.suffix == ".safetensors" and (row is None or row.needs_folder):
+    if request.real and is_stats_file(request.real) and (row is None or row.needs_folder):
         return Side(StatsSource.open(request.real), honours=STATS_HONOUR)
     if row is None:
         assert request.real is not None  # `Request.check_sides`
