@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from latte_eval.core.protocol import Protocol
     from latte_eval.core.protocols import named_protocol
     from latte_eval.core.result import Result
+    from latte_eval.evaluation.one_line import fid, fvd, inception_score
     from latte_eval.evaluation.pipeline import evaluate
     from latte_eval.evaluation.request import Request
 
@@ -38,6 +39,9 @@ __all__ = [
     "Request",
     "Result",
     "evaluate",
+    "fid",
+    "fvd",
+    "inception_score",
     "load_results",
     "named_protocol",
 ]
@@ -52,6 +56,9 @@ HOMES = {
     "Request": "evaluation.request",
     "Result": "core.result",
     "evaluate": "evaluation.pipeline",
+    "fid": "evaluation.one_line",
+    "fvd": "evaluation.one_line",
+    "inception_score": "evaluation.one_line",
     "load_results": "compare.results",
     "named_protocol": "core.protocols",
 }
