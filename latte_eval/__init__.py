@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from latte_eval.core.protocols import named_protocol
     from latte_eval.core.result import Result
     from latte_eval.evaluation.metric_classes import FID, FVD, KVD, VideoInceptionScore
+    from latte_eval.evaluation.one_line import fid, fvd, inception_score
     from latte_eval.evaluation.pipeline import evaluate
     from latte_eval.evaluation.request import Request
 
@@ -44,6 +45,9 @@ __all__ = [
     "Result",
     "VideoInceptionScore",
     "evaluate",
+    "fid",
+    "fvd",
+    "inception_score",
     "load_results",
     "named_protocol",
     "results_frame",
@@ -63,6 +67,9 @@ HOMES = {
     "Result": "core.result",
     "VideoInceptionScore": "evaluation.metric_classes",
     "evaluate": "evaluation.pipeline",
+    "fid": "evaluation.one_line",
+    "fvd": "evaluation.one_line",
+    "inception_score": "evaluation.one_line",
     "load_results": "compare.results",
     "named_protocol": "core.protocols",
     "results_frame": "compare.frame",

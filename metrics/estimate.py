@@ -62,6 +62,7 @@ class Uncertainty:
         parts: number of parts of each side, each left out in turn by the jackknife; a part is a set of source videos.
         videos: number of source videos of each side.
         floor: the real side against itself.
+        without_part: the distance of all rows without each part in turn; what moves it shows there.
     """
 
     value: float
@@ -73,6 +74,7 @@ class Uncertainty:
     parts: dict[str, int]
     videos: dict[str, int]
     floor: Floor | None = None
+    without_part: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON types; a corrected value that cannot be estimated is `{"unidentified": reason}`."""
@@ -85,6 +87,7 @@ class Uncertainty:
         )
         record["interval"] = list(self.interval) if self.interval else None
         record["floor"] = self.floor.to_dict() if self.floor else None
+        record["without_part"] = list(self.without_part)
         return record
 
 

@@ -26,12 +26,14 @@ class Jackknife:
         standard_error: of the value and, to first order, of the corrected value.
         corrected: the value without its bias of order 1/N.
         parts: how many parts there were; intervals use t quantiles with parts - 1 degrees of freedom.
+        left: the statistic without each part.
     """
 
     value: float
     standard_error: float
     corrected: float
     parts: int
+    left: tuple[float, ...] = ()
 
     def interval(self, centre: float, confidence: float, extra: float = 0.0) -> tuple[float, float]:
         """(low, high) around `centre`: t quantile times standard error, plus `extra`, on both sides."""
@@ -47,7 +49,7 @@ def delete_one(statistic: Statistic, parts: int, tick: Tick | None = None) -> Ja
     value = statistic(())
     left = np.array(evaluate(statistic, [(j,) for j in range(parts)], tick))
     error = math.sqrt((parts - 1) / parts * ((left - left.mean()) ** 2).sum())
-    return Jackknife(value, error, parts * value - (parts - 1) * float(left.mean()), parts)
+    return Jackknife(value, error, parts * value - (parts - 1) * float(left.mean()), parts, tuple(left.tolist()))
 
 
 def delete_two(statistic: Statistic, parts: int, value: float, tick: Tick | None = None) -> float:

@@ -92,6 +92,7 @@ def assemble(
         parts=dict.fromkeys(SIDES, found.parts),
         videos=sides.videos,
         floor=floor,
+        without_part=found.left,
     )
 
 

@@ -22,7 +22,10 @@ class Entry:
         names: the video file, or the frames in their order.
         stamp: changes when a file changes.
         problem: why it cannot be one video, as far as listing tells; empty where it can.
-        number: which video of an array file it is.
+        number: which video of an array it is.
+        array: name of the array in its file, where a person gave one.
+        alone: whether its array is all that there is: then its videos are told by their numbers, whatever file holds
+            them.
     """
 
     path: str
@@ -32,13 +35,18 @@ class Entry:
     stamp: str
     problem: str = ""
     number: int = 0
+    array: str = ""
+    alone: bool = False
 
     @property
     def identity(self) -> str:
         """What random choices depend on: the path without the suffix of a video file.
 
-        So a copy that was converted to another format keeps its place and its windows.
+        So a copy that was converted to another format keeps its place and its windows, and so does an array in a file
+        of any name and format, and in none.
         """
+        if self.alone:
+            return f"{self.number:06d}"
         return posixpath.splitext(self.path)[0] if self.kind == "video" else self.path
 
     @property

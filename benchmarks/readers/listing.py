@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import posixpath
 from collections import Counter
@@ -12,6 +13,7 @@ from PIL import UnidentifiedImageError
 
 from latte_eval.benchmarks.readers import decoders
 from latte_eval.benchmarks.readers.animations import MOVING_SUFFIXES, moves
+from latte_eval.benchmarks.readers.array_files import IN_ARCHIVES
 from latte_eval.benchmarks.readers.arrays import ARRAY_SUFFIXES, count_videos
 from latte_eval.benchmarks.readers.entries import Entry, natural_key
 from latte_eval.benchmarks.readers.faults import faults_refused
@@ -27,6 +29,7 @@ from latte_eval.benchmarks.readers.places import (
     printable,
 )
 from latte_eval.benchmarks.readers.sequences import find_frames
+from latte_eval.benchmarks.readers.tars import TarFolder, stretch_of
 from latte_eval.core.errors import ClipError
 
 # What reads files of these suffixes, which no reader here does.
@@ -35,7 +38,7 @@ WHAT_READS = {
     **dict.fromkeys((".rm", ".rmvb", ".dv", ".nut", ".264", ".h264", ".265", ".h265", ".hevc", ".obu", ".mj2"), FFMPEG),
     **dict.fromkeys((".heic", ".heif"), "pillow-heif reads it"), ".exr": "OpenEXR reads it",
     ".tfrecord": "TensorFlow reads it",
-    **dict.fromkeys((".h5", ".hdf5"), "h5py reads it"), ".mat": "scipy.io reads it",
+    ".mat": "scipy.io reads it",
     **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".rar", ".7z"), UNPACK),
 }  # fmt: skip
 
@@ -68,9 +71,7 @@ class Listing:
             self.beside += [printable(join(folder, file.name)) for file in images]
         elif images:
             self.add_frames(folder, {file.name: file for file in images})
-        # To read one video of an array in an archive, all of it would have to be unpacked.
-        alone = not videos and not images and isinstance(place, Folder)
-        arrays = [file for file in files if alone and has_suffix(file, ARRAY_SUFFIXES)]
+        arrays = [file for file in files if has_suffix(file, array_suffixes(place)) and not videos and not images]
         for file in arrays:
             self.add_array(place, folder, file)
         known = {file.name for file in (*videos, *images, *arrays)}
@@ -87,13 +88,15 @@ class Listing:
 
     def add_array(self, place: Place, folder: str, file: File) -> None:
         """Note the videos of one array file."""
-        path = printable(join(folder, file.name))
-        entry = Entry(path, "array", folder, (file.name,), stamp([file]))
+        array, alone = getattr(place, "array", ""), getattr(place, "is_one_array", False)
+        path = printable(join(folder, file.name)) + (f":{array}" if array else "")
+        entry = Entry(path, "array", folder, (file.name,), stamp([file]), array=array, alone=alone)
         found = judged(place, entry, lambda: count_in(place, entry))
         count, problem = (1, str(found)) if isinstance(found, ClipError) else (found, "")
         for number in range(count):
             name = path if count == 1 else f"{path}/{number:06d}"
-            self.entries.append(Entry(name, "array", folder, (file.name,), stamp([file], problem), problem, number))
+            mark = stamp([file], problem + array)
+            self.entries.append(dataclasses.replace(entry, path=name, stamp=mark, problem=problem, number=number))
 
     @property
     def counts(self) -> str:
@@ -121,9 +124,13 @@ def find_entries(place: Place, folders: Iterable[tuple[str, list[File]]]) -> Lis
 
 
 def count_in(place: Place, entry: Entry) -> int:
-    """How many videos an array file holds. Raises `ClipError` and `OSError`."""
-    with place.local(entry.files[0]) as local:
-        return count_videos(local)
+    """How many videos an array file holds, all of its values looked at. Raises `ClipError` and `OSError`."""
+    return count_videos(stretch_of(place, entry.files[0]), entry.array, posixpath.splitext(entry.names[0])[1])
+
+
+def array_suffixes(place: Place) -> tuple[str, ...]:
+    """Suffixes of arrays that can be mapped where they lie: in a zip archive none can."""
+    return ARRAY_SUFFIXES if isinstance(place, Folder) else IN_ARCHIVES if isinstance(place, TarFolder) else ()
 
 
 def moving_suffixes(place: Place, folder: str, images: Sequence[File]) -> tuple[str, ...]:

@@ -6,11 +6,11 @@ import csv
 import os
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from latte_eval.benchmarks.readers.arrays import ARRAY_SUFFIXES
+from latte_eval.benchmarks.readers.arrays import ARRAY_SUFFIXES, split_name
 from latte_eval.benchmarks.readers.faults import refuse_fault
 from latte_eval.benchmarks.readers.places import (
     BROKEN_LINK,
@@ -44,9 +44,21 @@ class Chosen(Folder):
 
     Attributes:
         chosen: their paths relative to the root, each once.
+        array: name of the array that counts, of several in a file.
+        name: what a person calls them.
     """
 
     chosen: tuple[str, ...] = ()
+    array: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_one_array(self) -> bool:
+        """Whether a person named one file of arrays and nothing else."""
+        return len(self.chosen) == 1 and self.chosen[0].lower().endswith(ARRAY_SUFFIXES)
 
     def folders(self) -> Iterator[tuple[str, list[File]]]:
         """As `Folder.folders`, for what was chosen alone. What is not there is added to `rejected`."""
@@ -84,8 +96,13 @@ class Chosen(Folder):
 def open_place(path: Path, within: str = "") -> Place:
     """A folder, a zip or tar archive, one video or array file (a folder of one) or a list of videos.
 
+    `samples.npz:videos` is one of several arrays in a file.
+
     Raises `UsageError` for a path that does not exist, `ClipError` for another file.
     """
+    path, array = split_name(path)
+    if array:
+        return Chosen(path.absolute().parent, chosen=(path.name,), array=array)
     try:
         mode = path.stat().st_mode
     except FileNotFoundError as error:
@@ -147,8 +164,22 @@ def open_list(path: Path) -> Chosen:
             f"{path} lists {len(found):,} paths, none of which is there{first}. A list names one video a line, "
             f"relative to the folder of the list, or in a column called path"
         )
-    root = os.path.commonpath([Path(each).parent for each in found])
-    return Chosen(Path(root), chosen=tuple(dict.fromkeys(os.path.relpath(each, root) for each in found)))
+    return choose(found, str(path))
+
+
+def choose(paths: Sequence[str], name: str) -> Chosen:
+    """These absolute paths, under the innermost folder that holds all of them."""
+    root = os.path.commonpath([Path(each).parent for each in paths])
+    return Chosen(Path(root), chosen=tuple(dict.fromkeys(os.path.relpath(each, root) for each in paths)), name=name)
+
+
+def open_paths(paths: Sequence[str | Path]) -> Chosen:
+    """Videos, arrays and folders that are named one by one, as a list of them in a file. Raises `UsageError`."""
+    found = [os.path.abspath(path) for path in dict.fromkeys(map(str, paths))]  # noqa: PTH100 a tilde is no letter
+    if not any(is_there(each) for each in found):
+        first = f"; the first is {found[0][:MOST_SHOWN]}" if found else ""
+        raise UsageError(f"{len(found):,} paths were given, none of which is there{first}")
+    return choose(found, f"{len(found):,} paths from {paths[0]} on")
 
 
 def is_there(path: str) -> bool:

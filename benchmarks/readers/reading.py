@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,11 @@ from latte_eval.benchmarks.readers.animations import Damaged, is_image
 from latte_eval.benchmarks.readers.arrays import open_videos, read_array
 from latte_eval.benchmarks.readers.entries import Entry
 from latte_eval.benchmarks.readers.frames import Size, common_size, read_frames
+from latte_eval.benchmarks.readers.held import HeldVideos
 from latte_eval.benchmarks.readers.judging import judged
 from latte_eval.benchmarks.readers.places import Place
 from latte_eval.benchmarks.readers.prepare import needs_torch, prepare_frame
+from latte_eval.benchmarks.readers.tars import stretch_of
 from latte_eval.core.errors import ClipError
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.stops import check_stop
@@ -56,9 +59,9 @@ def video_length(place: Place, entry: Entry, decoder: str = "pyav") -> int:
         raise ClipError(entry.problem)
     if entry.kind == "frames":
         return len(entry.names)
+    if entry.kind == "array":
+        return len(open_video(place, entry))
     with place.local(entry.files[0]) as path:
-        if entry.kind == "array":
-            return open_videos(path).shape[1]
         return decoders.count_frames(path, entry.path, "pyav" if is_image(path) else decoder)
 
 
@@ -66,11 +69,19 @@ def entry_size(place: Place, entry: Entry) -> Size:
     """Width and height of the frames of an entry, from headers. Raises `ClipError` or `OSError`."""
     if entry.kind == "frames":
         return common_size(place, entry)
+    if entry.kind == "array":
+        height, width = open_video(place, entry).shape[1:3]
+        return width, height
     with place.local(entry.files[0]) as path:
-        if entry.kind == "array":
-            height, width = open_videos(path).shape[2:4]
-            return width, height
         return decoders.frame_size(path, entry.path)
+
+
+def open_video(place: Place, entry: Entry) -> np.ndarray:  # -> [T, H, W, 3] uint8
+    """One video of an array. Raises `ClipError` and `OSError`."""
+    if isinstance(place, HeldVideos):
+        return place.videos[entry.number]
+    suffix = posixpath.splitext(entry.names[0])[1]
+    return open_videos(stretch_of(place, entry.files[0]), entry.array, suffix)[entry.number]
 
 
 def read_windows(
@@ -155,8 +166,10 @@ def read_entry(
     here = protocol if entry.kind != "video" or (protocol and needs_torch(protocol)) else None
     if entry.kind == "video":
         frames = video_frames(place, entry, indices, check, None if here else protocol)
+    elif entry.kind == "frames":
+        frames = read_frames(place, entry, indices)
     else:
-        frames = read_frames(place, entry, indices) if entry.kind == "frames" else array_frames(place, entry, indices)
+        frames = read_array(open_video(place, entry), indices)
     for frame in frames:
         yield prepare_frame(frame, here) if here else frame
 
@@ -167,12 +180,6 @@ def video_frames(
     """The frames of a video file, [H, W, 3] uint8 each, brought to size where it is decoded if there is a protocol."""
     with place.local(entry.files[0]) as path:
         yield from decoders.read_frames(path, entry.path, indices, protocol, CHECKED_FRAMES if check else 0)
-
-
-def array_frames(place: Place, entry: Entry, indices: Sequence[int]) -> Iterator[np.ndarray]:
-    """The frames of an array, [H, W, 3] uint8 each."""
-    with place.local(entry.files[0]) as path:
-        yield from read_array(path, entry.number, indices)
 
 
 def join_window(window: Window, frames: dict[int, np.ndarray], reason: ClipError | None) -> np.ndarray | ClipError:

@@ -30,6 +30,7 @@ from latte_eval.benchmarks.readers.choices import (
 from latte_eval.benchmarks.readers.content import with_content
 from latte_eval.benchmarks.readers.entries import Entry, class_of, number_classes, selection_key
 from latte_eval.benchmarks.readers.frames import Size, common_size
+from latte_eval.benchmarks.readers.held import HeldVideos
 from latte_eval.benchmarks.readers.judging import judged
 from latte_eval.benchmarks.readers.listing import Listing, find_entries
 from latte_eval.benchmarks.readers.opening import open_place
@@ -120,7 +121,7 @@ class FolderSource:
     @classmethod
     def open(
         cls,
-        path: str | Path,
+        path: str | Path | Place,
         protocol: Protocol,
         seed: int,
         side: str,
@@ -134,7 +135,8 @@ class FolderSource:
         """List a place, and examine its videos.
 
         Args:
-            path: whatever `open_place` takes: a folder, an archive, one video, a list of videos.
+            path: whatever `open_place` takes: a folder, an archive, one video, a list of videos; or a place that is
+                open already, such as arrays in this process.
             protocol: windows, sizes, storage and selection.
             seed: chooses videos and offsets where the protocol says `seeded`.
             side: `real` or `fake`.
@@ -152,9 +154,9 @@ class FolderSource:
             MachineFault: something that was listed cannot be read, and its bytes are not to blame.
             NotEnoughClips: every video is too short.
         """
-        path = Path(path)
-        place = open_place(path, within)
-        listing = find_entries(place, place.folders())
+        place = open_place(Path(path), within) if isinstance(path, str | Path) else path
+        path = Path(str(path))
+        listing = Listing(place.entries()) if isinstance(place, HeldVideos) else find_entries(place, place.folders())
         entries = with_content(place, [entry for entry in listing.entries if keep(entry.path)])
         entries.sort(key=lambda entry: selection_key(protocol.real_selection, seed, entry, 0))
         numbers, rejected = number_classes(classes, entries), list(place.rejected)
@@ -203,7 +205,9 @@ class FolderSource:
     def about(self) -> dict[str, Any]:
         """What a result says about the files: how many were not used, by suffix, and what decodes video files."""
         ignored = {"ignored": dict(self.listing.unused.most_common())} if self.ignored else {}
-        return {**ignored, **({"decoder": file_decoder_record(self.protocol)} if self.has_video_files else {})}
+        held = self.place.about if isinstance(self.place, HeldVideos) else {}
+        decoder = {"decoder": file_decoder_record(self.protocol)} if self.has_video_files else {}
+        return {**ignored, **held, **decoder}
 
     @property
     def notes(self) -> list[str]:
@@ -245,7 +249,8 @@ class FolderSource:
         content.py reads of it), the choices of the protocol that matter on this side, the seed, the decoder of video
         files and the version of this step."""
         choices = fingerprinted(self.protocol, self.side)
-        listing = sorted((entry.path, entry.kind, entry.stamp) for entry in self.entries)
+        listing = sorted((each.path, each.kind, each.stamp, *([each.identity] if each.alone else []))
+                          for each in self.entries)  # fmt: skip
         parts = ["folder", STEP_VERSION, self.side, self.seed, choices, self.classes, listing]
         parts += file_decoder_identity(self.protocol) if self.has_video_files else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from latte_eval.benchmarks.readers.array_files import Stretch
 from latte_eval.benchmarks.readers.faults import refuse_fault
-from latte_eval.benchmarks.readers.places import File, is_stray, pieces_of
+from latte_eval.benchmarks.readers.places import File, Place, is_stray, pieces_of
 from latte_eval.core.clips import Rejected
 from latte_eval.core.errors import ClipError
 
@@ -80,6 +81,14 @@ class TarFolder:
                 target.write(file.read(min(CHUNK_BYTES, member.size - start)))
             target.flush()
             yield Path(target.name)
+
+
+def stretch_of(place: Place, path: str) -> Stretch:
+    """Where the bytes of a file of a folder or a tar archive lie. Raises `OSError`."""
+    if isinstance(place, TarFolder):
+        member = place.members[path]
+        return Stretch(member.archive, member.start, member.size)
+    return Stretch.whole(place.root / path)
 
 
 def open_tar(path: Path) -> TarFolder:

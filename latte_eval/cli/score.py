@@ -82,7 +82,7 @@ def score(metrics: tuple[str, ...], as_json: bool, quiet: bool, shard: str | Non
     """Evaluate a request and print it, or compute one job's share of it."""
     request = to_request(metrics, **options)
     reporter = TerminalReporter(quiet)
-    with continues(run_continues(request.run_folder.place, request.generator)):
+    with continues(run_continues(request.run_folder.place, str(request.generator) if request.generator else None)):
         if shard is not None:
             click.echo(share_to_text(request, shard, reporter), err=as_json)
             return

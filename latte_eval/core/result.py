@@ -12,6 +12,7 @@ from typing import Any
 
 from latte_eval.core.digests import DIGEST, check_digest, with_digest
 from latte_eval.core.errors import StoreError
+from latte_eval.core.numbers import number_to_text
 from latte_eval.core.result_schema import check_parts
 from latte_eval.core.schemas import is_number, parse_json_line, schema_number, shortened
 
@@ -80,6 +81,16 @@ class Result:
             raise StoreError(f"{self.metric} came out as {self.value}; such a result is never written")
         if self.better not in BETTER:
             raise StoreError(f"the metric {self.metric!r} has no direction, lower or higher: better is {self.better!r}")
+
+    def __str__(self) -> str:
+        """`fvd 412.70 [400.10, 425.30], clean-16f-stride1-256px-one-window-1a2b3c4d`"""
+        interval = f" [{', '.join(map(number_to_text, self.interval))}]" if self.interval else ""
+        return f"{self.metric} {number_to_text(self.value)}{interval}, {self.protocol}"
+
+    def _repr_html_(self) -> str:
+        from latte_eval.core.notebook import result_to_html
+
+        return result_to_html(self)
 
     def to_json(self) -> str:
         """One line of JSON, floats at full precision, with a digest of all fields."""

@@ -80,6 +80,7 @@ PARTS: dict[str, Schema] = {
             "subsets": is_count,
             "table": list_of(YARDSTICK.holds),
             "paired": list_of(PAIRED.holds),
+            "without_part": list_of(is_number),
         },
     ),
     "code": Schema({}, {"commit": OPTIONAL_TEXT}),

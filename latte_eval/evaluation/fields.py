@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from latte_eval.core.errors import UsageError
@@ -80,7 +79,7 @@ def check_shape(own: tuple[int | None, int | None], protocol: Protocol, whose: s
             raise UsageError(f"the clips{whose} have {told.format(value)}, {compares} compares {other}; {advice}")
 
 
-def check_not_enlarged(folder: Path, size: tuple[int, int], protocol: Protocol) -> None:
+def check_not_enlarged(folder: str, size: tuple[int, int], protocol: Protocol) -> None:
     """Raise `UsageError` for generated videos that would have to be enlarged to the size of a benchmark's protocol."""
     if protocol.size is not None and min(size) < protocol.size:
         raise UsageError(

@@ -22,7 +22,7 @@ from latte_eval.evaluation.packed_moments import add_rows, merge_moments, no_mom
 from latte_eval.evaluation.request import SEEDED
 from latte_eval.metrics.detectors import Detector, open_detector
 from latte_eval.metrics.detectors.base import detector_of_family
-from latte_eval.metrics.detectors.own import detector_row, with_resize
+from latte_eval.metrics.detectors.own import choices_of, detector_row, of_protocol
 from latte_eval.metrics.frechet import frechet_distance
 from latte_eval.metrics.moments import check_rows
 from latte_eval.metrics.rows import METRICS, Measurement
@@ -256,13 +256,13 @@ def name_detector(metric: str, detector: str | None, protocol: Protocol) -> str:
     row = METRICS[metric]
     if detector in (None, SEEDED):
         name = detector_of_family(row.families[0], detector == SEEDED)
-        return with_resize(name, protocol.fid_resize if row.needs_real else "tf1")
+        return of_protocol(name, protocol)
     family = detector_row(detector).family
     if family not in row.families:
         raise UsageError(f"detector {detector!r} serves no {metric}; its families: {', '.join(row.families)}")
-    resize = detector_row(detector).fid_resize
-    if resize not in ("", protocol.fid_resize):
-        raise UsageError(f"detector {detector!r} goes with fid_resize={resize}, not {protocol.fid_resize}")
+    for field, value in choices_of(detector_row(detector)).items():
+        if value != getattr(protocol, field):
+            raise UsageError(f"detector {detector!r} goes with {field}={value}, not {getattr(protocol, field)}")
     return detector
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from latte_eval.core.errors import UsageError
+from latte_eval.evaluation.inputs import Made
 from latte_eval.evaluation.stats import StatsSource
 
 if TYPE_CHECKING:
@@ -83,14 +84,15 @@ class OpenedImages(OpenedSource):
         return {**self.made.sampler_record(), "conditions": self.real.fingerprint, "conditions_of": self.real.name}
 
 
-def open_plugin(spec: str, request: Request, protocol: Protocol, reporter: Reporter) -> OpenedSource:
+def open_plugin(spec: str | Made, request: Request, protocol: Protocol, reporter: Reporter) -> OpenedSource:
     """`--generator`; says why its features will not be found again, where they will not."""
     from latte_eval.sampler.generators import open_generator
 
-    made = open_generator(
-        spec, seed=request.seed, clips=protocol.fake_clips, frames=protocol.frames, size=protocol.size,
-        device=request.device,
-    )  # fmt: skip
+    wanted = {"clips": protocol.fake_clips, "frames": protocol.frames, "size": protocol.size}
+    if isinstance(spec, Made):
+        made = spec.open(request.seed, **wanted)
+    else:
+        made = open_generator(spec, seed=request.seed, **wanted, device=request.device)
     if made.no_reuse:
         reporter.say(made.no_reuse)
     return OpenedSource(made, made.frames, made.size)

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from latte_eval.baselines.published import published_values
+from latte_eval.benchmarks.readers.held import HeldVideos
 from latte_eval.core.errors import ClipError, LatteEvalError, MetricFailed, NotEnoughClips, UsageError
 from latte_eval.core.features import Features
+from latte_eval.core.notebook import Results
 from latte_eval.core.processes import rank, settle_on
 from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
+from latte_eval.evaluation.ask import read_inputs, to_request
 from latte_eval.evaluation.cost_lines import clips_stepped, cost_lines
 from latte_eval.evaluation.extract import extract
 from latte_eval.evaluation.fields import check_fields
@@ -67,16 +70,23 @@ class RealFeatures:
     record: dict[str, Any]
 
 
-def evaluate(request: Request, reporter: Reporter | None = None) -> list[Result]:
+def evaluate(request: Request | None = None, reporter: Reporter | None = None, **options: Any) -> Results:
     """Measure every metric of a request in one pass over the clips of each side.
+
+    Args:
+        request: what to measure; or keywords with the names of its fields, of which `fake` and `real` then take arrays,
+            paths, iterables and generators, as `latte_eval.fvd` says:
+            `evaluate(ckpt="x.pt", benchmark="ucf101", real=DIR, metrics=["fvd", "fid", "is"])`.
+        reporter: is told how the work goes on; None shows nothing.
 
     Everything that can fail without sampling fails first: options, checkpoint, real clips, detector weights, the
     run folder. Each result is appended to the run folder as soon as it is there; all are returned. Processes other than
     the first return none. Raises `MetricFailed` where one of several metrics fails: the others are measured and kept.
     """
     reporter = reporter or Reporter()
+    request = read_inputs(to_request(request, options), reporter)
     evaluation = prepare(request, reporter)
-    return finish(evaluation, reporter)
+    return Results(finish(evaluation, reporter))
 
 
 def prepare(request: Request, reporter: Reporter) -> Evaluation:
@@ -174,7 +184,10 @@ def side_notes(name: str, side: Side | None) -> list[str]:
 
 def same_place_notes(request: Request) -> list[str]:
     """A warning where both sides are the same files, or one lies within the other."""
-    if request.real is None or request.fake is None:
+    if isinstance(request.real, HeldVideos) and isinstance(request.fake, HeldVideos):
+        same = request.real.sha256 == request.fake.sha256
+        return [f"real and fake are the same {request.real}: that says nothing about a model"] if same else []
+    if not isinstance(request.real, Path) or not isinstance(request.fake, Path):
         return []
     real, fake = request.real.resolve(), request.fake.resolve()
     if real == fake:

@@ -25,6 +25,7 @@ from latte_eval.core.result import Result
 from latte_eval.evaluation.pipeline import read_side
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.sides import Side, open_folder, open_real
+from latte_eval.evaluation.stats import is_stats_file
 from latte_eval.evaluation.stored import StoredSource
 from latte_eval.files.run_folder import RunFolder
 from latte_eval.metrics import frechet_distance_between
@@ -137,7 +138,7 @@ def open_bench(
     real = request.real or (recorded if drawn or recorded.exists() else None)
     if real is None:
         raise UsageError(f"the real clips are not at {recorded}: give --real DIR")
-    if real.suffix == ".safetensors":
+    if isinstance(real, Path) and is_stats_file(real):
         raise UsageError(f"{real} holds features under one protocol: give --real DIR with the clips themselves")
     name = request.named_detector(result.metric) if request.detectors else result.detector["name"]
     name = of_protocol(name, Protocol.from_dict(result.protocol_fields))

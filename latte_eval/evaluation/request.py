@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from latte_eval.benchmarks.benchmark import BENCHMARKS, Benchmark, benchmark_of_checkpoint
 from latte_eval.core.choices import check_name
@@ -19,6 +20,10 @@ from latte_eval.metrics.detectors.base import detector_of_family
 from latte_eval.metrics.detectors.own import choices_of, detector_row, of_protocol
 from latte_eval.metrics.rows import METRICS, each_metric
 from latte_eval.sampler.dtypes import AUTO, usual_dtype
+
+if TYPE_CHECKING:
+    from latte_eval.benchmarks.readers.places import Place
+    from latte_eval.evaluation.inputs import Made, Unread
 
 # The protocol where nobody names one and there is no benchmark.
 DEFAULT_PROTOCOL = "clean"
@@ -39,8 +44,9 @@ class Request:
         ckpt: path, `hf://owner/repo/file[@revision]`, or `demo`; or a text-to-video pipeline, a folder or
             `hf://owner/repo`.
         prompts: file of prompts for a text-to-video pipeline.
-        generator: `package.module:callable` or the name of a plugin.
-        fake, real: folder or archive of videos, frame folders or arrays; one video; or a list of paths.
+        generator: `package.module:callable`, the name of a plugin, or an object (`evaluation.inputs.Made`).
+        fake, real: folder or archive of videos, frame folders or arrays; one video; or a list of paths. In Python also
+            what `evaluation.inputs.to_input` makes of arrays, iterables and, for `real`, of generators.
         benchmark: a name in `BENCHMARKS`.
         protocol: a name in `PROTOCOLS`.
         params: `field=value` overrides of the protocol.
@@ -72,9 +78,9 @@ class Request:
     metrics: tuple[str, ...] = ("fvd",)
     ckpt: str | None = None
     prompts: Path | None = None
-    generator: str | None = None
-    fake: Path | None = None
-    real: Path | None = None
+    generator: str | Made | None = None
+    fake: Path | Place | Unread | None = None
+    real: Path | Place | Unread | Made | None = None
     benchmark: str | None = None
     protocol: str | None = None
     params: tuple[str, ...] = ()

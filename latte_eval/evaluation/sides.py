@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from latte_eval.benchmarks.readers.held import HeldVideos
+from latte_eval.benchmarks.readers.opening import Chosen
 from latte_eval.compare.comparable import FAKE_ONLY
 from latte_eval.core.clips import ClipSource
 from latte_eval.core.errors import UsageError, WeightsError
@@ -16,14 +18,16 @@ from latte_eval.core.protocol import MEASURE_FIELDS, Protocol
 from latte_eval.evaluation.extract import check_enough
 from latte_eval.evaluation.fields import check_fields, check_not_enlarged, check_shape
 from latte_eval.evaluation.given import request_to_task, with_conditions
+from latte_eval.evaluation.inputs import Made
 from latte_eval.evaluation.opened import OpenedImages, OpenedSource, is_given, open_pipeline, open_plugin
 from latte_eval.evaluation.request import Request
-from latte_eval.evaluation.stats import StatsSource, refuse_foreign_statistics
+from latte_eval.evaluation.stats import StatsSource, is_stats_file, refuse_foreign_statistics
 from latte_eval.evaluation.stored import StoredSource
 
 if TYPE_CHECKING:
     from latte_eval.benchmarks.benchmark import Benchmark
     from latte_eval.benchmarks.readers import FolderSource
+    from latte_eval.benchmarks.readers.places import Place
     from latte_eval.evaluation.paired import Pairing
     from latte_eval.sampler import Checkpoint, Codec, SampledSource, SamplerSettings
     from latte_eval.sampler.masked_source import Conditions
@@ -225,7 +229,8 @@ def made_side(
     # Where the protocol has a size, it is the clips' own: `fit_protocol` sees to it.
     sized = {"size"} if request.usual_protocol().size else set()
     honours = opened.honours | {"fake_clips", "fake_storage", "skip_frames", *sized}
-    side = Side(source, min(count, len(source)), None, *records, request.generator, honours, opened.pairing())
+    typed = str(request.generator) if request.generator else None
+    side = Side(source, min(count, len(source)), None, *records, typed, honours, opened.pairing())
     others = (each.source(count, request.device, reporter) for each in opened.more_samples(request.samples))
     more = tuple(StoredSource(each, protocol.fake_storage, protocol.skip_frames) for each in others)
     return dataclasses.replace(side, more_samples=more).checked()
@@ -273,16 +278,18 @@ def open_real_if_needed(request: Request, protocol: Protocol, reporter: Reporter
 def open_real(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
     """The real side: exactly `--clips` of a folder, at most the protocol's count otherwise."""
     row = request.benchmark_row
-    if request.real:
-        refuse_foreign_statistics(request.real)
-    if request.real and request.real.suffix == ".safetensors" and (row is None or row.needs_folder):
-        return Side(StatsSource.open(request.real), honours=STATS_HONOUR)
+    path = request.real if isinstance(request.real, Path) else None
+    if path:
+        refuse_foreign_statistics(path)
+    if path and is_stats_file(path) and (row is None or row.needs_folder):
+        return Side(StatsSource.open(path), honours=STATS_HONOUR)
     if row is None:
-        assert request.real is not None  # `Request.check_sides`
-        source: ClipSource = open_folder(request.real, protocol, request.seed, "real", reporter)
+        source = open_real_clips(request, protocol, reporter)
     else:
-        with reporter.bar(f"examine {request.real.name if request.real else row.name}", None) as advance:
-            source = row.open_real(request.real, protocol, request.seed, advance)
+        if request.real is not path:
+            raise UsageError(f"the real side of {row.name} is a folder, not {request.real}: leave out benchmark=")
+        with reporter.bar(f"examine {path.name if path else row.name}", None) as advance:
+            source = row.open_real(path, protocol, request.seed, advance)
         check_shape(row.clip_shape, protocol, f" of {row.name}", fixed=True)
     stored = StoredSource(source, protocol.real_storage, protocol.skip_frames)
     honours = honoured_by(source, "real", row)
@@ -290,12 +297,26 @@ def open_real(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
     return counted(stored, protocol.real_clips, exact, honours)
 
 
+def open_real_clips(request: Request, protocol: Protocol, reporter: Reporter) -> ClipSource:
+    """The real side where there is no benchmark: a folder, arrays, or an object that gives clips."""
+    if isinstance(request.real, Made):
+        return request.real.open(request.seed, protocol.real_clips, protocol.frames, protocol.size)
+    return open_folder(to_place(request.real), protocol, request.seed, "real", reporter)
+
+
+def to_place(given: object) -> Path | Place:
+    """A side that can be listed: not one that `read_inputs` has still to read."""
+    if isinstance(given, Path | HeldVideos | Chosen):
+        return given
+    raise UsageError(f"{given} is no folder and no array; what else there may be, evaluate() and fvd() take by keyword")
+
+
 def open_fake(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
     """Generated videos of any model."""
-    assert request.fake is not None
-    source = open_folder(request.fake, protocol, request.seed, "fake", reporter)
+    place = to_place(request.fake)
+    source = open_folder(place, protocol, request.seed, "fake", reporter)
     if request.benchmark_row is not None and (size := source.first_size()):
-        check_not_enlarged(request.fake, size, protocol)
+        check_not_enlarged(str(place), size, protocol)
     stored, honours = StoredSource(source, protocol.fake_storage, protocol.skip_frames), honoured_by(source, "fake")
     return counted(stored, protocol.fake_clips, request.counts_are_exact, honours)
 
@@ -312,12 +333,12 @@ def honoured_by(source: ClipSource, side: str, row: Benchmark | None = None) -> 
     return own | (row.honours if row else frozenset()) | {f"{side}_storage", f"{side}_clips", "skip_frames"}
 
 
-def open_folder(path: Path, protocol: Protocol, seed: int, side: str, reporter: Reporter) -> FolderSource:
-    """A folder or zip as clips, examined with a bar as far as the protocol needs it."""
+def open_folder(path: Path | Place, protocol: Protocol, seed: int, side: str, reporter: Reporter) -> FolderSource:
+    """A folder, an archive or arrays as clips, examined with a bar as far as the protocol needs it."""
     from latte_eval.benchmarks.readers import FolderSource
 
     wanted = protocol.real_clips if side == "real" else protocol.fake_clips
-    with reporter.bar(f"examine {path.name}", None) as advance:
+    with reporter.bar(f"examine {getattr(path, 'name', path)}", None) as advance:
         return FolderSource.open(path, protocol, seed, side, wanted=wanted, progress=advance)
 
 

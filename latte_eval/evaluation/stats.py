@@ -64,6 +64,20 @@ def refuse_foreign_statistics(path: Path) -> None:
         )
 
 
+def is_stats_file(path: Path) -> bool:
+    """Whether a path is read as a file of statistics: any safetensors file but one that holds videos, as arrays of 4 or
+    5 dimensions, which no statistics have."""
+    if path.suffix != ".safetensors":
+        return False
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            return not any(len(file.get_slice(name).get_shape()) in (4, 5) for name in file.keys())  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError):
+        return True  # `StatsSource.open` says what is wrong with it
+
+
 def write_stats(
     path: Path,
     features: dict[str, Features],

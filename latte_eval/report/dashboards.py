@@ -29,9 +29,10 @@ def imported(module: str, extra: str) -> Any:
 @contextmanager
 def told_as_store_error(name: str, *kinds: type[BaseException]) -> Iterator[None]:
     """What a service raises as a `StoreError` of one line."""
+    failures: tuple[type[BaseException], ...] = (OSError, *kinds)
     try:
         yield
-    except (OSError, *kinds) as error:
+    except failures as error:
         raise StoreError(f"{name}: {first_line(error)}; what was logged before is kept") from error
 
 

@@ -107,7 +107,8 @@ def real_words(results: Sequence[Result]) -> list[str]:
     benchmark = benchmark_name(results[0])
     words = ["--benchmark", benchmark] if benchmark else []
     names = [real_folder(str(result.real_source["name"])) for result in results if result.real_source]
-    names += [str(result.sampler["conditions_of"]) for result in results if "conditions_of" in (result.sampler or {})]
+    conditions = [(result.sampler or {}).get("conditions_of") for result in results]
+    names += [str(name) for name in conditions if name]
     reads_folder = benchmark is None or BENCHMARKS[benchmark].needs_folder
     return words + (["--real", names[0]] if names and reads_folder else [])
 

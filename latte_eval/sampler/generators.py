@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import entry_points
@@ -40,6 +41,9 @@ NO_REUSE = (
     "also after one that was stopped; give it a fingerprint to reuse them"
 )
 KEPT = "what was finished before is kept, run the same command again to continue"
+
+# Numbers of the objects that were handed over in this run; all processes of it hand over the same in the same order.
+CALLS = itertools.count()
 
 Feed = Callable[[Sequence[int]], Any]  # indices -> clips in any accepted form
 
@@ -99,9 +103,34 @@ def open_generator(
         except Exception as error:
             raise GeneratorError(f"{spec} could not be made: {describe(error)}") from error
 
+    return made_source(spec, make, seed, clips, frames, size, source_digest(factory))
+
+
+def open_made(
+    made: Any, *, seed: int = 0, clips: int | None = None, frames: int | None = None, size: int | None = None
+) -> GeneratorSource:
+    """A generator that a caller has made, as `open_generator`: any of the accepted forms.
+
+    Without a `fingerprint` its features are never found again, also not in this process: each call may give another
+    object, or the same one with other weights.
+
+    Raises what `open_generator` raises of a generator that is made.
+    """
+    return made_source(object_name(made), lambda: made, seed, clips, frames, size, str(next(CALLS)))
+
+
+def object_name(made: Any) -> str:
+    """What an object is called where nobody typed a name for it."""
+    return str(getattr(made, "name", type(made).__name__))
+
+
+def made_source(
+    spec: str, make: Callable[[], Any], seed: int, clips: int | None, frames: int | None, size: int | None, mark: str
+) -> GeneratorSource:
+    """What `make` gives, as a clip source; `mark` tells it from others of this run if it has no fingerprint."""
     made = make()
     own = getattr(made, "fingerprint", None)
-    identity = own or digest(run_token(), source_digest(factory))
+    identity = own or digest(run_token(), mark)
     length = checked_length(spec, made, clips)
     feed = choose_feed(spec, made, make, seed)
     return GeneratorSource(
@@ -184,7 +213,7 @@ class Stream:
     """Clips by index from an iterator, which only yields them in order: skips forward, and starts again to go back."""
 
     def __init__(self, made: Any, make: Callable[[], Any]):
-        self.make, self.position = make, 0
+        self.made, self.make, self.position = made, make, 0
         self.iterator = single_clips(made)
 
     def take(self, indices: Sequence[int]) -> Tensor:
@@ -193,7 +222,13 @@ class Stream:
 
     def clip(self, index: int) -> Tensor:
         if index < self.position:
-            self.iterator, self.position = single_clips(self.make()), 0
+            made = self.make()
+            if iter(made) is made and made is self.made:
+                raise GeneratorError(
+                    f"the generator gave {self.position} clips and cannot go back to clip {index}: it can be gone "
+                    "through once; give an object whose __iter__ starts anew"
+                )
+            self.made, self.iterator, self.position = made, single_clips(made), 0
         while True:
             try:
                 clip = next(self.iterator)

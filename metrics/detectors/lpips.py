@@ -116,7 +116,7 @@ class LPIPS(nn.Module):
     def layer_distance(self, layer: int, fake: Tensor, real: Tensor, counts: Tensor) -> Tensor:  # -> [N]
         """The weighted squared differences of one layer, the mean over the cells that count."""
         weighed = F.conv2d((fake - real).square(), self.get_buffer(f"head{layer}"))
-        share = F.adaptive_avg_pool2d(counts, weighed.shape[-2:])
+        share = F.adaptive_avg_pool2d(counts, (weighed.shape[-2], weighed.shape[-1]))
         return (weighed * share).flatten(1).sum(1) / share.flatten(1).sum(1)
 
 

@@ -58,7 +58,9 @@ def test_json_shape() -> None:
     found = frechet_uncertainty(rows(60, 8, 0), rows(50, 8, 1), names(60), names(50), confidence=0.9)
     record = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert set(record) == {"value", "interval", "standard_error", "confidence", "corrected", "variance_share",
-                           "parts", "videos", "floor"}  # fmt: skip
+                           "parts", "videos", "floor", "without_part"}  # fmt: skip
+    without = np.array(record["without_part"])
+    assert record["standard_error"] == pytest.approx(np.sqrt(31 / 32 * ((without - without.mean()) ** 2).sum()))
     assert len(record["interval"]) == 2 and record["confidence"] == 0.9
     assert set(record["corrected"]) == {"value", "interval", "systematic"}
     assert sum(record["variance_share"].values()) == pytest.approx(1)

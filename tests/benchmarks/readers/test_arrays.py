@@ -73,7 +73,10 @@ def test_another_video_of_the_same_name_has_another_key(tmp_path: Path) -> None:
     [
         (VIDEOS / np.float32(255), r"float32 from 0 to .*\(x \* 255\).round\(\).astype\('uint8'\)"),
         (VIDEOS / np.float32(127.5) - 1, r"float32 from -1 to .*\(x \+ 1\) \* 127.5"),
-        (np.zeros((2, 3, 3, 8, 8), np.uint8), r"may be \[N, T, 3, H, W\] or \[N, 3, T, H, W\]; store"),
+        (
+            np.zeros((2, 3, 3, 8, 8), np.uint8),
+            r"may be \[N, T, 3, H, W\] \(2 clips of 3 fr.* or \[N, 3, T, H, W\] .*; store",
+        ),
         (np.zeros((2, 5, 8, 8, 1), np.uint8), "may be none of"),
         (np.zeros((2, 8), np.uint8), "holds 0 arrays of 4 or 5 dimensions"),
         (np.array([{"code": print}] * 4), "cannot be read as arrays alone"),

@@ -18,7 +18,7 @@ from mutations import damaged_bytes
 from PIL import Image
 
 from latte_eval.benchmarks.dataset import read_split_lists
-from latte_eval.benchmarks.readers import FolderSource, arrays, images
+from latte_eval.benchmarks.readers import FolderSource, array_files, images
 from latte_eval.benchmarks.readers.entries import natural_key
 from latte_eval.benchmarks.readers.listing import find_entries
 from latte_eval.benchmarks.readers.opening import open_place
@@ -83,7 +83,8 @@ def test_what_needs_too_much_memory_is_rejected(tmp_path: Path, suffix: str, mon
 
     fill(tmp_path / "a", png(20, 20))
     np.save(tmp_path / "b.npy", PIXELS)
-    monkeypatch.setattr(images.Image, "open", full) if suffix == "png" else monkeypatch.setattr(arrays.np, "load", full)
+    what = (images.Image, "open") if suffix == "png" else (array_files.np, "memmap")
+    monkeypatch.setattr(*what, full)
     source = FolderSource.open(tmp_path, PROTOCOL, 0, "real")
     (rejected,) = source.rejected
     assert rejected.path == {"png": "a", "npy": "b.npy"}[suffix]

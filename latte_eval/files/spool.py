@@ -1,0 +1,63 @@
+"""Arrays on disk that belong to this process alone: what is unpacked or gathered, mapped instead of held in memory.
+
+The file has no name where the system allows that, and is gone with the process, however that ends.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from typing import Any
+
+import numpy as np
+
+from latte_eval.core.errors import MachineFault
+
+# What is left free on the disk: others need it too.
+LEFT_FREE = 2**30
+
+# Bytes that are written between two looks at the free space.
+LOOK_BYTES = 2**27
+
+
+class Spool:
+    """A temporary file that arrays are written to, one after the other, and read from as mapped arrays.
+
+    Args:
+        advice: what to do where the disk is too small for it.
+    """
+
+    def __init__(self, advice: str = "make room there, or set TMPDIR to another disk"):
+        self.advice, self.size, self.looked = advice, 0, 0
+        self.file: Any = tempfile.TemporaryFile()  # noqa: SIM115 open as long as its arrays are
+
+    def add(self, array: np.ndarray) -> int:
+        """Write an array; where it begins, in bytes. Raises `MachineFault` where the disk is too small."""
+        return self.add_bytes(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+    def add_bytes(self, data: Any) -> int:
+        """Write bytes; where they begin. Raises `MachineFault`."""
+        start, count = self.size, len(data)
+        self.check_room(count)
+        self.file.write(data)
+        self.size += count
+        return start
+
+    def check_room(self, count: int) -> None:
+        """Raise `MachineFault` if so many bytes more would fill the disk."""
+        if self.looked and self.size + count - self.looked < LOOK_BYTES:
+            return
+        self.looked = self.size + count
+        free = shutil.disk_usage(tempfile.gettempdir()).free
+        if free - count < LEFT_FREE:
+            raise MachineFault(
+                f"{tempfile.gettempdir()} has {free / 2**30:.1f} GiB left after {self.size / 2**30:.1f} GiB of clips "
+                f"were put there: {self.advice}"
+            )
+
+    def array(self, start: int, shape: tuple[int, ...], dtype: Any = np.uint8) -> np.ndarray:
+        """What was written from there on, mapped. # -> [shape]"""
+        self.file.flush()
+        if 0 in shape:
+            return np.zeros(shape, dtype)
+        return np.memmap(self.file, dtype, "r", start, shape)
