@@ -25,13 +25,13 @@ def log(runs: tuple[Path, ...], tensorboard: Path | None, wandb: bool, mlflow: b
     """
     from latte_eval.compare.results import load_results
     from latte_eval.report.dashboards import log_mlflow, log_tensorboard, log_wandb, quiet_services
-    from latte_eval.report.lines import Line, results_to_lines
+    from latte_eval.report.series import Series, results_to_series
 
     if not (tensorboard or wandb or mlflow):
         raise UsageError("say where to: --tensorboard DIR, --wandb or --mlflow")
     quiet_services()
-    lines = results_to_lines([result for run in runs for result in load_results(run)])
-    ways: list[tuple[str, Callable[[list[Line]], tuple[int, int]]]] = []
+    series = results_to_series([result for run in runs for result in load_results(run)])
+    ways: list[tuple[str, Callable[[list[Series]], tuple[int, int]]]] = []
     if tensorboard:
         ways.append((f"tensorboard {tensorboard}", lambda each: log_tensorboard(each, tensorboard)))
     if wandb:
@@ -39,6 +39,6 @@ def log(runs: tuple[Path, ...], tensorboard: Path | None, wandb: bool, mlflow: b
     if mlflow:
         ways.append((f"mlflow {project}", lambda each: log_mlflow(each, project)))
     for name, way in ways:
-        written, there = way(lines)
+        written, there = way(series)
         known = f", {there:,} were there" if there else ""
-        click.echo(f"{name}: {written:,} scalars of {len(lines):,} run{'s' if len(lines) > 1 else ''}{known}")
+        click.echo(f"{name}: {written:,} scalars of {len(series):,} run{'s' if len(series) > 1 else ''}{known}")

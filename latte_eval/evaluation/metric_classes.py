@@ -150,6 +150,14 @@ class ClipMetric(Metric):
         elif complete:
             kept.clear()
 
+    def reset_fake(self) -> None:
+        """Forget the fake clips and keep the real ones, for the next epoch against the same validation set."""
+        kept = {name: state for name, state in self.metric_state.items() if name.startswith("real_")}
+        kept = {name: list(state) if isinstance(state, list) else state for name, state in kept.items()}
+        self.reset()
+        for name, state in kept.items():
+            setattr(self, name, state)
+
     def sync(self, *args: Any, **options: Any) -> None:
         """As torchmetrics has it; a process without clips takes part with tables of no rows."""
         for side in self.sides:

@@ -1,4 +1,4 @@
-"""Lines of results to TensorBoard, Weights & Biases and MLflow. Each is an extra, and imported when it is used."""
+"""Series of results to TensorBoard, Weights & Biases and MLflow. Each is an extra, and imported when it is used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from latte_eval.core.errors import StoreError, UsageError, first_line
-from latte_eval.report.lines import Line, Point
+from latte_eval.report.series import Point, Series
 
 # Written, and there already.
 Counts = tuple[int, int]
@@ -36,22 +36,22 @@ def told_as_store_error(name: str, *kinds: type[BaseException]) -> Iterator[None
         raise StoreError(f"{name}: {first_line(error)}; what was logged before is kept") from error
 
 
-def log_tensorboard(lines: Sequence[Line], folder: Path) -> Counts:
-    """Event files, a folder a line: scalars by step, and protocol and sampler as hyperparameters.
+def log_tensorboard(many: Sequence[Series], folder: Path) -> Counts:
+    """Event files, a folder a series: scalars by step, and protocol and sampler as hyperparameters.
 
     A scalar that a folder has already, with the same step and value, is not written again. Values are float32 there.
     """
     accumulators = imported("tensorboard.backend.event_processing.event_accumulator", "tensorboard")
     written = there = 0
-    for line in lines:
-        place = folder / line.name
+    for series in many:
+        place = folder / series.name
         with told_as_store_error(str(place)):
             held = tensorboard_scalars(accumulators, place)
             new = [(point, {tag: value for tag, value in point.scalars.items()
-                            if (tag, point.step, float32(value)) not in held}) for point in line.points]  # fmt: skip
-            write_events(place, line, new, with_config=not held)
+                            if (tag, point.step, float32(value)) not in held}) for point in series.points]  # fmt: skip
+            write_events(place, series, new, with_config=not held)
         count = sum(len(scalars) for _, scalars in new)
-        written, there = written + count, there + sum(len(each.scalars) for each in line.points) - count
+        written, there = written + count, there + sum(len(each.scalars) for each in series.points) - count
     return written, there
 
 
@@ -64,7 +64,9 @@ def tensorboard_scalars(accumulators: Any, place: Path) -> set[tuple[str, int, f
     return {(tag, each.step, each.value) for tag in events.Tags()["scalars"] for each in events.Scalars(tag)}
 
 
-def write_events(place: Path, line: Line, points: Sequence[tuple[Point, dict[str, float]]], with_config: bool) -> None:
+def write_events(
+    place: Path, series: Series, points: Sequence[tuple[Point, dict[str, float]]], with_config: bool
+) -> None:
     """An event file with these scalars; none where there are none."""
     if not any(scalars for _, scalars in points):
         return
@@ -73,8 +75,8 @@ def write_events(place: Path, line: Line, points: Sequence[tuple[Point, dict[str
 
     with SummaryWriter(str(place)) as writer:
         if with_config:
-            newest = {tag: value for point in line.points for tag, value in point.scalars.items()}
-            for summary in hparams(dict(line.config), newest):
+            newest = {tag: value for point in series.points for tag, value in point.scalars.items()}
+            for summary in hparams(dict(series.config), newest):
                 writer._get_file_writer().add_summary(summary)
         for point, scalars in points:
             for tag, value in scalars.items():
@@ -86,8 +88,8 @@ def float32(value: float) -> float:
     return float(struct.unpack("f", struct.pack("f", value))[0])
 
 
-def log_wandb(lines: Sequence[Line], project: str) -> Counts:
-    """A run a line, whose id follows from the line: the same run again, where the server has it.
+def log_wandb(many: Sequence[Series], project: str) -> Counts:
+    """A run a series, whose id follows from it: the same run again, where the server has it.
 
     Its summary says which results it holds, and these are not written again. In offline mode nobody can tell: each
     call writes a folder of its own, of which one is to be synced.
@@ -95,21 +97,21 @@ def log_wandb(lines: Sequence[Line], project: str) -> Counts:
     wandb = imported("wandb", "wandb")
     written = there = 0
     with told_as_store_error("wandb", wandb.Error):
-        for line in lines:
+        for series in many:
             run = wandb.init(
-                project=project, id=f"latte-{line.key}", name=line.name, config=line.config, resume="allow",
+                project=project, id=f"latte-{series.key}", name=series.name, config=series.config, resume="allow",
                 settings=wandb.Settings(silent=True, console="off"),
             )  # fmt: skip
             run.define_metric("checkpoint_step")
             run.define_metric("*", step_metric="checkpoint_step")
             held = [str(each) for each in run.summary.get(LOGGED) or []]
-            new = [point for point in line.points if point_id(point) not in held]
+            new = [point for point in series.points if point_id(point) not in held]
             for point in new:
                 run.log({**point.scalars, "checkpoint_step": point.step})
             run.summary[LOGGED] = [*held, *map(point_id, new)]
             run.finish()
             written += sum(len(point.scalars) for point in new)
-            there += sum(len(point.scalars) for point in line.points if point not in new)
+            there += sum(len(point.scalars) for point in series.points if point not in new)
         wandb.teardown()  # brings to the disk what its service holds
     return written, there
 
@@ -119,8 +121,8 @@ def point_id(point: Point) -> str:
     return " ".join([str(point.step), *(f"{tag}={value!r}" for tag, value in sorted(point.scalars.items()))])
 
 
-def log_mlflow(lines: Sequence[Line], project: str) -> Counts:
-    """A run a line, found again by its tag: a value that it has at a step is not written again.
+def log_mlflow(many: Sequence[Series], project: str) -> Counts:
+    """A run a series, found again by its tag: a value that it has at a step is not written again.
 
     The store is the one that MLFLOW_TRACKING_URI names.
     """
@@ -130,10 +132,10 @@ def log_mlflow(lines: Sequence[Line], project: str) -> Counts:
         client = mlflow.MlflowClient()
         found = client.get_experiment_by_name(project)
         experiment = found.experiment_id if found else client.create_experiment(project)
-        for line in lines:
-            run = mlflow_run(client, experiment, line)
+        for series in many:
+            run = mlflow_run(client, experiment, series)
             held = mlflow_scalars(client, run)
-            for point in line.points:
+            for point in series.points:
                 for tag, value in point.scalars.items():
                     if (tag, point.step, value) in held:
                         there += 1
@@ -144,13 +146,13 @@ def log_mlflow(lines: Sequence[Line], project: str) -> Counts:
     return written, there
 
 
-def mlflow_run(client: Any, experiment: str, line: Line) -> Any:
-    """The run of a line, with its parameters; made where there is none."""
-    tagged = client.search_runs([experiment], f"tags.`latte_eval.line` = '{line.key}'")
+def mlflow_run(client: Any, experiment: str, series: Series) -> Any:
+    """The run of a series, with its parameters; made where there is none."""
+    tagged = client.search_runs([experiment], f"tags.`latte_eval.series` = '{series.key}'")
     if tagged:
         return tagged[0]
-    run = client.create_run(experiment, run_name=line.name, tags={"latte_eval.line": line.key})
-    for name, value in line.config.items():
+    run = client.create_run(experiment, run_name=series.name, tags={"latte_eval.series": series.key})
+    for name, value in series.config.items():
         client.log_param(run.info.run_id, name, value)
     return run
 

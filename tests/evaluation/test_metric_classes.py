@@ -140,6 +140,15 @@ def test_merged_copied_stored_and_reset(kind: Any) -> None:
     assert give(one).compute().item() == pytest.approx(whole, **NEAR)
 
 
+def test_the_real_side_is_kept_for_the_next_epoch() -> None:
+    for kind in (FVD, KVD, SmallFID):
+        metric = give(make(kind), REAL, clips(9, 5))
+        metric.compute()
+        metric.reset_fake()
+        metric.update(fake=FAKE)
+        assert metric.compute().item() == pytest.approx(expected(kind), **NEAR)
+
+
 def test_forward_gives_the_value_of_the_batch_and_keeps_it() -> None:
     metric = give(make(FVD), REAL[:6], FAKE[:6])
     batch = metric(real=REAL[6:], fake=FAKE[6:])

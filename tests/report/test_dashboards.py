@@ -12,7 +12,7 @@ from command_line import latte_eval
 from result_makers import SEEDED, make_result, write_results
 
 from latte_eval.core.result import Result
-from latte_eval.report.lines import results_to_lines
+from latte_eval.report.series import results_to_series
 
 TB = "pip install 'latte-eval[tensorboard]'"
 
@@ -37,18 +37,18 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "run"
 
 
-def test_a_line_is_what_was_measured_in_one_way() -> None:
+def test_a_series_is_what_was_measured_in_one_way() -> None:
     others = [at_step(100, detector=SEEDED, value=5.0, interval=None), at_step(100, stem="clean"),
               at_step(100, sampler={**(make_result().sampler or {}), "steps": 50}),
               make_result(checkpoint=None, sampler=None, seeds=None)]  # fmt: skip
-    lines = results_to_lines([at_step(200), at_step(100), at_step(100, **SCORE), *others])
+    lines = results_to_series([at_step(200), at_step(100), at_step(100, **SCORE), *others])
     assert [len(line.points) for line in lines] == [4, 1, 1, 1] and len({line.name for line in lines}) == 4
     assert [point.step for point in lines[0].points] == [100, 100, 100, 200]
     assert lines[0].config["steps"] == 250 and lines[0].config["protocol.real_stride"] == 3
     assert {tag for point in lines[0].points for tag in point.scalars} == {
         "fvd/i3d/value", "fvd/i3d/low", "fvd/i3d/high", "is/i3d/value", "fvd/i3d-seeded/value",
     }  # fmt: skip
-    assert results_to_lines([at_step(100, real_source={**(make_result().real_source or {}), "fingerprint": "0" * 64}),
+    assert results_to_series([at_step(100, real_source={**(make_result().real_source or {}), "fingerprint": "0" * 64}),
                              at_step(200)])[0].key == lines[0].key  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def test_tensorboard_reads_what_was_logged_once(run: Path, tmp_path: Path) -> No
     assert sorted(events.Tags()["scalars"]) == ["fvd/i3d/high", "fvd/i3d/low", "fvd/i3d/value", "is/i3d/value"]
     found = [(each.step, each.value) for each in events.Scalars("fvd/i3d/value")]
     assert found == [(step, pytest.approx(400.123 - step / 10, rel=1e-7)) for step in (100, 200, 300)]
-    assert events.Scalars("is/i3d/value")[0].wall_time == results_to_lines([at_step(1)])[0].points[0].time
+    assert events.Scalars("is/i3d/value")[0].wall_time == results_to_series([at_step(1)])[0].points[0].time
     content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     assert b"protocol.real_stride" in content and b"lanczos" in content
 
@@ -88,7 +88,7 @@ def test_wandb_offline_writes_a_folder(run: Path, tmp_path: Path) -> None:
     done = latte_eval("log", run, "--wandb", "--project", "ours")
     assert (done.returncode, done.stdout) == (0, "wandb ours: 7 scalars of 1 run\n"), done
     (file,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
-    (line,) = results_to_lines([at_step(100)])
+    (line,) = results_to_series([at_step(100)])
     data = file.read_bytes()
     assert file.name == f"run-latte-{line.key}.wandb"
     for text in ("fvd/i3d/value", "380.123", "checkpoint_step", "protocol.real_stride", line.name, "latte_eval_logged"):

@@ -1,4 +1,4 @@
-"""Results as lines of a dashboard: values by training step, a line for everything that was measured in one way."""
+"""Results as series for a dashboard: values by training step, a series for all that was measured in one way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from latte_eval.compare.frame import PROTOCOL, result_to_record
 from latte_eval.compare.results import subject, training_run
 from latte_eval.core.result import Result
 
-# Cells of a result that are the same along a line.
+# Cells of a result that are the same in all of a series.
 ALONG = ("benchmark", "protocol", "real_source", "seed", "weights", "sampler", "steps", "guidance_scale", "dtype")
 
 
@@ -28,7 +28,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Line:
+class Series:
     """What one run of a dashboard shows.
 
     Attributes:
@@ -44,16 +44,16 @@ class Line:
     points: list[Point]
 
 
-def results_to_lines(results: Sequence[Result]) -> list[Line]:
-    """Results by training run, protocol, sampler and real clips: values of one line stand beside each other."""
+def results_to_series(results: Sequence[Result]) -> list[Series]:
+    """Results by training run, protocol, sampler and real clips: values of one series stand beside each other."""
     groups: dict[str, list[Result]] = {}
     for result in sorted(results, key=lambda each: each.started):
-        groups.setdefault(line_key(result), []).append(result)
-    return [to_line(key, group) for key, group in groups.items()]
+        groups.setdefault(series_key(result), []).append(result)
+    return [to_one_series(key, group) for key, group in groups.items()]
 
 
-def line_key(result: Result) -> str:
-    """A hash of all that two points of a line have in common, the metric and its detector apart."""
+def series_key(result: Result) -> str:
+    """A hash of all that two points of a series have in common, the metric and its detector apart."""
     fixed = [source_of(result), protocol_of(result).id, result.sampler, (result.checkpoint or {}).get("weights")]
     if result.real_source and result.protocol_fields["benchmark"] == "none":
         fixed.append(result.real_source.get("fingerprint"))
@@ -65,14 +65,14 @@ def source_of(result: Result) -> str:
     return training_run(result) or subject(result)
 
 
-def to_line(key: str, results: Sequence[Result]) -> Line:
-    """The line of results with one key."""
+def to_one_series(key: str, results: Sequence[Result]) -> Series:
+    """The series of results with one key."""
     newest = result_to_record(results[-1])
     config = {name: cell for name, cell in newest.items() if name in ALONG or name.startswith(PROTOCOL)}
     config |= {f"detector.{each.metric}": each.detector["name"] for each in results}
     points = sorted(map(to_point, results), key=lambda point: (point.step, point.time))
     name = f"{source_of(results[-1])}-{results[-1].protocol}-{key}".replace("/", "-")
-    return Line(name, key, {name: plain(cell) for name, cell in config.items() if cell is not None}, points)
+    return Series(name, key, {name: plain(cell) for name, cell in config.items() if cell is not None}, points)
 
 
 def plain(cell: Any) -> str | int | float:
