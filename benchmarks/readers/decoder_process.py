@@ -25,8 +25,10 @@ from latte_eval.benchmarks.readers.video import count_frames, frame_size, read_v
 from latte_eval.core.errors import ClipError, MachineFault, first_line
 from latte_eval.core.protocol import Protocol
 
-# Errors that are told by name.
-ERRORS = {"ClipError": ClipError, "MachineFault": MachineFault, "MemoryError": MemoryError}
+# Errors that are told by name; of an error and a special kind of it, the kind comes first.
+ERRORS: dict[str, type[Exception]] = {
+    each.__name__: each for each in (decord_frames.DecordRefused, ClipError, MachineFault, MemoryError)
+}
 
 Message = tuple[dict[str, Any], bytes]
 

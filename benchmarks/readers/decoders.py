@@ -22,6 +22,7 @@ import numpy as np
 
 from latte_eval.benchmarks.readers.animations import Damaged
 from latte_eval.benchmarks.readers.decoder_process import DECORD_SECONDS, ERRORS, answer, read_message, write_message
+from latte_eval.benchmarks.readers.decord_frames import DecordRefused
 from latte_eval.benchmarks.readers.images import Size
 from latte_eval.core.errors import ClipError, MachineFault
 from latte_eval.core.protocol import Protocol
@@ -119,11 +120,11 @@ class Decoder:
             [sys.executable, "-c", PROGRAM, json.dumps(sys.path)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        self.idle = True
+        self.idle, self.by_decord = True, False
 
     def ask(self, job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
         """The answers to a job, in turn; it is idle again once the last of them was read. Errors as of `answers`."""
-        self.idle = False
+        self.idle, self.by_decord = False, job.get("decoder") == "decord"
         with suppress(BrokenPipeError):  # what it answers, or why it ended, says more
             write_message(self.stream("stdin"), job)
         while (message := read_message(self.stream("stdout"))) is not None:
@@ -142,9 +143,9 @@ class Decoder:
         status = self.process.wait()
         how = signal_name(-status) if status < 0 else f"status {status}"
         if how == "SIGALRM":
-            return ClipError(f"decord did not give a frame of it within {DECORD_SECONDS} seconds")
+            return DecordRefused(f"decord did not give a frame of it within {DECORD_SECONDS} seconds")
         if how in CRASHES or status > 255:  # Windows has large numbers for crashes
-            return ClipError(f"the decoder crashed on {what} ({how})")
+            return (DecordRefused if self.by_decord else ClipError)(f"the decoder crashed on {what} ({how})")
         return MachineFault(
             f"a decoder process was ended by {how}, which happens where memory is short: free some, then run the same "
             "command again; what was finished is kept"

@@ -34,7 +34,11 @@ BATCH = 64
 FILE = re.compile(r"\[/[^\]]*\] ?")
 
 # Where in its source decord gave up, which it writes before the reason.
-PLACE = re.compile(r"^\[[\d:]+\] \S+:\d+: (?:Check failed: )?")
+PLACE = re.compile(r"^(?:\[[\d:]+\] \S+:\d+: )+(?:Check failed: )?")
+
+
+class DecordRefused(ClipError):
+    """decord does not read a file that PyAV found whole; asked again, it may answer otherwise."""
 
 
 def check_installed() -> None:
@@ -63,7 +67,7 @@ def read_frames(path: Path, indices: Sequence[int]) -> Iterator[np.ndarray]:  # 
     """The frames of these ascending indices as one window. Raises `ClipError`."""
     reader = open_reader(path)
     if indices[-1] >= len(reader):
-        raise ClipError(f"decord finds {len(reader)} frames, frame {indices[-1]} is wanted")
+        raise DecordRefused(f"decord finds {len(reader)} frames, frame {indices[-1]} is wanted")
     for start in range(0, len(indices), BATCH):
         yield from told(lambda part: reader.get_batch(part).asnumpy(), list(indices[start : start + BATCH]))
 
@@ -78,11 +82,11 @@ def open_reader(path: Path) -> Any:
 
 
 def told(call: Any, argument: Any) -> Any:
-    """The answer of decord. Raises `ClipError` with the reason that it gives, without the place in its source."""
+    """The answer of decord. Raises `DecordRefused` with the reason that it gives, without the place in its source."""
     import decord
 
     try:
         return call(argument)
     except (decord.DECORDError, RuntimeError, IndexError) as error:
         reason = FILE.sub("", PLACE.sub("", first_line(error)))
-        raise ClipError(f"decord cannot read it: {reason}") from error
+        raise DecordRefused(f"decord cannot read it: {reason}") from error

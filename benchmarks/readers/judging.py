@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from latte_eval.benchmarks.readers.decord_frames import DecordRefused
 from latte_eval.benchmarks.readers.entries import Entry
 from latte_eval.benchmarks.readers.faults import faults_refused, refuse_fault
 from latte_eval.benchmarks.readers.places import Place
@@ -26,7 +27,7 @@ def judged(place: Place, entry: Entry, read: Callable[[], T]) -> T | ClipError:
     Raises `MachineFault`.
     """
     first = outcome(entry, read)
-    if not isinstance(first, ClipError) or isinstance(first, TooShort):
+    if not isinstance(first, ClipError) or isinstance(first, (TooShort, DecordRefused)):
         return first
     if entry.kind != "frames":  # Pillow reads through Python, which hides nothing
         read_through(place, entry)

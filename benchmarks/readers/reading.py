@@ -27,6 +27,9 @@ from latte_eval.core.stops import check_stop
 # clip counts too.
 CHECKED_FRAMES = 1000
 
+# More frames than a file has.
+WHOLE = 1 << 31
+
 
 @dataclass(frozen=True)
 class Window:
@@ -118,29 +121,20 @@ def read_windows(
 def read_by_decord(
     place: Place, windows: Sequence[Window], protocol: Protocol, check: bool
 ) -> list[np.ndarray | ClipError]:
-    """The same through decord: PyAV says what of the video is sound, then every window is read by itself.
+    """The same through decord: PyAV looks at the whole video once, then every window is read by itself.
 
-    decord gives damaged frames as if they were whole; those up to the last one wanted are checked each time.
+    decord gives damaged frames as if they were whole, or not, and stumbles over those that lie near damage in one run
+    and not in the next. So none of a damaged video is used, wherever the damage is.
     """
-    entry, last = windows[0].entry, max(window.frames[-1] for window in windows)
-    checked = max(CHECKED_FRAMES if check else 0, last + 1)
+    entry = windows[0].entry
 
     def look() -> None:
         with place.local(entry.files[0]) as path:
-            for _ in decoders.read_frames(path, entry.path, [], None, checked):
+            for _ in decoders.read_frames(path, entry.path, [], None, WHOLE):
                 pass
 
-    reason = judged(place, entry, look)
-    if isinstance(reason, Damaged) and reason.frame < CHECKED_FRAMES:
-        return [reason] * len(windows)
-    return [
-        reason if reason and reaches(window, reason) else decord_clip(place, window, protocol) for window in windows
-    ]
-
-
-def reaches(window: Window, reason: ClipError) -> bool:
-    """Whether a window has a frame that is damaged, or lies behind one."""
-    return not isinstance(reason, Damaged) or window.frames[-1] >= reason.frame
+    reason = judged(place, entry, look) if check else None
+    return [reason or decord_clip(place, window, protocol) for window in windows]
 
 
 def decord_clip(place: Place, window: Window, protocol: Protocol) -> np.ndarray | ClipError:

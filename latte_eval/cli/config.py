@@ -202,9 +202,15 @@ def to_plain(parameter: click.Parameter, value: Any) -> Any:
     """A value in types of TOML; paths are absolute, so that the file may lie anywhere."""
     if isinstance(value, tuple):
         return [to_plain(parameter, each) for each in value]
-    if isinstance(value, Path) or (isinstance(parameter.type, UserPath) and Path(str(value)).exists()):
-        return os.path.abspath(value)  # noqa: PTH100 - links stay
-    return value
+    return os.path.abspath(value) if is_file(parameter, value) else value  # noqa: PTH100 - links stay
+
+
+def is_file(parameter: click.Parameter, value: Any) -> bool:
+    """Whether a value is a path, and no name or address, as `from_folder` tells them apart."""
+    if isinstance(value, Path) or not isinstance(parameter.type, UserPath) or "://" in str(value):
+        return isinstance(value, Path)
+    path = Path(str(value))
+    return path.suffix in FILES or path.exists()
 
 
 def literal(value: Any) -> str:

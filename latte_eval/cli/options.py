@@ -217,7 +217,6 @@ def resolved_device(device: str | None) -> str:
     """
     import torch
 
-    from latte_eval.core.choices import did_you_mean
     from latte_eval.core.errors import UsageError
     from latte_eval.core.processes import local_device
 
@@ -227,7 +226,7 @@ def resolved_device(device: str | None) -> str:
     if device == AUTO:
         return local_device(there[1] if len(there) > 1 else "cpu")
     if device not in there:
-        known = "not there" if is_device(device) else f"unknown. {did_you_mean(device, DEVICES)}".rstrip(" .")
+        known = "not there" if is_device(device) else "unknown"
         raise UsageError(f"--device {device} is {known}: torch has {', '.join(there)}")
     return local_device(device)
 

@@ -23,7 +23,7 @@ class OnMps(Tensor):
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = super().__torch_function__(func, types, args, kwargs or {})
-        if func is Tensor.cpu:
+        if func is Tensor.cpu or (func is Tensor.to and torch.device("cpu") in args):
             return out.as_subclass(Tensor)
         if any(isinstance(each, OnMps) and each.dtype == torch.float64 for each in tree_leaves(out)):
             raise TypeError("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64")

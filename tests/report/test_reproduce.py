@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from pathlib import Path
 from typing import Any
@@ -58,13 +59,19 @@ def test_the_command_measures_the_same(result: Result) -> None:
         make_result("faceforensics", "stylegan-v", {"real_clips": 100, "fake_clips": 100}, detector=SEEDED),
     ],
 )
-def test_the_command_as_a_file_asks_for_the_same(result: Result, tmp_path: Path) -> None:
-    """The command of a page, written as a file and read from it, is one request."""
+def test_the_command_as_a_file_asks_for_the_same(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command of a page, written as a file and read from it, is one request; its paths are absolute."""
+    monkeypatch.chdir(tmp_path)
     words = reproduce_arguments([result])
     typed = latte_eval(*words, "--print-config")
     assert typed.returncode == 0, typed.stderr
     (tmp_path / "eval.toml").write_text(typed.stdout)
-    assert requested(words) == requested([words[0], "--config", str(tmp_path / "eval.toml")])
+    typed_request = requested(words)
+    expected = dataclasses.replace(typed_request, ckpt=str(tmp_path / str(typed_request.ckpt)))
+    assert requested([words[0], "--config", str(tmp_path / "eval.toml")]) == expected
+    assert typed_request.resolved_protocol().id == result.protocol
 
 
 def requested(words: list[str]) -> Request:

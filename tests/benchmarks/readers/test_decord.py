@@ -124,8 +124,8 @@ def test_a_window_does_not_depend_on_those_beside_it(footage: Footage) -> None:
 
 
 @pytest.mark.usefixtures("decord")
-def test_damage_behind_the_checked_frames_is_found_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """decord gives damaged frames as if they were whole, so PyAV looks at every frame up to the last one wanted."""
+def test_nothing_of_a_damaged_video_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the damage is: decord gives damaged frames as if they were whole, or fails on those around them."""
     from latte_eval.benchmarks.readers import reading
 
     monkeypatch.setattr(reading, "CHECKED_FRAMES", 4)
@@ -134,8 +134,10 @@ def test_damage_behind_the_checked_frames_is_found_too(tmp_path: Path, monkeypat
     at = [i for i in range(len(data)) if data[i : i + 2] == b"\xff\xd8"][12]
     data[at + 200 : at + 500] = bytes(300)
     path.write_bytes(data)
-    by_pyav, by_decord = (read(tmp_path, decoder) for decoder in ("pyav", "decord"))
-    assert len(by_pyav[0]) == len(by_decord[0]) < 6 and by_pyav[1] == by_decord[1]
+    clips, (rejected, *more) = read(tmp_path, "decord")
+    assert len(clips) == 0 and rejected.reason.startswith("damaged: frame 12 ") and not more
+    source = FolderSource.open(tmp_path, WINDOWS.replace(decoder="decord"), 0, "real")
+    assert len(source.clips([0]).pixels) == 0
 
 
 @pytest.mark.usefixtures("decord")
