@@ -38,12 +38,12 @@ class Choices:
     """What is trained; the defaults are the demo model.
 
     Attributes:
-        model: `latte`, or `vdt`, which has no choices but the interval and the size.
+        model: `latte`, or `vdt`, which has no choices but `init`, the interval and the size.
         variant: 1 to 4. Variant 3 has two attentions per block, so it gets 18/22 of the depth, as in the paper.
         patch_embedding: `uniform` frames or `compression` frames, tubes of two.
         conditioning, temporal_position: as in `LatteConfig`.
         images: number of images after the frames of every clip, as in the training of Latte+IMG.
-        init: a DiT checkpoint of the same width to start from.
+        init: a DiT checkpoint of the same width to start from; for a VDT the checkpoint of an earlier training.
         interval: distance between the frames, in steps of the motion.
         size: a name in `SIZES`.
 
@@ -62,7 +62,7 @@ class Choices:
     size: str = "demo"
 
     def __post_init__(self) -> None:
-        own = {"model", "interval", "size"}
+        own = {"model", "init", "interval", "size"}
         changed = [f.name for f in dataclasses.fields(self) if getattr(self, f.name) != f.default and f.name not in own]
         if self.model == "vdt" and changed:
             raise UsageError(f"--{changed[0].replace('_', '-')} goes with --model latte: a VDT has no such choice")
@@ -86,8 +86,8 @@ class Choices:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, in JSON types."""
-        return {name: str(value) if isinstance(value, Path) else value for name, value in vars(self).items()}
+        """All fields, in JSON types; of a file its name alone."""
+        return {name: value.name if isinstance(value, Path) else value for name, value in vars(self).items()}
 
 
 def choice_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,7 +100,11 @@ def choice_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--conditioning", type=click.Choice(CONDITIONINGS), default=defaults.conditioning),
         click.option("--temporal-position", type=click.Choice(TEMPORAL_POSITIONS), default=defaults.temporal_position),
         click.option("--images", type=click.IntRange(min=0), default=0, help="Images behind the frames of a clip."),
-        click.option("--init", type=click.Path(path_type=Path, exists=True), help="A DiT checkpoint to start from."),
+        click.option(
+            "--init",
+            type=click.Path(path_type=Path, exists=True),
+            help="A DiT checkpoint to start from; for a VDT, one of a training to go on with.",
+        ),
         click.option("--interval", type=click.IntRange(min=1), default=1, help="Distance of frames in the motion."),
         click.option("--size", type=click.Choice(list(SIZES)), default=defaults.size),
     )

@@ -32,6 +32,7 @@ from latte_eval.benchmarks.studies.choices import Choices, choice_options, joint
 from latte_eval.benchmarks.studies.mixture import with_masks
 from latte_eval.benchmarks.studies.objective import NoiseSchedule, diffusion_loss, masked_loss
 from latte_eval.benchmarks.studies.start import initialise
+from latte_eval.sampler.checkpoint import load_checkpoint
 from latte_eval.sampler.diffusion import TRAINING_STEPS
 from latte_eval.sampler.latte.network import Latte
 from latte_eval.sampler.vdt import VDT, VDTConfig
@@ -83,6 +84,8 @@ def make_model(choices: Choices) -> Latte | VDT:
     if isinstance(config, VDTConfig):
         vdt = VDT(config)
         initialise(vdt)
+        if choices.init is not None:
+            vdt.load_state_dict({key: value.float() for key, value in load_checkpoint(choices.init).items()})
         return vdt
     model = Latte(config)
     initialise(model)

@@ -13,8 +13,11 @@ from latte_eval.benchmarks.shapes import draw_clips
 from latte_eval.benchmarks.shapes.sources import ShapesSource
 from latte_eval.benchmarks.studies import train as training
 from latte_eval.benchmarks.studies.choices import Choices, with_images
-from latte_eval.core.errors import CheckpointError
+from latte_eval.benchmarks.studies.mixture import draw_task
+from latte_eval.benchmarks.studies.objective import NoiseSchedule, masked_loss
+from latte_eval.core.errors import CheckpointError, UsageError
 from latte_eval.sampler.checkpoint import load_checkpoint
+from latte_eval.sampler.vdt.masks import WHOLE_FRAMES
 
 CHOICES = {
     "demo": Choices(),
@@ -27,6 +30,7 @@ CHOICES = {
     "images": Choices(images=2),
     "interval": Choices(interval=3),
     "small": Choices(size="small"),
+    "vdt": Choices(model="vdt"),
 }
 
 
@@ -41,7 +45,8 @@ def test_a_new_model_copies_its_input(name):
     model = training.make_model(CHOICES[name])
     x = torch.randn(2, 16, 3, 16, 16)
     with torch.no_grad():
-        noise = model(x, torch.tensor([999, 999]), torch.tensor([0, 1]))[:, :, :3]
+        labels = None if CHOICES[name].model == "vdt" else torch.tensor([0, 1])
+        noise = model(x, torch.tensor([999, 999]), labels)[:, :, :3]
     assert float(torch.corrcoef(torch.stack([x.flatten(), noise.flatten()]))[0, 1]) > 0.98
 
 
@@ -56,7 +61,7 @@ def test_every_choice_trains_and_says_what_it_is(name, tmp_path):
     trained = model.state_dict()
     moved = [key for key, value in before.items() if not torch.equal(trained[key], value.half().float())]
     assert any(key.startswith("blocks.") for key in moved)
-    assert "pos_embed" not in moved and "temp_embed" not in moved
+    assert not {"pos_embed", "temp_embed", "time_embed"} & set(moved)
 
 
 def training_start(choices: Choices) -> dict[str, torch.Tensor]:
@@ -78,6 +83,48 @@ def test_images_are_frames_of_the_batch_with_their_labels():
     assert torch.equal(joined[:, :2], clips) and torch.equal(every[:, 0], labels)
     # Value 2n + t is frame t of clip n, whose label is 10 + n.
     assert torch.equal(10 + joined[:, 2:, 0, 0, 0].long() // 2, every[:, 1:])
+
+
+def test_a_vdt_is_trained_with_the_mixture_of_tasks():
+    """A fifth of the clips are completed, and every other task is as frequent as its share of the rest."""
+    generator = np.random.default_rng(0)
+    drawn = [draw_task(generator) for _ in range(6000)]
+    assert abs(drawn.count("completion") / 6000 - 0.2) < 0.02
+    assert all(abs(drawn.count(task) / 6000 - 0.8 / 6) < 0.02 for task in WHOLE_FRAMES)
+    clips, masks = next(training.make_data(8, 0, Choices(model="vdt")))
+    assert masks.shape == (8, 16, 16, 16) and masks.dtype == torch.bool and masks.flatten(1).any(1).all()
+    assert len({mask.numpy().tobytes() for mask in masks}) > 1 and clips.shape == (8, 16, 3, 16, 16)
+
+
+def test_a_masked_loss_looks_at_generated_positions_alone():
+    """The model sees clean values where they are given, and what it says there counts for nothing."""
+    seen, mask = [], torch.zeros(2, 4, 8, 8, dtype=torch.bool)
+    mask[:, 2:] = True
+    x0, timesteps, schedule = torch.rand(2, 4, 3, 8, 8), torch.tensor([100, 900]), NoiseSchedule()
+
+    def loss(there: float) -> float:
+        def model(x, timesteps):
+            seen.append(x)
+            out = torch.zeros(2, 4, 6, 8, 8)
+            out[:, :2] += there
+            return out
+
+        torch.manual_seed(0)
+        return float(sum(masked_loss(model, x0, mask, timesteps, schedule)))
+
+    assert loss(0.0) == loss(7.0)
+    assert torch.equal(seen[0][:, :2], x0[:, :2]) and not torch.equal(seen[0][:, 2:], x0[:, 2:])
+
+
+def test_a_training_of_a_vdt_goes_on(tmp_path):
+    training.train(tmp_path / "a", 1, 2, 1e-3, 0, set(), False, Choices(model="vdt", size="small"))
+    file = tmp_path / "a" / "0000001.pt"
+    on = Choices(model="vdt", size="small", init=file)
+    assert on.to_dict()["init"] == "0000001.pt"
+    started, kept = training_start(on), load_checkpoint(file)
+    assert all(torch.equal(started[key], kept[key].float()) for key in kept)
+    with pytest.raises(UsageError, match="--variant goes with --model latte: a VDT has no such choice"):
+        Choices(model="vdt", variant=2)
 
 
 def test_the_interval_is_the_distance_in_the_motion():
