@@ -6,13 +6,13 @@ at a time.
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -121,6 +121,8 @@ class Decoder:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         self.idle, self.by_decord = True, False
+        # Called, ends it; so does the end of this program, or of the last reference to it.
+        self.close = weakref.finalize(self, end, self.process, os.getpid())
 
     def ask(self, job: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
         """The answers to a job, in turn; it is idle again once the last of them was read. Errors as of `answers`."""
@@ -151,13 +153,18 @@ class Decoder:
             "command again; what was finished is kept"
         )
 
-    def close(self) -> None:
-        """End it. One that is at work is not waited for."""
-        self.process.kill()
-        self.process.wait()
-        for name in ("stdin", "stdout"):
-            with suppress(OSError):
-                self.stream(name).close()
+
+def end(process: subprocess.Popen[bytes], owner: int) -> None:
+    """End a decoder process, also one at work. A forked copy of its owner closes its own copies of the pipes alone."""
+    if os.getpid() == owner:
+        process.kill()
+        process.wait()
+    else:
+        process.returncode = 0  # it is no child of the copy, which has nothing to wait for
+    for stream in (process.stdin, process.stdout):
+        with suppress(OSError):
+            if stream:
+                stream.close()
 
 
 def signal_name(number: int) -> str:
@@ -196,7 +203,6 @@ class Pool:
 
 
 POOL = Pool()
-atexit.register(POOL.close)
 
 
 @contextmanager

@@ -200,13 +200,17 @@ PROPERTIES: dict[Callable[..., None], Any] = {
 
 def trial(material: None, chance: random.Random, folder: Path) -> str:
     """One property, with some examples of its own."""
-    check = chance.choice(list(PROPERTIES))
+    return held(chance.choice(list(PROPERTIES)), chance.randrange(2**32))
+
+
+def held(check: Callable[..., None], seed: int) -> str:
+    """Whether a property holds for the examples of a seed. Raises `Wrong` with the smallest for which it does not."""
     quiet = hypothesis.settings(
         max_examples=EXAMPLES, database=None, deadline=None, print_blob=False,
         suppress_health_check=list(hypothesis.HealthCheck),
     )  # fmt: skip
 
-    @hypothesis.seed(chance.randrange(2**32))
+    @hypothesis.seed(seed)
     @quiet
     @hypothesis.given(PROPERTIES[check])
     def drawn(example: Any) -> None:

@@ -13,6 +13,7 @@ from functools import partial
 import pytest
 
 from siege import checkpoint, distances, video, zips
+from siege.broken_statistics import BREAKS
 from siege.siege import CodeRun, Siege, Wrong, besiege
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="trials run in forked processes")
@@ -78,3 +79,18 @@ def test_a_short_slice_holds(name):
     report = besiege(siege, range(trials), 1)
     assert report.counts.total() == trials
     assert not report.bad, "\n".join([str(report), *report.described])
+
+
+def test_every_property_of_the_statistics_has_a_mistake():
+    assert set(BREAKS) == set(distances.PROPERTIES)
+
+
+@pytest.mark.parametrize("check", BREAKS, ids=lambda check: check.__name__)
+def test_every_property_of_the_statistics_sees_a_mistake(check, monkeypatch):
+    """It holds without one for the same examples."""
+    seeds = range(2)
+    assert all(distances.held(check, seed) for seed in seeds)
+    monkeypatch.setattr(*BREAKS[check])
+    with pytest.raises(Wrong, match=check.__name__):
+        for seed in seeds:
+            distances.held(check, seed)

@@ -184,6 +184,29 @@ def test_no_process_outlives_the_program(videos: Path) -> None:
         assert not alive(int(done.stdout)), how
 
 
+def test_no_decoder_is_left_to_the_garbage_collector(videos: Path) -> None:
+    """Python tells of files and processes that nobody closed: of a pool, in a forked copy, in the midst of a job."""
+    program = f"""
+        import os
+        from pathlib import Path
+        from latte_eval.benchmarks.readers import decoders
+        path = Path({str(videos / "a.mp4")!r})
+        assert decoders.count_frames(path, "a") == {FRAMES}
+        if not os.fork():
+            assert decoders.count_frames(path, "a") == {FRAMES}
+            raise SystemExit
+        os.wait()
+        assert decoders.count_frames(path, "a") == {FRAMES}
+        frames = decoders.read_frames(path, "a", range({FRAMES}), None)
+        next(frames)
+        decoders.POOL = decoders.Pool()
+        assert decoders.count_frames(path, "a") == {FRAMES}
+    """
+    command = [sys.executable, "-W", "always::ResourceWarning", "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def alive(pid: int) -> bool:
     """Whether a process runs; one that has ended and that nobody asked about does not."""
     try:
