@@ -15,15 +15,25 @@ import click
 import pytest
 import torch
 from command_line import Done, latte_eval
+from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
 from repository import ROOT
 from small_vdt import small_vdt
-from workplace import SMALL_FOR, make_workplace, write_video
+from workplace import SMALL_FOR, SMALL_SIZE, make_workplace, write_video
 
 from latte_eval.cli import group
 from latte_eval.sampler.vdt import VDTConfig
 
 DOCS = ROOT / "docs"
-ELSEWHERE = {"clusters.md": "tests/test_clusters_page.py"}
+ELSEWHERE = {
+    "clusters.md": "tests/test_clusters_page.py",
+    "config.md": "tests/test_protocol_pages.py",
+    "dashboards.md": "tests/test_dashboards_page.py",
+    "protocols.md": "tests/test_protocol_pages.py",
+    "training.md": "tests/test_dashboards_page.py",
+}
+
+# Python of the pages, as the module that their commands name.
+MODULES = {"generators.md": "my_model", "recipes.md": "stills"}
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 INDENTED = re.compile(r"^    ((?:latte-eval|torchrun|python|pip) .*(?:\n        .*)*)", re.MULTILINE)
@@ -40,7 +50,13 @@ READ_ONLY = {
     "tests/siege": "minutes; tests/siege/test_siege.py runs a slice",
     "pip install": "the environment of the tests is that",
 }
-SMALL = {**SMALL_FOR, "gate": ["--max-clips", "8", "--quiet"]}
+SMALL = {
+    **SMALL_FOR,
+    "evaluate": SMALL_FOR["fvd"],
+    "curve": SMALL_FOR["fvd"],
+    "stats": [*SMALL_FOR["stats"], *SMALL_SIZE],
+    "gate": ["--max-clips", "8", "--quiet"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -49,16 +65,30 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = make_workplace(tmp_path_factory.mktemp("docs"))
     for name in ("X", "X.pt", "step40000.pt", "step50000.pt"):
         (root / name).symlink_to(root / "ckpts" / "ucf101.pt")
-    for i in range(12):
+    (root / "checkpoints").mkdir()
+    for name in ("0040000.pt", "0050000.pt"):
+        (root / "checkpoints" / name).symlink_to(root / "ckpts" / "ucf101.pt")
+    for i in range(4):
         write_video(root / "DIR" / f"{i}.mp4", 16)
     vdt = VDTConfig(input_size=4, patch=2, channels=4, width=32, depth=2, heads=4, frames=16)
     torch.save({"ema": small_vdt(vdt).state_dict(), "args": {"num_heads": 4}}, root / "vdt.pt")
-    (root / "my_model.py").write_text(block_of("generators.md", "class Noise").replace("size=256", "size=32"))
+    for page, module in MODULES.items():
+        (code,) = python_of(page)
+        (root / f"{module}.py").write_text(code.replace("size=256", "size=32"))
+    make_pipeline(root / "pipeline")
     return root
 
 
-def block_of(page: str, text: str) -> str:
-    return next(code for _, code in FENCE.findall((DOCS / page).read_text()) if text in code)
+def make_pipeline(folder: Path) -> None:
+    """A diffusion pipeline for images of 32 pixels, with random weights."""
+    torch.manual_seed(0)
+    blocks = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
+    network = UNet2DModel(sample_size=32, block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4, **blocks)
+    DDIMPipeline(network, DDIMScheduler()).save_pretrained(folder)
+
+
+def python_of(page: str) -> list[str]:
+    return [code for kind, code in FENCE.findall((DOCS / page).read_text()) if kind == "python"]
 
 
 def pages() -> list[str]:
@@ -126,6 +156,11 @@ def test_the_commands_of_a_page(page: str, place: Path, tmp_path: Path, monkeypa
         else:
             done = run(words)
             assert done.returncode == 0, f"{line}\n{done.stderr}"
+
+
+def test_no_block_of_python_is_left_out() -> None:
+    assert {page for page in pages() if python_of(page)} == set(MODULES)
+    assert all((ROOT / test).is_file() for test in ELSEWHERE.values())
 
 
 CONSOLE = [
