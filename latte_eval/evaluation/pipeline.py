@@ -157,7 +157,8 @@ def check_measurable(request: Request, metric: str, detector: Detector, protocol
         raise NotEnoughClips(
             f"{metric} takes at least {least} {unit}, the fake side has {rows}: give more, or leave {metric} out"
         )
-    nearest = min(max(protocol.frames, detector.min_frames), detector.max_frames or protocol.frames)
+    longest = max(protocol.frames, detector.min_frames)
+    nearest = min(longest, detector.max_frames or longest)
     if nearest != protocol.frames:
         raise ClipError(
             f"{detector.name} takes clips of {frames_to_text(detector.min_frames, detector.max_frames)} frames, the "
