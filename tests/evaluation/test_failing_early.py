@@ -48,7 +48,7 @@ EARLY: dict[str, tuple[dict[str, object], type[LatteEvalError], str]] = {
     "too few for a score": ({"metrics": ("fvd", "is"), "clips": 6}, NotEnoughClips,
                             "is takes at least 10 clips, the fake side has 6: give more, or leave is out"),
     "too short for a detector": ({"params": ("frames=4",)}, ClipError,
-                                 "i3d-seeded takes clips of at least 9 frames, the protocol compares 4: give --param frames=9"),
+                                 "i3d-seeded takes clips of at least 9 frames, the protocol compares 4: give .*=9"),
 }  # fmt: skip
 
 
