@@ -112,6 +112,6 @@ def test_weights_that_ask_for_a_decision_are_opened_before_others_are_downloaded
     opened: list[str] = []
     monkeypatch.setattr(pipeline, "open_detector", lambda name, *_, **options: opened.append(name))
     metrics = ("fvd", "cd-fvd", "jedi", "kvd")
-    request = Request(metrics=metrics, ckpt="demo")
+    request = Request(metrics=metrics, ckpt="x.pt")
     pipeline.open_detectors(request, {metric: request.detector_for(metric) for metric in metrics})
     assert opened == ["vjepa", "i3d", "videomae"]
