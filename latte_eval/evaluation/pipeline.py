@@ -168,7 +168,8 @@ def check_measurable(request: Request, metric: str, detector: Detector, protocol
             f"{metric} takes at least {least} {unit}, the fake side has {rows}: give more, or leave {metric} out"
         )
     counted, skipped = protocol.counted_frames, protocol.frames - protocol.counted_frames
-    nearest = min(max(counted, detector.min_frames), detector.max_frames or counted)
+    longest = max(counted, detector.min_frames)
+    nearest = min(longest, detector.max_frames or longest)
     if nearest != counted:
         raise ClipError(
             f"{detector.name} takes clips of {frames_to_text(detector.min_frames, detector.max_frames)} frames, the "

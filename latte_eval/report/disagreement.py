@@ -108,7 +108,7 @@ def disagreement(evaluations: Sequence[Evaluated]) -> Disagreement | None:
         shared = [metric for metric in metrics if metric in each.results and comparable(each, newest, metric)]
         if len(chosen) < MOST and len(shared) > 1 and each.name not in [other.name for other in chosen]:
             chosen, metrics = [*chosen, each], shared
-    if len(chosen) < 2 or len(metrics) < 2:
+    if len(chosen) < 2:
         return None
     return Disagreement(metrics, [(each.name, each.results) for each in chosen])
 

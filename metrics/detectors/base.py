@@ -199,7 +199,8 @@ DETECTORS: Registry[DetectorRow] = Registry(
             cost="0.75 TFLOP",
         ),
         "dinov2-small": DetectorRow(
-            "dinov2", "latte_eval.metrics.detectors.dinov2:open_dinov2_small", per_frame=True, weights="dinov2-small"
+            "dinov2", "latte_eval.metrics.detectors.dinov2:open_dinov2_small", per_frame=True, weights="dinov2-small",
+            cost="0.2 TFLOP",
         ),
         "dinov2-seeded": DetectorRow(
             "dinov2", "latte_eval.metrics.detectors.dinov2:open_dinov2_seeded", seeded=True, per_frame=True

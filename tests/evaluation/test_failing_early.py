@@ -48,7 +48,7 @@ EARLY: dict[str, tuple[dict[str, object], type[LatteEvalError], str]] = {
     "too few for a score": ({"metrics": ("fvd", "is"), "clips": 6}, NotEnoughClips,
                             "is takes at least 10 clips, the fake side has 6: give more, or leave is out"),
     "too short for a detector": ({"params": ("frames=4",)}, ClipError,
-                                 "i3d-seeded takes clips of at least 9 frames, the protocol compares 4"),
+                                 "i3d-seeded takes clips of at least 9 frames, the protocol compares 4: give .*=9"),
 }  # fmt: skip
 
 
@@ -112,6 +112,6 @@ def test_weights_that_ask_for_a_decision_are_opened_before_others_are_downloaded
     opened: list[str] = []
     monkeypatch.setattr(pipeline, "open_detector", lambda name, *_, **options: opened.append(name))
     metrics = ("fvd", "cd-fvd", "jedi", "kvd")
-    request = Request(metrics=metrics, ckpt="demo")
+    request = Request(metrics=metrics, ckpt="x.pt")
     pipeline.open_detectors(request, {metric: request.detector_for(metric) for metric in metrics})
     assert opened == ["vjepa", "i3d", "videomae"]

@@ -63,7 +63,8 @@ def test_same_far_and_repeated_sets() -> None:
     assert precision_recall(x, x + 100) == (0, 0, 0, 0)
     one = precision_recall(x, np.repeat(x[:1], 60, axis=0))
     assert one.precision == 1.0 and one.recall == 0.0 and one.coverage < 0.3
-    assert precision_recall(x + 1e6, x + 1e6)[:2] == (1.0, 1.0)
+    y = rows(50, seed=1, shift=0.3)
+    assert precision_recall(x + 2.0**24, y + 2.0**24) == pytest.approx(precision_recall(x, y), abs=0.02)
 
 
 def test_a_narrow_model_is_precise_and_a_wide_one_has_recall() -> None:
@@ -117,6 +118,22 @@ def test_a_metric_is_a_share_with_interval_and_floor() -> None:
         halves = precision_recall(real.outputs["features"][first], real.outputs["features"][~first])
         assert found.floor["value"] == getattr(halves, name)
         assert row.measure(fake, real, False, lambda done, total: None).value == found.value
+
+
+def test_an_interval_is_cut_where_a_share_ends_and_that_of_density_is_not() -> None:
+    real = side(rows(24, seed=2), "r")
+    low = METRICS["recall"].measure(side(rows(24, seed=1, shift=1.5)), real, True, lambda done, total: None)
+    assert low.interval and low.standard_error and low.interval[0] == 0 < low.value < 2.07 * low.standard_error
+    dense = METRICS["density"].measure(side(rows(24, seed=3, scale=0.3)), real, True, lambda done, total: None)
+    assert dense.interval and dense.interval[1] > dense.value > 1
+    assert dense.details["parts"] == {"real": 24, "fake": 24}
+
+
+def test_a_value_without_interval_does_not_stand_for_one_with_it() -> None:
+    fake, real = side(rows(60, seed=1, shift=0.4)), side(rows(60, seed=2), "r")
+    bare = METRICS["coverage"].measure(fake, real, False, lambda done, total: None)
+    whole = METRICS["coverage"].measure(fake, real, True, lambda done, total: None)
+    assert bare.value == whole.value and bare.interval is None and whole.interval
 
 
 def test_four_metrics_are_read_from_one_table(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from command_line import latte_eval
+from matplotlib.figure import Figure
 from report_makers import pages_of
 from result_makers import make_result, replaced, write_results
 
@@ -53,6 +54,20 @@ def test_what_does_not_compare_is_left_out() -> None:
     many = [evaluated(f"{i}.pt", 90 + i, 0.4) for i in range(7)]
     found = disagreement(many)
     assert found and [name for name, _ in found.rows] == [each.name for each in many[:4]]
+
+
+def test_one_metric_alone_agrees_with_itself() -> None:
+    base, other = evaluated("a.pt", 90, 0.4), evaluated("b.pt", 100, 0.6)
+    only = [Evaluated(each.folder, {"fvd": each.results["fvd"]}) for each in (base, other)]
+    assert disagreement(only) is None and disagreement([base, only[1]]) is None
+
+
+def test_equal_values_share_a_place_and_the_best_stands_on_top() -> None:
+    found = disagreement([evaluated("a.pt", 90, 0.4), evaluated("b.pt", 90, 0.6), evaluated("c.pt", 80, 0.2)])
+    assert found and found.places("fvd") == [2, 2, 1]
+    figure = Figure()
+    found.paint(figure)
+    assert figure.axes[0].yaxis_inverted()
 
 
 def test_the_picture_stands_on_the_index(tmp_path: Path) -> None:

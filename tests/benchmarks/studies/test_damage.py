@@ -38,6 +38,8 @@ def test_damages_are_what_they_are_called(sides: tuple[Side, Side]) -> None:
     assert torch.equal(mixed.sort(1).values, fake.pixels.sort(1).values) and not torch.equal(mixed, fake.pixels)
     soft = damage.blurred(fake, real).pixels.float()
     assert soft.diff(dim=-1).abs().mean() < 0.8 * fake.pixels.float().diff(dim=-1).abs().mean()
+    first = fake.painted(fake.pixels[:, :1])
+    assert torch.equal(damage.blurred(first, real).pixels, damage.blurred(fake, real).pixels[:, :1])
     fewer = damage.without_classes(fake, real)
     assert set(fewer.labels) == set(sorted(set(fake.labels))[: len(set(fake.labels)) // 2])
     assert len(set(fewer.groups)) < len(set(fake.groups))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,9 @@ from torch import Tensor
 
 from latte_eval.core.errors import ClipError
 from latte_eval.core.protocol import Protocol
-from latte_eval.metrics.detectors import clean_resize, open_detector
+from latte_eval.metrics.detectors import clean_fid, clean_resize, open_detector
 from latte_eval.metrics.detectors.inception_network import resize_tf1
-from latte_eval.metrics.detectors.network import relative_difference
+from latte_eval.metrics.detectors.network import probe_clips, relative_difference
 from latte_eval.metrics.detectors.own import of_protocol
 
 SIZES = ["square256", "small", "large"]
@@ -84,3 +85,13 @@ def test_names_follow_the_resize() -> None:
     assert of_protocol("inception", Protocol(fid_resize="clean")) == "inception-clean"
     assert of_protocol("inception-clean-seeded", Protocol(fid_resize="tf1")) == "inception-seeded"
     assert of_protocol("i3d", Protocol(fid_resize="clean")) == "i3d"
+
+
+def test_published_and_own_weights_are_behind_the_same_resize(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With seeded weights in place of files."""
+    for name in ("open_inception", "inception_from_state"):
+        monkeypatch.setattr(clean_fid, name, lambda *_, **options: open_detector("inception-seeded"))
+    clips = probe_clips(1, 40, 48)
+    want = open_detector("inception-clean-seeded")(clips)["features"]
+    for found in (open_detector("inception-clean"), clean_fid.inception_clean_from_state(Path("own.pth"), "cpu")):
+        assert found.name == "inception-clean" and torch.equal(found(clips)["features"], want)

@@ -16,7 +16,7 @@ from latte_eval.core.errors import ClipError, UsageError, WeightsError
 from latte_eval.core.features import Features, framed
 from latte_eval.core.protocol import Protocol
 from latte_eval.evaluation.golden.vision_transformers import hub_positions
-from latte_eval.files.weights import DINOV2_LARGE
+from latte_eval.files.weights import DINOV2_LARGE, file_sha256
 from latte_eval.metrics import frechet_distance_between, kernel_distance_subsets
 from latte_eval.metrics.detectors import dinov2 as dinov2_module
 from latte_eval.metrics.detectors import open_detector
@@ -25,6 +25,7 @@ from latte_eval.metrics.detectors.dinov2 import (
     POSITIONS,
     RECIPE,
     DINOv2,
+    config_of,
     dinov2_from_file,
     preprocess,
     resized_positions,
@@ -93,13 +94,21 @@ def test_a_file_is_read_under_the_names_of_the_hub(network: DINOv2, images: Tens
     assert "encoder.layer.0.attention.attention.query.weight" in state
     save_file(state, tmp_path / "file.safetensors")
     detector = dinov2_from_file(tmp_path / "file.safetensors", "cpu", "dinov2", DINOV2_LARGE)
-    assert not detector.record()["pinned"]
+    assert not detector.record()["pinned"] and detector.sha256 == file_sha256(tmp_path / "file.safetensors")
     assert torch.equal(detector(images[:1, :, None])["features"][:, 0], network(images[:1]))
     newer = {name.replace("attention.attention.query", "attention.q_proj"): value for name, value in state.items()}
     assert len(newer) == len(state)
     (tmp_path / "bad.safetensors").write_bytes(b"x" * 99)
     with pytest.raises(WeightsError, match="not a file of weights"):
         dinov2_from_file(tmp_path / "bad.safetensors", "cpu", "dinov2", DINOV2_LARGE)
+
+
+@pytest.mark.parametrize(("width", "heads"), [(384, 6), (768, 12), (1024, 16)])
+def test_heads_are_those_of_the_published_sizes(width: int, heads: int) -> None:
+    state = {"embeddings.cls_token": torch.zeros(1, 1, width), "encoder.layer.0.x": torch.zeros(1),
+             "embeddings.patch_embeddings.projection.weight": torch.zeros(1, 3, 14, 14)}  # fmt: skip
+    config = config_of(state)
+    assert (config["hidden_size"], config["num_attention_heads"], config["num_hidden_layers"]) == (width, heads, 1)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from latte_eval.core.errors import ClipError, UsageError, WeightsError
 from latte_eval.evaluation.golden.files import Golden
-from latte_eval.files.weights import VIDEOMAE_V2
+from latte_eval.files.weights import VIDEOMAE_V2, file_sha256
 from latte_eval.metrics import frechet_distance_between
 from latte_eval.metrics.detectors import VideoMAE, open_detector
 from latte_eval.metrics.detectors import transformer as transformer_module
@@ -168,6 +168,7 @@ def test_biases_that_transformers_drops_are_missed(stored: Golden, monkeypatch: 
         ({"blocks.2.gamma_1": torch.zeros(88)}, "tensors"),
         ({"blocks.0.mlp.fc2.weight": torch.zeros(88, 99)}, "shape"),
         ({"patch_embed.proj.weight": torch.zeros(88, 3, 14, 14)}, "patch_embed.proj.weight has the shape"),
+        ({"patch_embed.proj.weight": torch.zeros(90, 3, 2, 14, 14)}, "a width that 4 heads divide"),
     ],
 )
 def test_a_file_of_another_network_is_refused(stored: Golden, change: dict[str, Any], words: str) -> None:
@@ -182,6 +183,7 @@ def test_a_file_whose_biases_are_gone_is_refused(tmp_path: Any) -> None:
     torch.save({"module": {name: value.half() for name, value in state.items()}}, path)
     detector = videomae_from_file(path, "cpu")
     assert detector.weights is VIDEOMAE_V2 and not detector.record()["pinned"]
+    assert detector.sha256 == file_sha256(path)
     zeroed = {name: value * 0 if name.endswith(("q_bias", "v_bias")) else value for name, value in state.items()}
     torch.save({"module": zeroed}, path)
     with pytest.raises(WeightsError, match="all zero"):

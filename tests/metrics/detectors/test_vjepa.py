@@ -20,7 +20,7 @@ from latte_eval.files.weights import VJEPA_ENCODER, VJEPA_PROBE
 from latte_eval.metrics import jedi_distance, kernel_distance
 from latte_eval.metrics.detectors import open_detector
 from latte_eval.metrics.detectors.network import probe_clips, relative_difference
-from latte_eval.metrics.detectors.vjepa import VJEPA, encoder_shapes, preprocess, probe_shapes
+from latte_eval.metrics.detectors.vjepa import MEAN, STD, VJEPA, encoder_shapes, preprocess, probe_shapes
 from latte_eval.metrics.rows import METRICS
 
 pytest.importorskip("transformers")
@@ -73,6 +73,16 @@ def test_tokens_and_known_mistakes(
     assert relative_difference(network(clips), want) > 0.01
 
 
+def test_large_frames_are_low_passed_before_pixels_are_left_out() -> None:
+    """Of columns 0, 0, 0, 255 a resize by 4 that only looks beside its pixel would see none that are bright."""
+    clips = torch.zeros(1, 3, 16, 896, 896, dtype=torch.uint8)
+    clips[..., 3::4] = 255
+    pixels = preprocess(clips)
+    assert pixels.shape == (1, 16, 3, 224, 224)
+    red = pixels[0, 0, 0, 100, 100] * STD[0] + MEAN[0]
+    assert float(red) == pytest.approx(0.25, abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("side", "change", "words"),
     [
@@ -105,6 +115,9 @@ def test_published_files_are_opened_and_never_fetched_by_the_way(
                                 (VJEPA_PROBE, "classifier", probe_shapes())):  # fmt: skip
         state = {f"module.{name}": torch.randn(shape, generator=draw) / 8 for name, shape in shapes.items()}
         torch.save({"epoch": 1, key: state, "encoder": {}}, tmp_path / record.filename)
+        if record is VJEPA_ENCODER:
+            with pytest.raises(WeightsError, match="not installed"):
+                open_detector("vjepa")  # the probe is not there yet
     found = {name: open_detector(name) for name in ("vjepa", "vjepa-unprojected")}
     features = [detector(probe_clips(16))["features"] for detector in found.values()]
     assert relative_difference(*features) > 1e-3
