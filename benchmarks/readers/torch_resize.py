@@ -9,6 +9,7 @@ tools/data_utils.py of sihyun-yu/PVDM@793172f.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -36,7 +37,8 @@ def size_before_crop(pixels: Tensor, protocol: Protocol) -> tuple[int, int]:  # 
     assert side is not None
     if not protocol.crop.startswith("resize-crop"):
         return side, side
-    whole, (height, width) = math.ceil if protocol.crop == "resize-crop-ceil" else math.floor, pixels.shape[2:]
+    whole: Callable[[float], int] = math.ceil if protocol.crop == "resize-crop-ceil" else math.floor
+    height, width = pixels.shape[2:]
     scale = side / min(height, width)
     return (side, whole(width * scale)) if height < width else (whole(height * scale), side)
 

@@ -33,6 +33,8 @@ SUBSET: dict[str, list[str | tuple[str, int]]] = {
     "clean_prdc": ["small_clean_rows", "large_clean_rows", "clean_fid", "prdc_k3", "prdc_k5", "prdc_near_k5"],
     "c3d_ucf101": ["a_fc8", "a_prob", "tgan2_is_splits1", "tgan2_is_splits10"],
     "metric_stack": [("real", 57), ("gen", 57), "frechet_table", "frechet_special", ("isv_probs", 205), "isv_table"],
+    "field_loaders": [f"{name}_{case}" for name in ("tats", "digan", "cd-fvd")
+                      for case in ("land", "port", "square", "native")],
     "data_semantics": [*CONVERTED, "touint8_in", "touint8_latte_float32", "touint8_latte_float16", "keep_table"],
 }  # fmt: skip
 # Entries of `meta` that these arrays do not need.

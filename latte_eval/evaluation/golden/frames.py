@@ -23,6 +23,7 @@ from latte_eval.sampler.vae import to_uint8
 LATTE = "Vchitect/Latte@b27c24a"
 CODE_BASES = {"stylegan-v": "universome/stylegan-v@3fecd69", "latte": LATTE}
 CASES = ("land", "port", "square")
+LOADERS = {"tats": "songweige/TATS@03bbce1", "digan": "sihyun-yu/digan@e822320", "cd-fvd": "cd-fvd 0.1.1"}
 PATCH = slice(112, 144)
 
 
@@ -40,6 +41,20 @@ def converter_error(case: str, code_base: str, stored: bool) -> float:
     frame = jpeg_frame(frame) if stored else frame
     part = "decoded" if stored else "before_jpeg"
     return levels_apart(frame[PATCH, PATCH], golden[f"conv_{case}_{code_base}_{part}_patch"])
+
+
+def loader_frames(golden: Golden, case: str) -> np.ndarray:  # -> [T, H, W, 3] uint8
+    """The frames that the loaders of the field were given."""
+    height, width = golden.meta["cases"][case]
+    return seeded_clip(f"loaders/{case}", (3, 2, height, width), golden.meta["seed"]).transpose(1, 2, 3, 0)
+
+
+def loader_error(case: str, name: str) -> float:
+    """Grey levels between our frames under a protocol of the field and those of its own loader."""
+    golden = open_golden("field_loaders")
+    protocol = named_protocol(name).replace(size=golden.meta["size"])
+    frames = [prepare_frame(frame, protocol) for frame in loader_frames(golden, case)]
+    return levels_apart(np.stack(frames), golden[f"{name}_{case}"])
 
 
 def levels_apart(found: np.ndarray, expected: np.ndarray) -> float:
@@ -101,6 +116,8 @@ def frame_measures(device: str) -> Iterator[Measure]:
             what = "after JPEG" if stored else "before JPEG"
             error = partial(converter_error, case, code_base, stored)
             yield Measure(f"{code_base} {case} frame {what}, in grey levels", CODE_BASES[code_base], tolerance, error)
+    for case, (name, source) in itertools.product((*CASES, "native"), LOADERS.items()):
+        yield Measure(f"{name} {case} frames, in grey levels", source, 1, partial(loader_error, case, name))
     for dtype in ("float32", "float16"):
         yield Measure(f"bytes of {dtype} pixels", LATTE, 0, partial(bytes_error, dtype, device))
     for name in ("blocky", "ramp"):

@@ -17,29 +17,24 @@ from latte_eval.benchmarks.readers.windows import window_starts
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.protocols import named_protocol
 from latte_eval.evaluation.golden.files import Golden
+from latte_eval.evaluation.golden.frames import loader_frames
 
 LOADERS = ("tats", "videogpt", "digan", "pvdm", "cd-fvd")
 CASES = ("land", "port", "square", "native")
 
 
 def loaded(golden: Golden, case: str, protocol: Protocol) -> np.ndarray:  # -> [T, size, size, 3] uint8
-    height, width = golden.meta["cases"][case]
-    frames = golden_frames(golden, case, height, width)
     protocol = protocol.replace(size=golden.meta["size"])
-    return np.stack([prepare_frame(frame, protocol) for frame in frames])
-
-
-def golden_frames(golden: Golden, case: str, height: int, width: int) -> np.ndarray:  # -> [T, H, W, 3] uint8
-    from latte_eval.evaluation.golden.seeded import seeded_clip
-
-    return seeded_clip(f"loaders/{case}", (3, 2, height, width), golden.meta["seed"]).transpose(1, 2, 3, 0)
+    return np.stack([prepare_frame(frame, protocol) for frame in loader_frames(golden, case)])
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", LOADERS)
 def test_bytes_are_those_of_the_loader(name: str, case: str, golden: Callable[[str], Golden]) -> None:
+    """Exactly, where the golden was made; another CPU may round a float otherwise, just beside a whole grey level."""
     file = golden("field_loaders")
-    np.testing.assert_array_equal(loaded(file, case, named_protocol(name)), file[f"{name}_{case}"])
+    apart = np.abs(loaded(file, case, named_protocol(name)).astype(int) - file[f"{name}_{case}"])
+    assert apart.max() <= 1 and (apart > 0).mean() <= 1e-3
 
 
 @pytest.mark.parametrize(
@@ -56,8 +51,9 @@ def test_bytes_are_those_of_the_loader(name: str, case: str, golden: Callable[[s
     ],
 )
 def test_every_choice_of_a_loader_is_seen(name: str, change: dict[str, str], golden: Callable[[str], Golden]) -> None:
-    file, other = golden("field_loaders"), named_protocol(name).replace(**change)
-    assert any(not np.array_equal(loaded(file, case, other), file[f"{name}_{case}"]) for case in CASES)
+    file, protocol = golden("field_loaders"), named_protocol(name)
+    other = protocol.replace(**change)
+    assert any(not np.array_equal(loaded(file, case, other), loaded(file, case, protocol)) for case in CASES)
 
 
 def test_the_package_itself_on_real_frames(clips_folder: Path) -> None:
