@@ -1,7 +1,9 @@
 """Train a small Latte or VDT on the `shapes` benchmark; this is how the shipped demo checkpoints are made.
 
     python -m latte_eval.benchmarks.studies.train --out DIR
-    python -m latte_eval.benchmarks.studies.train --model vdt --out DIR
+    python -m latte_eval.benchmarks.studies.train --model vdt --steps 13000 --batch-size 8 --keep 7000 --out A
+    python -m latte_eval.benchmarks.studies.train --model vdt --init A/0007000.pt --steps 1000 --batch-size 8 \\
+        --learning-rate 5e-4 --seed 1 --out B
 
 The objective is Latte's: mean squared error of the noise, plus the variational bound for the learned-range
 variance alone (Nichol and Dhariwal 2021), AdamW, and an exponential moving average of the weights. One thing
@@ -9,7 +11,8 @@ differs: the noise error is weighted by 1/abar, at most 25, as in a velocity los
 what a clip shows is decided at large t, where the plain error of the noise is tiny; in a short training it would
 not be learnt. Checkpoints have the published layout, `{"ema": state_dict}`, in half precision, and beside it the
 model's config, because weights do not tell all of it. Options choose other members of the family; see `choices.py`.
-A VDT sees clean values where the mask of its task gives them, and learns at the other positions; see `mixture.py`.
+The shipped VDT took the last two: 7,000 steps of a long training, then 1,000 in which the learning rate falls. A VDT
+sees clean values where the mask of its task gives them, and learns at the other positions; see `mixture.py`.
 """
 
 from __future__ import annotations

@@ -80,14 +80,17 @@ def inspect_pipeline(ckpt: str) -> tuple[dict[str, Any], Rows]:
     """A diffusers pipeline in a folder. Raises `CheckpointError` for an index that is not JSON."""
     from latte_eval.core.errors import CheckpointError
     from latte_eval.core.schemas import parse_json
+    from latte_eval.sampler.image_to_video import takes_images
 
     try:
         index = parse_json((Path(ckpt) / "model_index.json").read_bytes())
         parts = {name: value[1] for name, value in index.items() if isinstance(value, list) and value[1]}
     except (ValueError, IndexError, AttributeError) as error:
         raise CheckpointError(f"{ckpt}/model_index.json is damaged: {error}") from error
-    use = f"latte-eval fvd --ckpt {ckpt} --prompts FILE --real DIR"
-    found = {"name": ckpt, "pipeline": index.get("_class_name"), "parts": parts, "evaluate": [use]}
-    rows = [("folder", f"{ckpt}, a text-to-video pipeline of diffusers: {index.get('_class_name')}")]
+    name = index.get("_class_name")
+    kind, given = ("an image-to-video", "") if takes_images(name) else ("a text-to-video", " --prompts FILE")
+    use = f"latte-eval fvd --ckpt {ckpt}{given} --real DIR"
+    found = {"name": ckpt, "pipeline": name, "parts": parts, "evaluate": [use]}
+    rows = [("folder", f"{ckpt}, {kind} pipeline of diffusers: {name}")]
     rows += [(name, text) for name, text in sorted(parts.items())]
     return found, [*rows, ("evaluate", use)]

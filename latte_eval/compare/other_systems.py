@@ -1,4 +1,4 @@
-"""VDT, Video LDM and their relatives: what was published of them, group by group, and what was measured.
+"""VDT, Video LDM and their relatives: what was published of them, protocol by protocol, and what was measured.
 
 No published number of theirs is known well enough to stand beside a measured one in a row: every number here has its
 protocol with it.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from latte_eval.baselines.groups import PublishedGroup, groups_measuring, published_groups
+from latte_eval.baselines.systems import SystemNumbers, published_systems, systems_measuring
 from latte_eval.baselines.table import Cell, Heading, Table, published_to_table
 from latte_eval.compare.results import RESULT_COLUMNS, full_name, result_cells
 from latte_eval.core.result import Result
@@ -19,22 +19,22 @@ RELATIVES = ("StableVideoDiffusionPipeline", "TextToVideoSDPipeline")
 
 
 def system_tables(results: Sequence[Result] = ()) -> list[Table]:
-    """Every published group as a table of its own; then, if there are any, results of a VDT or a relative."""
+    """Every published protocol as a table of its own; then, if there are any, results of a VDT or a relative."""
     measured = [result for result in results if is_of_systems(result)]
-    tables = [group_to_table(group) for group in published_groups()]
+    tables = [numbers_to_table(numbers) for numbers in published_systems()]
     return [*tables, measured_table(measured)] if results else tables
 
 
-def group_to_table(group: PublishedGroup) -> Table:
+def numbers_to_table(numbers: SystemNumbers) -> Table:
     """The published numbers of one protocol, with all that says what they are."""
-    columns = group.table.columns
+    columns = numbers.table.columns
     records: list[dict[str, Cell]] = [
-        {"table": group.table.name, "kind": "published", "system": group.system, "method": method,
+        {"table": numbers.table.name, "kind": "published", "system": numbers.system, "method": method,
          "benchmark": columns[key].benchmark, "metric": columns[key].metric, "better": columns[key].better,
-         "value": value, "samples": group.samples, "read": group.read, "apart": group.apart}
-        for method, cells in group.table.rows.items() for key, value in cells.items()
+         "value": value, "samples": numbers.samples, "read": numbers.read, "apart": numbers.apart}
+        for method, cells in numbers.table.rows.items() for key, value in cells.items()
     ]  # fmt: skip
-    table = published_to_table(group.table, group.notes)
+    table = published_to_table(numbers.table, numbers.notes)
     return Table(table.name, table.title, table.headings, table.rows, table.notes, table.about, COLUMNS, records)
 
 
@@ -79,10 +79,10 @@ def task_of(result: Result) -> str:
 
 def apart_notes(benchmark: str, metric: str) -> list[str]:
     """For `explain`: published numbers of other systems on this benchmark, and why they do not stand beside Table 2."""
-    return [apart_note(group, metric) for group in groups_measuring(benchmark, metric)]
+    return [apart_note(numbers, metric) for numbers in systems_measuring(benchmark, metric)]
 
 
-def apart_note(group: PublishedGroup, metric: str) -> str:
-    key = next(name for name, column in group.table.columns.items() if column.metric == metric)
-    values = ", ".join(f"{row} {cells[key]}" for row, cells in group.table.rows.items() if key in cells)
-    return f"Not beside these, nor beside Table 2: {group.table.title} ({values}): {group.apart}."
+def apart_note(numbers: SystemNumbers, metric: str) -> str:
+    key = next(name for name, column in numbers.table.columns.items() if column.metric == metric)
+    values = ", ".join(f"{row} {cells[key]}" for row, cells in numbers.table.rows.items() if key in cells)
+    return f"Not beside these, nor beside Table 2: {numbers.table.title} ({values}): {numbers.apart}."

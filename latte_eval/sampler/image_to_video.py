@@ -32,14 +32,14 @@ MOTION = ("fps", "motion_bucket_id", "noise_aug_strength", "min_guidance_scale",
           "decode_chunk_size")  # fmt: skip
 
 
-def takes_images(name: str | None) -> bool:
-    """Whether a class of diffusers makes clips from an image alone.
+def takes_images(name: Any) -> bool:
+    """Whether a class of diffusers, by the name in an index, makes clips from an image alone.
 
     Raises `SamplerError` for one that wants an image and a prompt.
     """
     import diffusers
 
-    made = getattr(diffusers, name or "", None)
+    made = getattr(diffusers, name, None) if isinstance(name, str) else None
     if not isinstance(made, type):
         return False
     known = inspect.signature(made.__call__).parameters

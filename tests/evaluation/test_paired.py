@@ -56,8 +56,6 @@ def test_what_cannot_be_is_said_before_anything_is_sampled(files, monkeypatch):
     done = run(files)
     assert done.returncode != 0 and "--detector lpips-seeded (not comparable" in done.stderr
     assert "run " not in done.stdout and "Traceback" not in done.stderr
-    done = latte_eval(
-        "stats", "--real", files / "real", "--metrics", "lpips", "--out", files / "stats.safetensors",
-        "--detector", "seeded", "--device", "cpu", "--param", "frames=2", "--param", "size=32",
-    )  # fmt: skip
+    stats = "stats", "--metrics", "lpips", "--detector", "seeded", "--param", "frames=2", "--param", "size=32"
+    done = latte_eval(*stats, "--real", files / "real", "--out", files / "s.safetensors", "--device", "cpu")
     assert done.returncode != 0 and "lpips-seeded compares clips with the real clips" in done.stderr

@@ -81,7 +81,12 @@ def test_what_a_result_says_of_it(files):
 
 def test_which_pipelines_take_images(files):
     assert takes_images(pipeline_class(str(files / "svd"))) and not takes_images(pipeline_class(str(files / "t2v")))
-    assert not takes_images(None) and not takes_images("NoPipeline") and not takes_images("LattePipeline")
+    assert (
+        not takes_images(None)
+        and not takes_images(["x"])
+        and not takes_images("NoPipeline")
+        and not takes_images("LattePipeline")
+    )
     with pytest.raises(SamplerError, match="StableVideoDiffusionLike wants an image and a prompt"):
         import diffusers
 
@@ -89,6 +94,12 @@ def test_which_pipelines_take_images(files):
             both = type("Both", (), {"__call__": lambda self, image, prompt: None})
             patch.setattr(diffusers, "StableVideoDiffusionLike", both, raising=False)
             takes_images("StableVideoDiffusionLike")
+
+
+def test_inspect_says_what_a_pipeline_is_given(files):
+    for name, kind, use in (("svd", "image-to-video", ""), ("t2v", "text-to-video", " --prompts FILE")):
+        done = latte_eval("inspect", files / name)
+        assert kind in done.stdout and f"latte-eval fvd --ckpt {files / name}{use} --real DIR" in done.stdout
 
 
 def test_real_clips_that_cannot_serve(files):

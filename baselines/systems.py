@@ -1,4 +1,4 @@
-"""Published numbers of other systems, one group for every protocol, from `published.toml`.
+"""Published numbers of other systems, one table for every protocol, from `published.toml`.
 
 They stand outside the tables of the paper on purpose: nothing that looks for the numbers of a benchmark finds them.
 """
@@ -14,7 +14,7 @@ from latte_eval.baselines.published import Column, PublishedTable, raw
 
 
 @dataclass(frozen=True)
-class PublishedGroup:
+class SystemNumbers:
     """Numbers of one system under one protocol.
 
     Attributes:
@@ -45,21 +45,19 @@ class PublishedGroup:
 
 
 @cache
-def published_groups() -> tuple[PublishedGroup, ...]:
-    """All groups, in the order of the file."""
-    return tuple(entry_to_group(name, entry) for name, entry in raw()["groups"].items())
+def published_systems() -> tuple[SystemNumbers, ...]:
+    """Every table of theirs, in the order of the file."""
+    return tuple(entry_to_numbers(name, entry) for name, entry in raw()["systems"].items())
 
 
-def entry_to_group(name: str, entry: dict[str, Any]) -> PublishedGroup:
+def entry_to_numbers(name: str, entry: dict[str, Any]) -> SystemNumbers:
     columns = {key: Column(name=key, **fields) for key, fields in entry["columns"].items()}
     rows = {row: {key: Decimal(value) for key, value in cells.items()} for row, cells in entry["rows"].items()}
     table = PublishedTable(name, entry["title"], entry["protocol"], entry["source"], columns, rows)
-    return PublishedGroup(
-        table, **{field: entry[field] for field in ("system", "samples", "read", "runnable", "apart")}
-    )
+    return SystemNumbers(table, **{field: entry[field] for field in ("system", "samples", "read", "runnable", "apart")})
 
 
-def groups_measuring(benchmark: str, metric: str) -> list[PublishedGroup]:
-    """The groups that have numbers of a metric on a benchmark, none of which stand beside its tables."""
-    return [group for group in published_groups() for column in group.table.columns.values()
+def systems_measuring(benchmark: str, metric: str) -> list[SystemNumbers]:
+    """What has numbers of a metric on a benchmark and stands beside none of its tables."""
+    return [numbers for numbers in published_systems() for column in numbers.table.columns.values()
             if (column.benchmark, column.metric) == (benchmark, metric)]  # fmt: skip
