@@ -66,6 +66,12 @@ def test_a_trial_is_the_same_whatever_runs_beside_it(tmp_path):
     assert alone.counts == {"fine": 1}
 
 
+def test_after_its_seconds_a_siege_tells_what_it_did():
+    siege = Siege("slow", lambda *_: time.sleep(0.2) or "fine", ("fine",))
+    report = besiege(siege, range(100), 0, seconds=0.3)
+    assert 1 <= report.counts.total() <= 2 and str(report).startswith("slow: ")
+
+
 SLICES = {
     "checkpoint": (checkpoint.SIEGE, 30),
     "video": (replace(video.SIEGE, prepare=partial(video.prepare, names=("H.264", "VP8 in IVF", "GIF"))), 12),
