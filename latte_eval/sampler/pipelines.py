@@ -98,6 +98,7 @@ def load_pipeline(folder: Path, dtype: str) -> Any:
     from diffusers.utils import logging
     from transformers.utils import logging as text_logging
 
+    check_no_code(folder)
     logging.disable_progress_bar()
     text_logging.disable_progress_bar()
     try:
@@ -109,6 +110,15 @@ def load_pipeline(folder: Path, dtype: str) -> Any:
         raise CheckpointError(f"{folder} is not a whole pipeline: {first_line(error)}") from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def check_no_code(folder: Path) -> None:
+    """Raise `CheckpointError` for a pipeline with Python files: diffusers 0.34 runs them without a word."""
+    if found := sorted(folder.rglob("*.py")):
+        raise CheckpointError(
+            f"{folder} has code of its own ({found[0].relative_to(folder)}), and nothing in a checkpoint is run: take "
+            "it out if the pipeline works without it, or wrap the model and give it as --generator MODULE:NAME"
+        )
 
 
 def folder_digest(folder: Path) -> str:

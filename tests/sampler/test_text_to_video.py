@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ import torch
 
 from latte_eval.core.clips import ClipSource
 from latte_eval.core.errors import CheckpointError, NotEnoughClips, SamplerError, UsageError
-from latte_eval.sampler.pipelines import PipelineSettings, is_pipeline
+from latte_eval.sampler.pipelines import PipelineSettings, is_pipeline, load_pipeline
 from latte_eval.sampler.text_to_video import PromptSource, open_text_to_video, read_prompts
 
 PROMPTS = ["a dog runs", "a cat sleeps", "a dog on the moon"]
@@ -43,6 +44,21 @@ def test_what_is_a_pipeline(tmp_path):
     (tmp_path / "model_index.json").write_text("{}")
     assert is_pipeline(str(tmp_path)) and is_pipeline("hf://maxin-cn/Latte-1") and is_pipeline("hf://a/b@main")
     assert not is_pipeline("hf://maxin-cn/Latte/ffs.pt") and not is_pipeline("demo") and not is_pipeline("x.pt")
+
+
+@pytest.mark.parametrize("place", ["evil.py", "scheduler/evil.py", "None.py"])
+def test_code_in_a_pipeline_is_not_run(place, tmp_path):
+    """As of a stranger's folder that names it as the class of the pipeline, or of a part."""
+    pytest.importorskip("transformers")
+    name = ["evil", "Evil"] if place == "evil.py" else "DDPMPipeline"
+    part = ["evil" if "/" in place else "diffusers", "DDIMScheduler"]
+    (tmp_path / "scheduler").mkdir()
+    (tmp_path / "scheduler" / "scheduler_config.json").write_text('{"_class_name": "DDIMScheduler"}')
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": name, "scheduler": part}))
+    (tmp_path / place).write_text(f"open({str(tmp_path / 'it ran')!r}, 'w')")
+    with pytest.raises(CheckpointError, match=rf"has code of its own \({place}\), and nothing in a checkpoint is run"):
+        load_pipeline(tmp_path, "fp32")
+    assert not (tmp_path / "it ran").exists()
 
 
 class Pipeline:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -203,10 +203,10 @@ def trial(material: None, chance: random.Random, folder: Path) -> str:
     return held(chance.choice(list(PROPERTIES)), chance.randrange(2**32))
 
 
-def held(check: Callable[..., None], seed: int) -> str:
+def held(check: Callable[..., None], seed: int, phases: Sequence[hypothesis.Phase] = tuple(hypothesis.Phase)) -> str:
     """Whether a property holds for the examples of a seed. Raises `Wrong` with the smallest for which it does not."""
     quiet = hypothesis.settings(
-        max_examples=EXAMPLES, database=None, deadline=None, print_blob=False,
+        max_examples=EXAMPLES, database=None, deadline=None, print_blob=False, phases=phases,
         suppress_health_check=list(hypothesis.HealthCheck),
     )  # fmt: skip
 

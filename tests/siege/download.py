@@ -69,6 +69,7 @@ def shorten_waits() -> None:
     """Of this forked process."""
     downloads.RETRY_WAITS = (0.01, 0.01, 0.01)
     downloads.READ_SECONDS, downloads.SLOW_SECONDS, downloads.LEAST_BYTES_PER_SECOND = 0.6, 0.3, 10**6
+    downloads.ANSWER_SECONDS = 1.0
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         os.environ.pop(name, None)
 
@@ -133,7 +134,8 @@ def more(site: Site, chance: random.Random, data: bytes) -> None:
 
 
 def drips(site: Site, chance: random.Random, data: bytes) -> None:
-    site.pause = chance.choice((0.002, 0.05, 1.0))
+    what = chance.choice(("pause", "pause", "head_pause", "chunk_pause"))
+    setattr(site, what, chance.choice((0.002, 0.05, 1.0)))
 
 
 def encoded(site: Site, chance: random.Random, data: bytes) -> None:

@@ -7,7 +7,8 @@ prints one line, such as
     checkpoint: 2000 trials, seed 0: 1312 refused, 688 the same weights, 0 wrong, 0 code run, 0 hung, 0 traceback, 41 s
 
 and ends with status 1 if anything was wrong; then each bad trial follows on a line of its own. `--only 17` repeats
-trial 17, and `--keep FOLDER` leaves its files there. Trial i of a seed is the same whatever trials run beside it.
+trial 17, and `--keep FOLDER` leaves its files there. `--seconds 600` ends it sooner, with the trials so far. Trial i of
+a seed is the same whatever trials run beside it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import argparse
 import contextlib
 import faulthandler
 import json
+import math
 import os
 import random
 import resource
@@ -106,16 +108,21 @@ class Report:
         ]
 
 
-def besiege(siege: Siege, numbers: Sequence[int], seed: int, keep: Path | None = None) -> Report:
+def besiege(
+    siege: Siege, numbers: Sequence[int], seed: int, keep: Path | None = None, seconds: float = math.inf
+) -> Report:
     """Run these trials of a seed, one after the other.
 
     Args:
         keep: where the files of the trials stay; None deletes them.
+        seconds: after which no further trial begins.
     """
     report, start = Report(siege, seed), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         material = siege.prepare(made(Path(folder) / "material"))
         for number in numbers:
+            if time.monotonic() - start > seconds:
+                break
             place = made((keep or Path(folder)) / f"trial-{number}")
             report.note(number, *isolated(siege, material, random.Random(f"{siege.name} {seed} {number}"), place))
             if keep is None:
@@ -213,9 +220,10 @@ def main(siege: Siege) -> None:
     parser.add_argument("--trials", type=int, default=siege.trials)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="the number of one trial")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="after these no further trial begins")
     parser.add_argument("--keep", type=Path, help="a folder in which the files of the trials stay")
     options = parser.parse_args()
     numbers = range(options.trials) if options.only is None else [options.only]
-    report = besiege(siege, numbers, options.seed, options.keep)
+    report = besiege(siege, numbers, options.seed, options.keep, options.seconds)
     print(report, *report.described, sep="\n", flush=True)
     sys.exit(1 if report.bad else 0)
