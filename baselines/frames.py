@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from latte_eval.core.errors import UsageError
+from latte_eval.core.result import SURROGATE
 
 if TYPE_CHECKING:
     import pandas
@@ -56,13 +57,19 @@ def records_to_parquet(records: Sequence[Mapping[str, Any]], columns: Sequence[s
     import pandas
 
     check_pyarrow()
-    frame = pandas.DataFrame(records, columns=list(columns)).convert_dtypes()
+    cells = [{name: encodable(cell) for name, cell in record.items()} for record in records]
+    frame = pandas.DataFrame(cells, columns=list(columns)).convert_dtypes()
     frame = frame.astype({name: "Float64" for name in FLOATS if name in frame})
     for name in [name for name in frame if str(frame[name].dtype) == "object"]:  # numbers and texts in one column
         frame[name] = frame[name].map(str, na_action="ignore").astype("string")
     out = io.BytesIO()
     frame.to_parquet(out, engine="pyarrow", index=False)
     return out.getvalue()
+
+
+def encodable(cell: Any) -> Any:
+    """A text with a mark for each byte of a file name that is not UTF-8; anything else as it is."""
+    return SURROGATE.sub("\N{REPLACEMENT CHARACTER}", cell) if isinstance(cell, str) else cell
 
 
 def check_pyarrow() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -33,11 +34,11 @@ def log(runs: tuple[Path, ...], tensorboard: Path | None, wandb: bool, mlflow: b
     series = results_to_series([result for run in runs for result in load_results(run)])
     ways: list[tuple[str, Callable[[list[Series]], tuple[int, int]]]] = []
     if tensorboard:
-        ways.append((f"tensorboard {tensorboard}", lambda each: log_tensorboard(each, tensorboard)))
+        ways.append((f"tensorboard {tensorboard}", partial(log_tensorboard, folder=tensorboard)))
     if wandb:
-        ways.append((f"wandb {project}", lambda each: log_wandb(each, project)))
+        ways.append((f"wandb {project}", partial(log_wandb, project=project)))
     if mlflow:
-        ways.append((f"mlflow {project}", lambda each: log_mlflow(each, project)))
+        ways.append((f"mlflow {project}", partial(log_mlflow, project=project)))
     for name, way in ways:
         written, there = way(series)
         known = f", {there:,} were there" if there else ""

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from latte_eval.baselines.frames import encodable
 from latte_eval.compare.results import check_untouched, read_results, result_cells
 from latte_eval.core.errors import StoreError
 from latte_eval.core.protocol import Protocol
@@ -56,7 +57,7 @@ def results_frame(*places: str | Path | Iterable[str | Path]) -> pandas.DataFram
     found = [(file, result) for file in found_files(places) for result in read_results(file)]
     for file, result in found:
         check_untouched(result, str(file))
-    records = [{**result_to_record(result), "file": str(file)} for file, result in found]
+    records = [{**result_to_record(result), "file": encodable(str(file))} for file, result in found]
     frame = pandas.DataFrame(records, columns=list(column_dtypes()))
     started = pandas.to_datetime(frame["started"], utc=True, format="ISO8601").astype(TIME)
     return frame.assign(started=started).astype(column_dtypes())
@@ -100,7 +101,8 @@ def result_to_record(result: Result) -> dict[str, Any]:
     }  # fmt: skip
     if result.checkpoint is None:
         cells["checkpoint"] = None
-    return cells | {PROTOCOL + name: flat(value) for name, value in result.protocol_fields.items()}
+    fields = {PROTOCOL + name: flat(value) for name, value in result.protocol_fields.items()}
+    return {name: encodable(cell) for name, cell in (cells | fields).items()}
 
 
 def flat(value: Any) -> Any:

@@ -42,7 +42,7 @@ def results_for_card(path: Path, of: str | None = None) -> list[Result]:
     elif len(names) > 1:
         raise UsageError(f"{path} has results of {', '.join(names)}; a card is of one model: say which with --of NAME")
     mine = sorted((each for each in results if of in (None, subject(each))), key=lambda each: each.started)
-    return list({(*identity(to_entry(each)),): each for each in mine}.values())
+    return list({identity(to_entry(each)): each for each in mine}.values())
 
 
 def to_entry(result: Result) -> EvalResult:
@@ -104,7 +104,7 @@ def model_name(results: Sequence[Result]) -> str:
 
 def index_to_yaml(index: list[dict[str, Any]]) -> str:
     """Lines of `model-index`."""
-    import yaml
+    import yaml  # type: ignore[import-untyped, unused-ignore]
 
     return yaml.safe_dump({INDEX: index}, sort_keys=False, allow_unicode=True, width=100)
 
@@ -152,7 +152,7 @@ def merged_card(text: str, results: Sequence[Result], model: str | None, where: 
 
 def read_yaml(text: str, where: str) -> dict[str, Any]:
     """Metadata as a dictionary. Raises `StoreError` for what is none."""
-    import yaml
+    import yaml  # type: ignore[import-untyped, unused-ignore]
 
     try:
         data = yaml.safe_load(text)
@@ -212,7 +212,7 @@ def key_of(metric: Any, dataset: str) -> tuple[str, ...] | None:
 
 def replaced_index(text: str, index: str, where: str) -> str:
     """Lines of YAML with other lines of `model-index`, which come at the end where there were none."""
-    import yaml
+    import yaml  # type: ignore[import-untyped, unused-ignore]
 
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     pairs = root.value if isinstance(root, yaml.MappingNode) else []

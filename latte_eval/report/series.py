@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from latte_eval.baselines.frames import encodable
 from latte_eval.compare.comparable import protocol_of
 from latte_eval.compare.frame import PROTOCOL, result_to_record
 from latte_eval.compare.results import subject, training_run
@@ -71,7 +72,7 @@ def to_one_series(key: str, results: Sequence[Result]) -> Series:
     config = {name: cell for name, cell in newest.items() if name in ALONG or name.startswith(PROTOCOL)}
     config |= {f"detector.{each.metric}": each.detector["name"] for each in results}
     points = sorted(map(to_point, results), key=lambda point: (point.step, point.time))
-    name = f"{source_of(results[-1])}-{results[-1].protocol}-{key}".replace("/", "-")
+    name = f"{encodable(source_of(results[-1]))}-{results[-1].protocol}-{key}".replace("/", "-")
     return Series(name, key, {name: plain(cell) for name, cell in config.items() if cell is not None}, points)
 
 

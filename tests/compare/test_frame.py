@@ -6,13 +6,16 @@ import re
 from pathlib import Path
 
 import pytest
+from command_line import latte_eval
 from repository import ROOT
 from result_makers import make_result, write_results
 
-from latte_eval import results_frame
+from latte_eval import load_results, results_frame
+from latte_eval.baselines.frames import records_to_parquet
 from latte_eval.compare.frame import column_dtypes
 from latte_eval.core.errors import StoreError
 from latte_eval.core.notices import Notice
+from latte_eval.report.series import results_to_series
 
 PAGE = (ROOT / "docs/dashboards.md").read_text()
 FOLDER = {"checkpoint": None, "sampler": None, "seeds": None, "interval": None, "real": 0, "real_source": None}
@@ -74,3 +77,13 @@ def test_nothing_there_is_said(runs: Path, place: str) -> None:
         results_frame(f"{runs}/{place}")
     with pytest.raises(StoreError, match="nothing to read"):
         results_frame([])
+
+
+def test_a_name_that_is_no_utf8_is_marked(tmp_path: Path) -> None:
+    side = {"name": "na\udcffme", "fingerprint": "f" * 64, "rejected": 0, "videos": 3}
+    write_results(tmp_path / "results.jsonl", make_result(fake_source=side, **{**FOLDER, "metric": "fvd"}))
+    assert results_frame(tmp_path)["fake_source"].to_list() == ["na\N{REPLACEMENT CHARACTER}me"]
+    for words in (["compare", tmp_path, tmp_path, "--format", "html"], ["card", tmp_path]):
+        assert latte_eval(*words).returncode == 0
+    (series,) = results_to_series(load_results(tmp_path))
+    assert series.name.encode() and records_to_parquet([{"a": side["name"]}], ["a"])
