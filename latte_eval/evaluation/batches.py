@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latte_eval.benchmarks.readers.prepare import has_target_size, prepare_frame
+from latte_eval.benchmarks.readers.prepare import prepare_frame
 from latte_eval.core.clips import Clips
 from latte_eval.core.errors import ClipError, UsageError
-from latte_eval.core.layout import array_to_pixels
 from latte_eval.core.notices import notice
 from latte_eval.core.protocol import Protocol
 from latte_eval.evaluation.fields import value_to_text
+from latte_eval.evaluation.inputs import Reading, array_to_videos
 from latte_eval.evaluation.request import without_benchmark
+from latte_eval.files.h264 import from_frames
 from latte_eval.files.lossy import apply_storage
 
 # Fields that say which frames of which videos are taken: done by whoever makes the batches.
@@ -42,27 +43,25 @@ def batch_protocol(protocol: str | Protocol, fields: Mapping[str, Any]) -> Proto
     return asked
 
 
-def batch_to_clips(batch: Any, side: str, protocol: Protocol, normalize: bool, layout: str | None) -> Tensor:
+def batch_to_clips(batch: Any, side: str, protocol: Protocol, reading: Reading) -> Tensor:
     """Clips of a batch as a detector sees them: at the size of the protocol, after its storage.
 
-    # [N, T, H, W, 3] or [N, T, 3, H, W] uint8, with `normalize` floats 0..1 -> [N, 3, T, size, size] uint8
+    # array or tensor as `fvd(fake=...)` takes it -> [N, 3, T, size, size] uint8 on the CPU
 
-    Raises `ClipError` for other clips, or for another number of frames than the protocol compares.
+    Raises `ClipError` for what is no clips, or for another number of frames than the protocol compares.
     """
-    pixels = array_to_pixels(batch, normalize, layout)
-    if pixels.shape[1] != protocol.frames:
+    videos = array_to_videos(batch, reading, f"{side} clips")
+    frames = videos.shape[1]
+    if frames != protocol.frames:
         raise ClipError(
-            f"the {side} clips have {pixels.shape[1]} frames, the protocol compares {protocol.frames}: "
-            f"frames={pixels.shape[1]} changes the protocol"
+            f"the {side} clips have {frames} frames, the protocol compares {protocol.frames}: frames={frames} changes "
+            "the protocol"
         )
-    steps = getattr(protocol, f"{side}_storage")
-    if len(pixels) and not has_target_size(pixels.shape[4], pixels.shape[3], protocol):
-        pixels = torch.stack([resized(clip, protocol) for clip in pixels.cpu()])
-    clips = Clips(pixels.cpu() if steps else pixels, tuple(range(len(pixels))))
-    return apply_storage(clips, steps).to_detector() if len(clips) else pixels.transpose(1, 2)
+    pixels = torch.stack([from_frames(prepared(video, protocol)) for video in videos])
+    clips = Clips(pixels, tuple(range(len(pixels))))
+    return apply_storage(clips, getattr(protocol, f"{side}_storage")).to_detector()
 
 
-def resized(clip: Tensor, protocol: Protocol) -> Tensor:  # [T, 3, H, W] uint8 -> [T, 3, size, size] uint8
+def prepared(video: np.ndarray, protocol: Protocol) -> np.ndarray:  # [T, H, W, 3] uint8 -> [T, size, size, 3] uint8
     """A clip at the size of the protocol, frame by frame as those of a file."""
-    frames = [prepare_frame(frame, protocol) for frame in clip.permute(0, 2, 3, 1).numpy()]
-    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+    return np.stack([prepare_frame(frame, protocol) for frame in video])

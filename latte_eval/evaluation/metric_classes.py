@@ -18,6 +18,7 @@ from latte_eval.core.errors import FeatureError, UsageError
 from latte_eval.core.features import Features, feature_rows, framed
 from latte_eval.core.protocol import Protocol
 from latte_eval.evaluation.batches import FIELDS, batch_protocol, batch_to_clips
+from latte_eval.evaluation.inputs import Reading
 from latte_eval.evaluation.packed_moments import add_rows, merge_moments, no_moments, unpack_moments
 from latte_eval.evaluation.request import SEEDED
 from latte_eval.metrics.detectors import Detector, open_detector
@@ -83,7 +84,7 @@ class ClipMetric(Metric):
         fields = {name: options.pop(name) for name in list(options) if name in FIELDS}
         super().__init__(**options)
         self.protocol = batch_protocol(protocol, fields)
-        self.normalize, self.layout, self.trust = normalize, layout, trust
+        self.reading, self.trust = Reading(normalize, layout), trust
         self.row = METRICS[self.metric].under(self.protocol)
         self.detector_name = name_detector(self.metric, detector, self.protocol)
         for side in self.sides:
@@ -117,16 +118,13 @@ class ClipMetric(Metric):
             self.add(side, each)
 
     def clips_of(self, side: str, batch: Any) -> Tensor:  # -> [N, 3, T, H, W] uint8
-        return batch_to_clips(batch, side, self.protocol, self.normalize, self.layout)
+        return batch_to_clips(batch, side, self.protocol, self.reading)
 
     def rows_of(self, clips: Tensor) -> np.ndarray:  # [N, 3, T, H, W] uint8 -> [M, D] float32
         """A row of the detector's output for each clip, or for each frame."""
         detector, at_once = self.open(), 32 if self.device.type == "cuda" else 8
-        parts = [detector(part)[self.output].numpy() for part in clips.split(at_once) if len(part)]
-        if not parts:
-            return np.zeros((0, self.dimensions), np.float32)
-        rows = self.with_rows(np.concatenate(parts))
-        table, _ = feature_rows(framed(rows, self.protocol.frame_rule))
+        parts = [detector(part)[self.output].numpy() for part in clips.split(at_once)]
+        table, _ = feature_rows(framed(self.with_rows(np.concatenate(parts)), self.protocol.frame_rule))
         if table.shape[1] != self.dimensions:
             raise FeatureError(f"{detector.name} gives {table.shape[1]} numbers a row, not {self.dimensions}")
         return table.astype(np.float32)
@@ -144,7 +142,7 @@ class ClipMetric(Metric):
             return
         packed: Tensor = getattr(self, f"{side}_moments")
         complete = count_rows(kept) == int(packed[0, 0])
-        setattr(self, f"{side}_moments", add_rows(packed, rows) if len(rows) else packed)
+        setattr(self, f"{side}_moments", add_rows(packed, rows))
         if complete and (count_rows(kept) + len(rows)) * rows.itemsize * rows.shape[1] <= KEPT_BYTES:
             kept.append(on_device(torch.from_numpy(rows), self.device))
         elif complete:

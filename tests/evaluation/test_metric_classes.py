@@ -176,18 +176,19 @@ def test_every_layout_and_normalized_floats_are_the_same_clips() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "options", "batch", "told"),
+    ("kind", "batch", "told"),
     [
-        (FVD, {}, {"real": REAL / 255}, "normalize=True"),
-        (FVD, {}, {"real": REAL[:, :3]}, r"may be \[N, T, H, W, 3\] or \[N, 3, T, H, W\]: say which with layout="),
-        (FVD, {}, {"real": REAL[:, :2]}, "the real clips have 2 frames, the protocol compares 4: frames=2 changes"),
-        (FVD, {}, {"fake": REAL[0]}, "a single clip is x"),
-        (FVD, {}, {}, "update takes clips"),
-        (VideoInceptionScore, {}, {"real": REAL}, "has no real side"),
+        (FVD, {"real": REAL / 255}, "real clips: torch.float32 from 0 to 0.749: .*or give normalize=True"),
+        (FVD, {"real": REAL[:, :3]}, r"may be \[N, T, H, W, 3\] .* or \[N, 3, T, H, W\] .*; say which: layout='NTHWC'"),
+        (FVD, {"real": REAL[:, :2]}, "the real clips have 2 frames, the protocol compares 4: frames=2 changes"),
+        (FVD, {"fake": REAL[0, 0]}, "has 3 dimensions; clips have 5, a single one 4"),
+        (FVD, {"real": FAKE[:0]}, "holds no videos"),
+        (FVD, {}, "update takes clips"),
+        (VideoInceptionScore, {"real": REAL}, "has no real side"),
     ],
 )
-def test_what_is_no_batch_is_refused_and_nothing_is_taken(kind: Any, options: Any, batch: Any, told: str) -> None:
-    metric = give(make(kind, **options))
+def test_what_is_no_batch_is_refused_and_nothing_is_taken(kind: Any, batch: Any, told: str) -> None:
+    metric = give(make(kind))
     before = metric.compute()
     with pytest.raises(LatteEvalError, match=told):
         metric.update(**batch)
@@ -291,6 +292,13 @@ def test_without_torchmetrics_the_base_has_the_same_methods() -> None:
     assert all(hasattr(each, name) for name in names for each in (LoneMetric, torchmetrics.Metric))
 
 
+def test_a_layout_that_is_named_is_not_ambiguous() -> None:
+    metric = FVD(detector="toy-i3d", frames=3, size=SIDE, layout="NTHWC")
+    metric.update(real=REAL[:, :3], fake=FAKE[:, 1:])
+    direct = frechet_distance_between(features(REAL[:, :3]), features(FAKE[:, 1:]))
+    assert metric.compute().item() == pytest.approx(direct, **NEAR)
+
+
 def test_a_wrong_batch_is_a_clip_error() -> None:
-    with pytest.raises(ClipError, match="not an array or tensor of numbers"):
+    with pytest.raises(ClipError, match="a clip is uint8 RGB"):
         make(FVD).update(real="clips.npy")

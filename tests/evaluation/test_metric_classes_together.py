@@ -37,7 +37,7 @@ def make(kind):
 def given(metric, real, fake):
     for side, clips in (("real", real), ("fake", fake)):
         if side in metric.sides:
-            for batch in clips.split(3 + rank):
+            for batch in clips.split(3 + rank) if len(clips) else ():
                 metric.update(**{side: batch})
     return metric
 
