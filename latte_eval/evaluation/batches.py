@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latte_eval.benchmarks.readers.prepare import prepare_frame
+from latte_eval.benchmarks.readers.prepare import of_side, prepare_frame
 from latte_eval.core.clips import Clips
 from latte_eval.core.errors import ClipError, UsageError
 from latte_eval.core.notices import notice
@@ -23,7 +23,7 @@ from latte_eval.files.lossy import apply_storage
 
 # Fields that say which frames of which videos are taken: done by whoever makes the batches.
 CHOSEN_BEFORE = ("real_stride", "fake_stride", "real_split", "real_selection", "real_clips", "fake_clips", "windows",
-                 "real_offset", "labels")  # fmt: skip
+                 "real_offset", "fake_offset", "decoder", "labels")  # fmt: skip
 FIELDS = tuple(field.name for field in dataclasses.fields(Protocol))
 
 
@@ -44,9 +44,9 @@ def batch_protocol(protocol: str | Protocol, fields: Mapping[str, Any]) -> Proto
 
 
 def batch_to_clips(batch: Any, side: str, protocol: Protocol, reading: Reading) -> Tensor:
-    """Clips of a batch as a detector sees them: at the size of the protocol, after its storage.
+    """Clips of a batch as a detector sees them: at the size of the protocol, after its storage, the frames that count.
 
-    # array or tensor as `fvd(fake=...)` takes it -> [N, 3, T, size, size] uint8 on the CPU
+    # array or tensor as `fvd(fake=...)` takes it -> [N, 3, T - skip_frames, size, size] uint8 on the CPU
 
     Raises `ClipError` for what is no clips, or for another number of frames than the protocol compares.
     """
@@ -57,9 +57,10 @@ def batch_to_clips(batch: Any, side: str, protocol: Protocol, reading: Reading) 
             f"the {side} clips have {frames} frames, the protocol compares {protocol.frames}: frames={frames} changes "
             "the protocol"
         )
-    pixels = torch.stack([from_frames(prepared(video, protocol)) for video in videos])
+    pixels = torch.stack([from_frames(prepared(video, of_side(protocol, side))) for video in videos])
     clips = Clips(pixels, tuple(range(len(pixels))))
-    return apply_storage(clips, getattr(protocol, f"{side}_storage")).to_detector()
+    stored = apply_storage(clips, getattr(protocol, f"{side}_storage"))
+    return stored.to_detector()[:, :, protocol.skip_frames :]
 
 
 def prepared(video: np.ndarray, protocol: Protocol) -> np.ndarray:  # [T, H, W, 3] uint8 -> [T, size, size, 3] uint8

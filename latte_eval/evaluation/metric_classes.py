@@ -120,21 +120,29 @@ class ClipMetric(Metric):
     def clips_of(self, side: str, batch: Any) -> Tensor:  # -> [N, 3, T, H, W] uint8
         return batch_to_clips(batch, side, self.protocol, self.reading)
 
-    def rows_of(self, clips: Tensor) -> np.ndarray:  # [N, 3, T, H, W] uint8 -> [M, D] float32
+    @property
+    def row_dtype(self) -> type[np.floating[Any]]:
+        """Of rows: as detectors give them, but for the mean over frames, which is not rounded again."""
+        return np.float64 if self.protocol.frame_rule == "mean" else np.float32
+
+    def no_rows(self) -> np.ndarray:  # -> [0, D]
+        return np.zeros((0, self.dimensions), self.row_dtype)
+
+    def rows_of(self, clips: Tensor) -> np.ndarray:  # [N, 3, T, H, W] uint8 -> [M, D] float32 or float64
         """A row of the detector's output for each clip, or for each frame."""
         detector, at_once = self.open(), 32 if self.device.type == "cuda" else 8
         parts = [detector(part)[self.output].numpy() for part in clips.split(at_once)]
         table, _ = feature_rows(framed(self.with_rows(np.concatenate(parts)), self.protocol.frame_rule))
         if table.shape[1] != self.dimensions:
             raise FeatureError(f"{detector.name} gives {table.shape[1]} numbers a row, not {self.dimensions}")
-        return table.astype(np.float32)
+        return table.astype(self.row_dtype)
 
     def with_rows(self, rows: np.ndarray) -> Features:  # [N, D] or [N, T, D]
         """Rows as the table of metrics takes them; every clip counts as a video of its own."""
         names = [str(i) for i in range(len(rows))]
         return Features({"features": rows, self.output: rows}, list(range(len(rows))), names, [])
 
-    def add(self, side: str, rows: np.ndarray) -> None:  # [M, D] float32
+    def add(self, side: str, rows: np.ndarray) -> None:  # [M, D]
         """Take rows into the states of a side; beyond `KEPT_BYTES` the moments alone go on."""
         kept: list[Tensor] = getattr(self, f"{side}_rows")
         if not self.with_moments:
@@ -161,7 +169,7 @@ class ClipMetric(Metric):
         for side in self.sides:
             kept = getattr(self, f"{side}_rows")
             if isinstance(kept, list) and not kept:
-                kept.append(on_device(torch.zeros(0, self.dimensions), self.device))
+                kept.append(on_device(torch.from_numpy(self.no_rows()), self.device))
         super().sync(*args, **options)
 
     def compute(self) -> Tensor:  # -> [] float64
@@ -205,10 +213,10 @@ class ClipMetric(Metric):
         """The rows of a side, by clip; None where they are not all there."""
         kept = getattr(self, f"{side}_rows")
         parts = [kept] if isinstance(kept, Tensor) else kept
-        rows = torch.cat(parts).cpu().numpy() if parts else np.zeros((0, self.dimensions), np.float32)
+        rows = torch.cat(parts).cpu().numpy() if parts else self.no_rows()
         if self.with_moments and len(rows) != int(getattr(self, f"{side}_moments")[0, 0]):
             return None
-        per_clip = self.protocol.frames if self.per_frame else 1
+        per_clip = self.protocol.counted_frames if self.per_frame else 1
         return self.with_rows(rows.reshape(-1, per_clip, self.dimensions) if per_clip > 1 else rows)
 
     @property
@@ -258,18 +266,25 @@ class VideoInceptionScore(ClipMetric):
 
 
 def name_detector(metric: str, detector: str | None, protocol: Protocol) -> str:
-    """The detector that a metric uses. Raises `UsageError` for one of another family or of another resize."""
+    """The detector that a metric uses: the usual one of a family stands for all that the protocol's fields choose from.
+
+    Raises `UsageError` for one of another family, or one that the protocol does not choose.
+    """
     row = METRICS[metric]
-    if detector in (None, SEEDED):
+    if detector is None or detector == SEEDED:
         name = detector_of_family(row.families[0], detector == SEEDED)
-        return of_protocol(name, protocol)
-    family = detector_row(detector).family
-    if family not in row.families:
-        raise UsageError(f"detector {detector!r} serves no {metric}; its families: {', '.join(row.families)}")
-    for field, value in choices_of(detector_row(detector)).items():
-        if value != getattr(protocol, field):
-            raise UsageError(f"detector {detector!r} goes with {field}={value}, not {getattr(protocol, field)}")
-    return detector
+    else:
+        name = detector
+    if detector_row(name).family not in row.families:
+        raise UsageError(f"detector {name!r} serves no {metric}; its families: {', '.join(row.families)}")
+    asked, usual = (protocol, Protocol()) if row.needs_real else (Protocol(), Protocol())
+    choices = choices_of(detector_row(name))
+    if all(value == getattr(usual, field) for field, value in choices.items()):
+        return of_protocol(name, asked)
+    for field, value in choices.items():
+        if value != getattr(asked, field):
+            raise UsageError(f"detector {name!r} goes with {field}={value}, not {getattr(asked, field)}")
+    return name
 
 
 def count_rows(parts: Sequence[Tensor] | Tensor) -> int:

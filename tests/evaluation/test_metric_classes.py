@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,18 @@ import numpy as np
 import pytest
 import torch
 from command_line import latte_eval
+from repository import ROOT
 from torch import Tensor
 from toy_networks import FRAME_OUTPUTS, FRAMES, ROWS, SIDE, mixed, of_clips, of_frames
 
 from latte_eval import FID, FVD, KVD, VideoInceptionScore, named_protocol
 from latte_eval.core.errors import ClipError, FeatureError, LatteEvalError, NotEnoughClips, UsageError
+from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
 from latte_eval.evaluation import metric_classes
+from latte_eval.evaluation.batches import CHOSEN_BEFORE, FIELDS
 from latte_eval.evaluation.lone_metric import LoneMetric
+from latte_eval.evaluation.metric_classes import name_detector
 from latte_eval.evaluation.packed_moments import add_rows, merge_moments, no_moments, unpack_moments
 from latte_eval.files.lossy import jpeg_round_trip
 from latte_eval.metrics import Moments, frechet_distance_between, kernel_distance, video_inception_score
@@ -261,7 +266,12 @@ def test_the_network_goes_when_the_last_metric_does() -> None:
     assert key not in metric_classes.OPENED
 
 
-def test_the_command_line_gives_the_same_numbers(tmp_path: Path) -> None:
+OF_THE_FIELD = {"skip_frames": 1, "crop": "resize-crop-ceil", "resample": "torch-bilinear", "rounding": "floor-shifted",
+                "covariance": "n-1", "frame_rule": "mean"}  # fmt: skip
+
+
+@pytest.mark.parametrize("fields", [{}, OF_THE_FIELD])
+def test_the_command_line_gives_the_same_numbers(fields: dict[str, Any], tmp_path: Path) -> None:
     generator = np.random.default_rng(5)
     sides = {name: generator.integers(0, 256, (12, FRAMES, 20, 24, 3), np.uint8) for name in ("real", "fake")}
     for name, array in sides.items():
@@ -269,19 +279,38 @@ def test_the_command_line_gives_the_same_numbers(tmp_path: Path) -> None:
         for i, clip in enumerate(array):
             np.save(tmp_path / name / f"{i:02}.npy", clip)
     toys = [word for name in sorted(ROWS) for word in ("--detector", name)]
+    known = {"frames": FRAMES, "size": SIDE, **fields}
+    params = [word for name, value in known.items() for word in ("--param", f"{name}={value}")]
     done = latte_eval("evaluate", "--metrics", "fvd,kvd,fid,is", "--fake", tmp_path / "fake", "--real",
-                      tmp_path / "real", *toys, "--param", f"frames={FRAMES}", "--param", f"size={SIDE}", "--json",
-                      "--out", tmp_path / "run", "--quiet", "--no-interval")  # fmt: skip
+                      tmp_path / "real", *toys, *params, "--json", "--out", tmp_path / "run", "--quiet",
+                      "--no-interval")  # fmt: skip
     results = [Result.from_json(line) for line in done.stdout.splitlines()]
     assert [result.metric for result in results] == ["fvd", "kvd", "fid", "is"], done.stderr
     for kind, result in zip(TOYS, results, strict=True):
         # Splits follow the order of clips, which is the folder's there: one split has none.
-        metric = make(kind, splits=1) if kind is VideoInceptionScore else make(kind)
+        metric = make(kind, **fields, **({"splits": 1} if kind is VideoInceptionScore else {}))
         for start, stop in ((0, 5), (5, 12)):
             metric.update(**{side: sides[side][start:stop] for side in metric.sides})
         assert (metric.metric, metric.protocol.id) == (result.metric, result.protocol)
         value = result.details.get("one_split", result.value)
         assert metric.compute().item() == pytest.approx(value, **NEAR)
+
+
+def test_every_field_of_a_protocol_is_honoured_or_left_to_others() -> None:
+    page = (ROOT / "docs/training.md").read_text()
+    (honoured,) = re.findall(r"^- honoured: (.*?);$", page, re.MULTILINE | re.DOTALL)
+    told = [*re.findall(r"`(.*?)`", honoured), *CHOSEN_BEFORE, "stem", "benchmark"]
+    assert sorted(told) == sorted(FIELDS)
+
+
+def test_the_usual_detector_stands_for_those_that_the_protocol_chooses() -> None:
+    ported = named_protocol("tats")
+    assert ported.i3d_eps == "1e-5"
+    names = [name_detector("fvd", each, ported) for each in (None, "seeded", "i3d-seeded")]
+    assert [DETECTORS[each].i3d_eps for each in names] == ["1e-5"] * 3
+    assert [DETECTORS[each].seeded for each in names] == [False, True, True]
+    with pytest.raises(UsageError, match="goes with i3d_eps=1e-5, not 1e-3"):
+        name_detector("fvd", names[1], Protocol())
 
 
 def test_without_torchmetrics_the_base_has_the_same_methods() -> None:
