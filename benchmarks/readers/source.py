@@ -242,8 +242,7 @@ class FolderSource:
         fields = ["frames", "size", "windows", "crop", "resample", "real_selection", f"{self.side}_stride"]
         fields += [f"{self.side}_storage", *(["real_offset"] if self.side == "real" else [])]
         choices = {name: getattr(self.protocol, name) for name in fields}
-        listing = sorted((each.path, each.kind, each.stamp, *([each.identity] if each.alone else []))
-                         for each in self.entries)  # fmt: skip
+        listing = sorted((entry.path, entry.kind, entry.stamp) for entry in self.entries)
         parts = ["folder", STEP_VERSION, self.side, self.seed, choices, self.classes, listing]
         parts += decoder_identity() if self.has_video_files else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -55,6 +55,12 @@ class Made:
 
         return object_name(self.maker)
 
+    @property
+    def spec(self) -> str:
+        """Its class, as `--generator` takes one that can be made without arguments."""
+        kind = type(self.maker)
+        return f"{kind.__module__}:{kind.__qualname__}"
+
     def open(self, seed: int, clips: int | None, frames: int | None, size: int | None) -> GeneratorSource:
         """Raises as `open_generator`."""
         from latte_eval.sampler.generators import open_made

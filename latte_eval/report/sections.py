@@ -14,7 +14,7 @@ from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
 from latte_eval.report.headlines import baseline_table
 from latte_eval.report.page import Figure, Section, to_page_table
-from latte_eval.report.reproduce import PROMPTS, reproduce_command
+from latte_eval.report.reproduce import ARRAYS, PROMPTS, reproduce_command
 from latte_eval.report.runs import Evaluated
 from latte_eval.report.words import detector_in_words, protocol_in_words, sampler_in_words, sides_in_words
 
@@ -77,7 +77,7 @@ def again_section(evaluated: Evaluated, features: Sequence[Features]) -> Section
     sha = (evaluated.first.checkpoint or {}).get("sha256")
     said = [f"The checkpoint is the file with the sha256 {sha}."] if sha else []
     sampler = evaluated.first.sampler or {}
-    said += [*codec_sentence(sampler), *prompts_sentence(sampler)]
+    said += [*codec_sentence(sampler), *prompts_sentence(sampler), *array_sentences(evaluated.first)]
     said += left_out(features)
     record = "\n".join(json.dumps(dataclasses.asdict(r), indent=2, ensure_ascii=False) for r in results)
     return Section("again", "Measure it again", tuple(said), command=reproduce_command(results), record=record)
@@ -87,6 +87,13 @@ def prompts_sentence(sampler: dict[str, Any]) -> list[str]:
     """What the file of prompts must hold."""
     sha = sampler.get("prompts_sha256")
     return [f"{PROMPTS} holds the prompts, one a line; joined by newlines their sha256 is {sha}."] if sha else []
+
+
+def array_sentences(result: Result) -> list[str]:
+    """What the files must hold that stand for arrays of a Python program."""
+    arrays = {name: (getattr(result, side) or {}).get("array") for side, name in ARRAYS.items()}
+    return [f"{name} holds the array {array['shape']} uint8 with the sha256 {array['sha256']}, as np.save writes it."
+            for name, array in arrays.items() if array]  # fmt: skip
 
 
 def codec_sentence(sampler: dict[str, Any]) -> list[str]:
