@@ -207,6 +207,8 @@ class FolderSource:
     @property
     def advice(self) -> str:
         """What to do where all there is are images in one folder, which may be meant as a set of images; or nothing."""
+        if len(self.entries) == 1 and self.entries[0].kind == "array":
+            return "an array of 4 dimensions is one video; a set of single images is x[:, None], with --param frames=1"
         if len(self.entries) != 1 or self.entries[0].kind != "frames":
             return ""
         images = len(self.entries[0].names)

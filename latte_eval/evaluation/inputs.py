@@ -87,17 +87,17 @@ class Unread:
             NotEnoughClips: it ended before `wanted` clips.
             MachineFault: the disk is full.
         """
-        spool, shapes, starts = Spool(ENDLESS), list[tuple[int, ...]](), list[int]()
+        spool, shapes = Spool(ENDLESS), list[tuple[int, ...]]()
         with reporter.bar(f"read {side}", wanted) as advance:
             for video in islice(self.videos(side), wanted):
-                starts.append(spool.add(video))
+                spool.add(video)
                 shapes.append(video.shape)
                 advance(1)
-        if wanted is not None and len(starts) < wanted:
+        if wanted is not None and len(shapes) < wanted:
             raise NotEnoughClips(
-                f"{side} ended after {len(starts)} clips, {wanted} were asked for: clips={len(starts)}"
+                f"{side} ended after {len(shapes)} clips, {wanted} were asked for: clips={len(shapes)}"
             )
-        return held([spool.array(start, shape) for start, shape in zip(starts, shapes, strict=True)], side, "clips")
+        return held(spool.arrays(shapes), side, "clips")
 
     def videos(self, side: str) -> Iterator[np.ndarray]:  # -> [T, H, W, 3] uint8 each
         """Its clips one by one. The first whose layout is clear tells that of the others."""
