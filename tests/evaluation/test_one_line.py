@@ -142,7 +142,7 @@ def test_a_generator_without_fingerprint_is_never_found_again(counted: Counted) 
     assert measured(Grey(10), REAL).value != measured(Grey(90), REAL).value
 
 
-def test_an_object_that_starts_anew_streams_and_one_that_cannot_says_so() -> None:
+def test_an_iterable_with_a_fingerprint_streams() -> None:
     class Loader:
         name, fingerprint = "loader", "v1"
 

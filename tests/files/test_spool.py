@@ -1,4 +1,4 @@
-"""Arrays in a temporary file: what was written is read, mapped; a full disk stops it in one sentence; nothing is left."""
+"""Arrays in a temporary file: what was written is read, mapped; a full disk stops it; nothing is left."""
 
 from __future__ import annotations
 
