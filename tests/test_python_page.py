@@ -31,7 +31,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.savez("samples.npz", clips=clips, masks=np.zeros((8, 16, 32, 32, 1)))
     for number, clip in enumerate(clips):
         write_frames(tmp_path / f"generated/{number}", clip)
-        write_frames(tmp_path / f"data/UCF-101/{number}", clip[::-1])
+        write_frames(tmp_path / f"data/UCF-101/{number}", clip // 2)
     return tmp_path
 
 
@@ -41,7 +41,8 @@ def test_every_block_of_python_runs(workplace: Path, capsys: pytest.CaptureFixtu
         exec(block, scope)
     printed = capsys.readouterr().out
     assert "array [8, 16, 32, 32, 3] uint8, sha256 " in printed
-    assert "fake: float64 from -1 to 1: store uint8, such as ((x + 1) * 127.5).round().astype('uint8')" in printed
+    refused = r"fake: float64 from -1 to \S+: store uint8, such as \(\(x \+ 1\) \* 127.5\).round\(\).astype\('uint8'\)"
+    assert re.search(refused, printed)
 
 
 def test_every_command_runs(workplace: Path) -> None:
