@@ -171,8 +171,7 @@ def unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
             spool.add_bytes(data)
     if spool.size != header.bytes:
         raise ValueError(f"{info.filename} holds {spool.size:,} bytes of values, its header says {header.bytes:,}")
-    spool.file.flush()
-    return header.map(spool.file, 0)
+    return spool.array(header.shape, header.dtype, "F" if header.fortran else "C")
 
 
 def load_torch(stretch: Stretch) -> Arrays:
@@ -264,7 +263,7 @@ def load_dataset(path: Path, name: str, found: Any) -> np.ndarray:
     spool = Spool()
     for each in range(len(found) if found.ndim > 1 else 0):
         spool.add(found[each])
-    return spool.array(0, found.shape, found.dtype) if found.ndim > 1 else found[()]
+    return spool.array(found.shape, found.dtype) if found.ndim > 1 else found[()]
 
 
 LOADERS: dict[str, Callable[[Stretch], Arrays]] = {

@@ -24,8 +24,6 @@ class Entry:
         problem: why it cannot be one video, as far as listing tells; empty where it can.
         number: which video of an array it is.
         array: name of the array in its file, where a person gave one.
-        alone: whether its array is all that there is: then its videos are told by their numbers, whatever file holds
-            them.
     """
 
     path: str
@@ -36,17 +34,13 @@ class Entry:
     problem: str = ""
     number: int = 0
     array: str = ""
-    alone: bool = False
 
     @property
     def identity(self) -> str:
         """What random choices depend on: the path without the suffix of a video file.
 
-        So a copy that was converted to another format keeps its place and its windows, and so does an array in a file
-        of any name and format, and in none.
+        So a copy that was converted to another format keeps its place and its windows.
         """
-        if self.alone:
-            return f"{self.number:06d}"
         return posixpath.splitext(self.path)[0] if self.kind == "video" else self.path
 
     @property

@@ -70,7 +70,7 @@ class HeldVideos:
         """Each video as an entry, told by its number and the digest of all."""
         stamp = hashlib.sha256(repr((self.shape, self.sha256)).encode()).hexdigest()
         numbers = range(len(self.videos))
-        return [Entry(f"{n:06d}", "array", "", (f"{n:06d}",), stamp, number=n, alone=True) for n in numbers]
+        return [Entry(f"{n:06d}", "array", "", (f"{n:06d}",), stamp, number=n) for n in numbers]
 
     def folders(self) -> Iterator[tuple[str, list[File]]]:
         """None: there are no files."""

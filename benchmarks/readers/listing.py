@@ -87,14 +87,19 @@ class Listing:
         self.unused += Counter(suffix_of(images[name]) for name in found.others)
 
     def add_array(self, place: Place, folder: str, file: File) -> None:
-        """Note the videos of one array file."""
+        """Note the videos of one array file.
+
+        Where a person named that file and nothing else, they are called by their numbers alone: so an array gives the
+        same clips and the same interval from a file of any name and format, and from memory.
+        """
         array, alone = getattr(place, "array", ""), getattr(place, "is_one_array", False)
         path = printable(join(folder, file.name)) + (f":{array}" if array else "")
-        entry = Entry(path, "array", folder, (file.name,), stamp([file]), array=array, alone=alone)
+        entry = Entry(path, "array", folder, (file.name,), stamp([file]), array=array)
         found = judged(place, entry, lambda: count_in(place, entry))
         count, problem = (1, str(found)) if isinstance(found, ClipError) else (found, "")
         for number in range(count):
-            name = path if count == 1 else f"{path}/{number:06d}"
+            many = f"{number:06d}" if alone else f"{path}/{number:06d}"
+            name = path if problem or (count == 1 and not alone) else many
             mark = stamp([file], problem + array)
             self.entries.append(dataclasses.replace(entry, path=name, stamp=mark, problem=problem, number=number))
 

@@ -219,6 +219,8 @@ class FolderSource:
     @property
     def advice(self) -> str:
         """What to do where all there is are images in one folder, which may be meant as a set of images; or nothing."""
+        if len(self.entries) == 1 and self.entries[0].kind == "array":
+            return "an array of 4 dimensions is one video; a set of single images is x[:, None], with --param frames=1"
         if len(self.entries) != 1 or self.entries[0].kind != "frames":
             return ""
         images = len(self.entries[0].names)
@@ -249,8 +251,7 @@ class FolderSource:
         content.py reads of it), the choices of the protocol that matter on this side, the seed, the decoder of video
         files and the version of this step."""
         choices = fingerprinted(self.protocol, self.side)
-        listing = sorted((each.path, each.kind, each.stamp, *([each.identity] if each.alone else []))
-                          for each in self.entries)  # fmt: skip
+        listing = sorted((entry.path, entry.kind, entry.stamp) for entry in self.entries)
         parts = ["folder", STEP_VERSION, self.side, self.seed, choices, self.classes, listing]
         parts += file_decoder_identity(self.protocol) if self.has_video_files else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -82,7 +82,7 @@ def command_sections(words: str, command: click.Command | None) -> list[str]:
 
 def api_page() -> str:
     """Every public name, by the module that users import it from."""
-    parts = ["# Python\n"]
+    parts = ["# Every public name\n"]
     for module in API:
         parts.append(f"## {module}\n")
         parts += [name_section(module, name) for name in public_names(module)]

@@ -129,7 +129,8 @@ fake_options = stack(
     click.option("--ckpt", type=PLACE, metavar="CKPT", help="Path, hf://owner/repo/file[@revision], or demo."),
     click.option("--prompts", type=FOLDER, metavar="FILE", help="One prompt a line, for --ckpt of a text-to-video "
                  "pipeline."),
-    click.option("--fake", type=FOLDER, metavar="DIR|ZIP", help="Generated videos of any model, instead of --ckpt."),
+    click.option("--fake", type=FOLDER, metavar="DIR|FILE", help="Generated videos or arrays of any model, "
+                 "instead of --ckpt."),
     click.option("--generator", metavar="MODULE:NAME", help="A generator of your own, instead of --ckpt; see "
                  "docs/generators.md."),
 )  # fmt: skip

@@ -74,6 +74,7 @@ def sparkline(result: Result) -> str:
     return (
         f"<svg role='img' aria-label='{said}' width='{WIDTH}' height='{HEIGHT}' viewBox='0 0 {WIDTH} {HEIGHT}' "
         f"style='display: block; margin: 0.2em 0'><title>{said}</title>{rule}{bars(effects, largest)}</svg>"
+        f"<div style='{QUIET}'>bars: what each of {len(effects)} parts of the clips adds, {low} to {high}</div>"
     )
 
 

@@ -49,7 +49,8 @@ FIELDS: dict[str, Check] = {
 }  # fmt: skip
 
 IDENTITY: dict[str, Check] = {"name": is_text, "fingerprint": is_text}
-SOURCE = Schema(IDENTITY, {"rejected": is_count})
+ARRAY = Schema({"shape": list_of(or_none(is_count)), "sha256": is_text})
+SOURCE = Schema(IDENTITY, {"rejected": is_count, "array": ARRAY.holds})
 OPTIONAL_TEXT = or_none(is_text)
 
 # Field -> what the record in it must hold, where it is not null.

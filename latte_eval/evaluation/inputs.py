@@ -55,6 +55,12 @@ class Made:
 
         return object_name(self.maker)
 
+    @property
+    def spec(self) -> str:
+        """Its class, as `--generator` takes one that can be made without arguments."""
+        kind = type(self.maker)
+        return f"{kind.__module__}:{kind.__qualname__}"
+
     def open(self, seed: int, clips: int | None, frames: int | None, size: int | None) -> GeneratorSource:
         """Raises as `open_generator`."""
         from latte_eval.sampler.generators import open_made
@@ -81,17 +87,17 @@ class Unread:
             NotEnoughClips: it ended before `wanted` clips.
             MachineFault: the disk is full.
         """
-        spool, shapes, starts = Spool(ENDLESS), list[tuple[int, ...]](), list[int]()
+        spool, shapes = Spool(ENDLESS), list[tuple[int, ...]]()
         with reporter.bar(f"read {side}", wanted) as advance:
             for video in islice(self.videos(side), wanted):
-                starts.append(spool.add(video))
+                spool.add(video)
                 shapes.append(video.shape)
                 advance(1)
-        if wanted is not None and len(starts) < wanted:
+        if wanted is not None and len(shapes) < wanted:
             raise NotEnoughClips(
-                f"{side} ended after {len(starts)} clips, {wanted} were asked for: clips={len(starts)}"
+                f"{side} ended after {len(shapes)} clips, {wanted} were asked for: clips={len(shapes)}"
             )
-        return held([spool.array(start, shape) for start, shape in zip(starts, shapes, strict=True)], side, "clips")
+        return held(spool.arrays(shapes), side, "clips")
 
     def videos(self, side: str) -> Iterator[np.ndarray]:  # -> [T, H, W, 3] uint8 each
         """Its clips one by one. The first whose layout is clear tells that of the others."""

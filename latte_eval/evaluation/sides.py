@@ -229,7 +229,7 @@ def made_side(
     # Where the protocol has a size, it is the clips' own: `fit_protocol` sees to it.
     sized = {"size"} if request.usual_protocol().size else set()
     honours = opened.honours | {"fake_clips", "fake_storage", "skip_frames", *sized}
-    typed = str(request.generator) if request.generator else None
+    typed = request.generator.spec if isinstance(request.generator, Made) else request.generator
     side = Side(source, min(count, len(source)), None, *records, typed, honours, opened.pairing())
     others = (each.source(count, request.device, reporter) for each in opened.more_samples(request.samples))
     more = tuple(StoredSource(each, protocol.fake_storage, protocol.skip_frames) for each in others)

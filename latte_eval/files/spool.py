@@ -5,8 +5,10 @@ The file has no name where the system allows that, and is gone with the process,
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,17 +33,15 @@ class Spool:
         self.advice, self.size, self.looked = advice, 0, 0
         self.file: Any = tempfile.TemporaryFile()  # noqa: SIM115 open as long as its arrays are
 
-    def add(self, array: np.ndarray) -> int:
-        """Write an array; where it begins, in bytes. Raises `MachineFault` where the disk is too small."""
-        return self.add_bytes(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    def add(self, array: np.ndarray) -> None:
+        """Write an array of uint8 or of another type. Raises `MachineFault` where the disk is too small."""
+        self.add_bytes(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
-    def add_bytes(self, data: Any) -> int:
-        """Write bytes; where they begin. Raises `MachineFault`."""
-        start, count = self.size, len(data)
-        self.check_room(count)
+    def add_bytes(self, data: Any) -> None:
+        """Write bytes. Raises `MachineFault`."""
+        self.check_room(len(data))
         self.file.write(data)
-        self.size += count
-        return start
+        self.size += len(data)
 
     def check_room(self, count: int) -> None:
         """Raise `MachineFault` if so many bytes more would fill the disk."""
@@ -55,9 +55,15 @@ class Spool:
                 f"were put there: {self.advice}"
             )
 
-    def array(self, start: int, shape: tuple[int, ...], dtype: Any = np.uint8) -> np.ndarray:
-        """What was written from there on, mapped. # -> [shape]"""
+    def array(self, shape: tuple[int, ...], dtype: Any = np.uint8, order: str = "C") -> np.ndarray:
+        """All that was written, mapped. # -> [shape]"""
         self.file.flush()
         if 0 in shape:
             return np.zeros(shape, dtype)
-        return np.memmap(self.file, dtype, "r", start, shape)
+        return np.memmap(self.file, dtype, "r", 0, shape, order)  # type: ignore[call-overload, no-any-return]
+
+    def arrays(self, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:  # -> [shape] uint8 each
+        """The arrays of uint8 that were written, one after the other, in one mapping: systems allow only so many."""
+        ends = np.cumsum([0, *map(math.prod, shapes)])
+        flat = self.array((int(ends[-1]),))
+        return [flat[ends[i] : ends[i + 1]].reshape(shape) for i, shape in enumerate(shapes)]

@@ -43,6 +43,9 @@ PROMPTS = "PROMPTS.txt"
 # Stands for the file of a mask, of which the hash is recorded.
 MASK = "MASK.npy"
 
+# Stands for the file of an array that was handed over in Python: its clips and its interval are those of such a file.
+ARRAYS = {"fake_source": "FAKE.npy", "real_source": "REAL.npy"}
+
 # The end of a real side's name where its features came from a file.
 STATISTICS = re.compile(r" \([^()/]+\.safetensors\)$")
 
@@ -99,14 +102,20 @@ def subject_words(result: Result) -> list[str]:
         return ["--ckpt", str(result.checkpoint["name"]), *(word for pair in typed for word in pair)]
     if "generator" in result.fake_source:
         return ["--generator", str(result.fake_source["generator"])]
-    return ["--fake", str(result.fake_source["name"])]
+    return ["--fake", place_words(result, "fake_source")]
+
+
+def place_words(result: Result, side: str) -> str:
+    """The folder of one side as it is typed; a file's name for an array."""
+    source = getattr(result, side)
+    return ARRAYS[side] if "array" in source else str(source["name"])
 
 
 def real_words(results: Sequence[Result]) -> list[str]:
     """`--benchmark B --real DIR`; the embedded benchmark has no folder."""
     benchmark = benchmark_name(results[0])
     words = ["--benchmark", benchmark] if benchmark else []
-    names = [real_folder(str(result.real_source["name"])) for result in results if result.real_source]
+    names = [real_folder(place_words(result, "real_source")) for result in results if result.real_source]
     conditions = [(result.sampler or {}).get("conditions_of") for result in results]
     names += [str(name) for name in conditions if name]
     reads_folder = benchmark is None or BENCHMARKS[benchmark].needs_folder

@@ -14,7 +14,7 @@ from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
 from latte_eval.report.headlines import baseline_table
 from latte_eval.report.page import Figure, Section, to_page_table
-from latte_eval.report.reproduce import MASK, PROMPTS, reproduce_command
+from latte_eval.report.reproduce import ARRAYS, MASK, PROMPTS, reproduce_command
 from latte_eval.report.runs import Evaluated
 from latte_eval.report.words import detector_in_words, protocol_in_words, sampler_in_words, sides_in_words
 from latte_eval.sampler.tasks import BY_MASK
@@ -79,6 +79,7 @@ def again_section(evaluated: Evaluated, features: Sequence[Features]) -> Section
     said = [f"The checkpoint is the file with the sha256 {sha}."] if sha else []
     sampler = evaluated.first.sampler or {}
     said += [*codec_sentence(sampler), *prompts_sentence(sampler), *mask_sentence(sampler)]
+    said += array_sentences(evaluated.first)
     said += left_out(features)
     record = "\n".join(json.dumps(dataclasses.asdict(r), indent=2, ensure_ascii=False) for r in results)
     return Section("again", "Measure it again", tuple(said), command=reproduce_command(results), record=record)
@@ -94,6 +95,13 @@ def mask_sentence(sampler: dict[str, Any]) -> list[str]:
     """What the file of a mask must hold."""
     sha = sampler.get("mask_sha256") if sampler.get("task") == BY_MASK and not sampler.get("given") else None
     return [f"{MASK} holds the mask; as [T, H, W] of bytes 0 and 1 its sha256 is {sha}."] if sha else []
+
+
+def array_sentences(result: Result) -> list[str]:
+    """What the files must hold that stand for arrays of a Python program."""
+    arrays = {name: (getattr(result, side) or {}).get("array") for side, name in ARRAYS.items()}
+    return [f"{name} holds the array {array['shape']} uint8 with the sha256 {array['sha256']}, as np.save writes it."
+            for name, array in arrays.items() if array]  # fmt: skip
 
 
 def codec_sentence(sampler: dict[str, Any]) -> list[str]:

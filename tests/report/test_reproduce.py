@@ -23,6 +23,7 @@ from latte_eval.files.run_folder import RunFolder, feature_key
 from latte_eval.metrics.detectors import open_detector
 from latte_eval.report.reproduce import plain_number, real_folder, reproduce_arguments, reproduce_command
 from latte_eval.report.runs import read_runs
+from latte_eval.report.sections import array_sentences
 
 
 @pytest.mark.parametrize(
@@ -233,3 +234,14 @@ def test_a_run_keeps_the_real_features_that_came_from_a_file(tmp_path: Path) -> 
     found = run.read_features(feature_key("f" * 64, detector.record()))
     assert found and np.array_equal(found.outputs["features"], rows)
     assert (found.indices, found.groups) == (features.indices, features.groups)
+
+
+def test_an_array_of_python_is_typed_as_the_file_that_gives_the_same() -> None:
+    result = make_result("ucf101", checkpoint=None, sampler=None, seeds=None)
+    array = {"shape": [4, 16, 8, 8, 3], "dtype": "uint8", "sha256": "5" * 64}
+    source = {**result.fake_source, "name": "array [4, 16, 8, 8, 3] uint8, sha256 555555555555", "array": array}
+    result = replaced(result, fake_source=source)
+    words = reproduce_arguments([result])
+    assert words[words.index("--fake") + 1] == "FAKE.npy"
+    (said,) = array_sentences(result)
+    assert said == f"FAKE.npy holds the array [4, 16, 8, 8, 3] uint8 with the sha256 {'5' * 64}, as np.save writes it."

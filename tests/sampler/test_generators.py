@@ -16,7 +16,7 @@ from repository import ROOT
 
 from latte_eval.core.clips import ClipSource, Rejected
 from latte_eval.core.errors import GeneratorError, NotEnoughClips, UsageError
-from latte_eval.sampler.generators import clip_seed, open_generator
+from latte_eval.sampler.generators import clip_seed, open_generator, open_made
 
 SHAPE = (4, 6, 6, 3)
 
@@ -285,3 +285,43 @@ def test_all_processes_of_a_run_share_one_fingerprint(module):
         prints.append(process.communicate(timeout=240)[0])
         assert process.returncode == 0
     assert prints[0] == prints[1] and len(prints[0].strip()) == 64
+
+
+class Once:
+    """Clips that can be gone through once."""
+
+    fingerprint = "once"
+
+    def __init__(self):
+        self.left = iter(range(4))
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return clip_of(next(self.left))
+
+
+class Anew(Once):
+    def __iter__(self):
+        return map(clip_of, range(4))
+
+
+def test_an_object_that_cannot_start_anew_gives_no_other_clips():
+    once, anew = open_made(Once(), clips=4), open_made(Anew(), clips=4)
+    expected = torch.from_numpy(clip_of(1)).permute(0, 3, 1, 2)
+    for source in (once, anew):
+        assert torch.equal(source.clips([1]).pixels[0], expected)
+    assert torch.equal(anew.clips([1]).pixels[0], expected)
+    with pytest.raises(GeneratorError, match="gave 2 clips and cannot go back to clip 1: it can be gone through once"):
+        once.clips([1])
+
+
+def test_an_object_without_fingerprint_is_another_one_each_time():
+    class Model(Anew):
+        fingerprint = None
+
+    made = Model()
+    assert open_made(made, clips=2).fingerprint != open_made(made, clips=2).fingerprint
+    assert open_made(made, clips=2).no_reuse.startswith("Model has no fingerprint")
+    assert open_made(Anew(), clips=2).fingerprint == open_made(Anew(), clips=2).fingerprint
