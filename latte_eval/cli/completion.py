@@ -8,7 +8,7 @@ from click.shell_completion import get_completion_class
 PROGRAM, VARIABLE = "latte-eval", "_LATTE_EVAL_COMPLETE"
 
 
-@click.command(epilog='Example: eval "$(latte-eval completion bash)"')
+@click.command(epilog="Example: latte-eval completion bash")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
