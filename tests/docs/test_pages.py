@@ -29,6 +29,7 @@ ELSEWHERE = {
     "config.md": "tests/test_protocol_pages.py",
     "dashboards.md": "tests/test_dashboards_page.py",
     "protocols.md": "tests/test_protocol_pages.py",
+    "python.md": "tests/test_python_page.py",
     "training.md": "tests/test_dashboards_page.py",
 }
 
