@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import shlex
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,10 +13,8 @@ from many_processes import torchrun
 from repository import ROOT
 from workplace import SMALL_FOR, make_workplace
 
-from latte_eval.core.result import Result
-from latte_eval.evaluation import pipeline
+from latte_eval.evaluation import one_line
 from latte_eval.evaluation.golden import verify
-from latte_eval.evaluation.request import Request
 
 README = (ROOT / "README.md").read_text()
 
@@ -61,11 +59,7 @@ def test_every_command_works(command: str, workplace: Path, monkeypatch: pytest.
 
 
 def test_the_python_works(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def small(request: Request) -> list[Result]:
-        return evaluate(dataclasses.replace(request, detectors=("seeded",), clips=4))
-
-    evaluate = pipeline.evaluate
-    monkeypatch.setattr(pipeline, "evaluate", small)
+    monkeypatch.setattr(one_line, "evaluate", partial(one_line.evaluate, detectors=("seeded",), clips=4))
     monkeypatch.chdir(workplace)
     monkeypatch.setenv("LATTE_EVAL_CACHE", str(workplace / "cache"))
     (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
