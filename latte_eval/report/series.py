@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,9 @@ from latte_eval.core.result import Result
 
 # Cells of a result that are the same in all of a series.
 ALONG = ("benchmark", "protocol", "real_source", "seed", "weights", "sampler", "steps", "guidance_scale", "dtype")
+
+# What a name of MLflow may not hold, such as `=` and brackets of a file with own weights.
+UNFIT = re.compile(r"[^\w.\- ]")
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ def plain(cell: Any) -> str | int | float:
 
 def to_point(result: Result) -> Point:
     """`fvd/i3d/value`, and `low` and `high` where there is an interval."""
-    tag = f"{result.metric}/{result.detector['name'].replace('=', '-')}"
+    detector = UNFIT.sub("-", encodable(result.detector["name"]))
+    tag = f"{result.metric}/{detector}"
     low, high = result.interval or (None, None)
     scalars = {"value": result.value, "low": low, "high": high}
     return Point(

@@ -33,6 +33,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                         "MLFLOW_TRACKING_URI": (tmp_path / "ml").as_uri(), "MLFLOW_ALLOW_FILE_STORE": "true",
                         "MLFLOW_DISABLE_TELEMETRY": "true"}.items():  # fmt: skip
         monkeypatch.setenv(name, value)
+    own = {**(SEEDED), "name": "i3d=my weights(1).pt"}
+    write_results(tmp_path / "own/results.jsonl", at_step(100, detector=own))
     write_results(tmp_path / "run/results.jsonl", at_step(200), at_step(100), at_step(100, **SCORE))
     return tmp_path / "run"
 
@@ -76,6 +78,8 @@ def test_mlflow_reads_what_was_logged_once(run: Path) -> None:
     for said in ("7 scalars of 1 run", "0 scalars of 1 run, 7 were there"):
         done = latte_eval("log", run, "--mlflow", "--project", "ours")
         assert done.stdout == f"mlflow ours: {said}\n", done
+    own = latte_eval("log", run.parent / "own", "--mlflow", "--project", "own weights")
+    assert own.stdout == "mlflow own weights: 3 scalars of 1 run\n", own
     client = mlflow.MlflowClient()
     (found,) = client.search_runs([client.get_experiment_by_name("ours").experiment_id])
     history = client.get_metric_history(found.info.run_id, "fvd/i3d/value")
