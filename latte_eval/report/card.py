@@ -62,7 +62,7 @@ def to_entry(result: Result) -> EvalResult:
     }  # fmt: skip
     kind, name = dataset_of(result, benchmark)
     return EvalResult(
-        task_type="unconditional-video-generation", task_name="Video generation", dataset_type=kind, dataset_name=name,
+        task_type="video-generation", task_name="Video generation", dataset_type=kind, dataset_name=name,
         dataset_split=str(result.protocol_fields["real_split"]), metric_type=result.metric, metric_value=result.value,
         metric_name=f"{metric_of(result).title} ({protocol_of(result).stem})", metric_config=result.protocol,
         metric_args={key: value for key, value in args.items() if value is not None},
