@@ -52,8 +52,10 @@ def test_one_pass_gives_every_metric(run: Done) -> None:
         "videomae-seeded", "dinov2-seeded", "dinov2-seeded", "vjepa-seeded", "videomae-seeded",
     ]  # fmt: skip
     for name in names:
-        low, high = found[name]["interval"]
+        low, high = found[name]["interval"] or (0.0, 1.0)
         assert low <= found[name]["value"] <= high and not found[name]["detector"]["comparable"]
+        assert bool(found[name]["interval"]) != ("no_interval" in found[name]["details"])
+    assert all(found[name]["interval"] for name in names[:4])
     assert found["recall"]["details"]["k"] == 5 and found["cd-fvd"]["corrected"]["unidentified"]
 
 
