@@ -65,8 +65,10 @@ def refuse_foreign_statistics(path: Path) -> None:
 
 
 def is_stats_file(path: object) -> bool:
-    """Whether a path, and no array of Python, is read as a file of statistics: any safetensors file but one that holds videos, as arrays of 4 or
-    5 dimensions, which no statistics have."""
+    """Whether it is a path that is read as a file of statistics.
+
+    That is any safetensors file but one that holds videos: arrays of 4 or 5 dimensions, which no statistics have.
+    """
     if not isinstance(path, Path) or path.suffix != ".safetensors":
         return False
     from safetensors import SafetensorError, safe_open
