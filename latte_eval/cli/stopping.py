@@ -21,7 +21,7 @@ def continues(what: str) -> Iterator[None]:
         raise
 
 
-def run_continues(run: Path | str, generator: str | None = None) -> str:
+def run_continues(run: Path | str, generator: object = None) -> str:
     """For an evaluation: its run folder holds the features of whole shards."""
     if generator is not None:
         return f"what was finished is kept in {run}; the same command continues if the generator has a fingerprint"

@@ -64,10 +64,12 @@ def refuse_foreign_statistics(path: Path) -> None:
         )
 
 
-def is_stats_file(path: Path) -> bool:
-    """Whether a path is read as a file of statistics: any safetensors file but one that holds videos, as arrays of 4 or
-    5 dimensions, which no statistics have."""
-    if path.suffix != ".safetensors":
+def is_stats_file(path: object) -> bool:
+    """Whether it is a path that is read as a file of statistics.
+
+    That is any safetensors file but one that holds videos: arrays of 4 or 5 dimensions, which no statistics have.
+    """
+    if not isinstance(path, Path) or path.suffix != ".safetensors":
         return False
     from safetensors import SafetensorError, safe_open
 

@@ -9,7 +9,7 @@ import math
 import shutil
 import tempfile
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -55,12 +55,12 @@ class Spool:
                 f"were put there: {self.advice}"
             )
 
-    def array(self, shape: tuple[int, ...], dtype: Any = np.uint8, order: str = "C") -> np.ndarray:
+    def array(self, shape: tuple[int, ...], dtype: Any = np.uint8, order: Literal["C", "F"] = "C") -> np.ndarray:
         """All that was written, mapped. # -> [shape]"""
         self.file.flush()
         if 0 in shape:
             return np.zeros(shape, dtype)
-        return np.memmap(self.file, dtype, "r", 0, shape, order)  # type: ignore[call-overload, no-any-return]
+        return np.memmap(self.file, dtype, "r", 0, shape, order)
 
     def arrays(self, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:  # -> [shape] uint8 each
         """The arrays of uint8 that were written, one after the other, in one mapping: systems allow only so many."""

@@ -22,7 +22,7 @@ from latte_eval import Request, Result, evaluate, fid, fvd, inception_score
 from latte_eval.benchmarks.shapes.sources import ShapesSource
 from latte_eval.core.errors import ClipError, GeneratorError, NotEnoughClips, UsageError, WeightsError
 from latte_eval.evaluation import ask, pipeline
-from latte_eval.evaluation.inputs import Reading, array_to_videos, to_input
+from latte_eval.evaluation.inputs import Reading, array_to_videos, to_input, to_uint8
 
 FAKE = np.stack([np.roll(moving_frames(6, 12, 12), shift, axis=2) for shift in range(5)])  # [5, 6, 12, 12, 3]
 REAL = np.stack([np.roll(moving_frames(9, 12, 12)[::-1], shift, axis=1) for shift in range(6)])
@@ -289,6 +289,11 @@ def test_every_layout_is_one_array(size: tuple[int, ...], layout: str, as_tensor
     given_array = torch.from_numpy(np.ascontiguousarray(given_array)) if as_tensor else given_array
     found = array_to_videos(given_array, Reading(normalize=floats, layout=layout), "x")
     np.testing.assert_array_equal(found, clips)
+
+
+def test_floats_are_rounded_and_not_cut() -> None:
+    floats = np.array([0, 0.001, 0.002, 0.5, 0.999, 1], np.float64)
+    assert to_uint8(floats, True).tolist() == [0, 0, 1, 128, 255, 255]
 
 
 def test_an_array_is_not_copied() -> None:
