@@ -71,13 +71,15 @@ def is_stats_file(path: object) -> bool:
     """
     if not isinstance(path, Path) or path.suffix != ".safetensors":
         return False
+    if not path.is_file():
+        return True  # a pipe would be waited for; `StatsSource.open` says what is wrong
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "numpy") as file:
             return not any(len(file.get_slice(name).get_shape()) in (4, 5) for name in file.keys())  # noqa: SIM118
     except (SafetensorError, OSError, ValueError):
-        return True  # `StatsSource.open` says what is wrong with it
+        return True  # as above
 
 
 def write_stats(
