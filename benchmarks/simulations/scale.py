@@ -55,6 +55,7 @@ CASES = (
     Case("2,048 clips, no straggler", 2048, slow=0.0),
     Case("2,048 clips", 2048),
     Case("curve of 24 times 2,048 clips", 2048, 24),
+    Case("curve of 48 times 2,048 clips", 2048, 48),
     Case("50,000 clips", 50_000),
     Case("50,000 clips, 1 % die", 50_000, dying=0.01),
     Case("50,000 clips, storage of 50 ms", 50_000, latency=0.05),

@@ -24,6 +24,7 @@ from latte_eval.core.notices import notice
 # Kinds of devices of which a machine has several, one for each process.
 NUMBERED = ("cuda", "xpu")
 
+READ_SECONDS = 60
 JOIN_SECONDS = 7 * 86_400.0
 TELL_SECONDS = 60.0
 
@@ -111,16 +112,34 @@ def gathered(name: str, value: Any) -> list[Any]:
     Args:
         name: not used before.
         value: in JSON types.
+
+    Raises `RankError` where the process that keeps the store ends meanwhile.
     """
-    store = launcher_store()
+    try:
+        return said_by_all(launcher_store(), name, value)
+    except RuntimeError as error:
+        raise RankError(f"rank {rank()} lost the launcher or rank 0 at the start: {first_line(error)}") from error
+
+
+def said_by_all(store: Any, name: str, value: Any) -> list[Any]:
+    everybody = [f"{name}/{each}" for each in range(world_size())]
     store.set(f"{name}/{rank()}", json.dumps(value))
     if rank() == 0:
-        keys = [f"{name}/{each}" for each in range(world_size())]
-        await_keys(store, keys)
-        store.set(name, json.dumps([json.loads(store.get(key)) for key in keys]))
+        await_keys(store, everybody)
+        store.set(name, json.dumps([json.loads(store.get(key)) for key in everybody]))
     await_keys(store, [name])
     found: list[Any] = json.loads(store.get(name))
+    store.set(f"read {name}/{rank()}", "")
+    if rank() == 0:
+        await_readers(store, [f"read {key}" for key in everybody])
     return found
+
+
+def await_readers(store: Any, keys: Sequence[str]) -> None:
+    """The first process may keep the store: it does not end before the others have read, or a minute has passed."""
+    deadline = time.monotonic() + READ_SECONDS
+    while time.monotonic() < deadline and not store.check(list(keys)):
+        time.sleep(0.02)
 
 
 def await_keys(store: Any, keys: Sequence[str]) -> None:

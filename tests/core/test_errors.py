@@ -32,6 +32,8 @@ STAGES: dict[str, tuple[Stage, str]] = {
         "a pipeline of another package may refuse a call, or give other frames",
     ),
     "ClipError": ("during", "a clip that came out as NaN, or a size that no header tells, is seen when it is there"),
+    "DecordRefused": ("during", "decord may not read what PyAV found whole"),
+    "NoImage": ("during", "a file that is no image is seen when it is opened"),
     "Damaged": ("during", "damage behind a sound header shows in decoding"),
     "FramesNotFinite": ("during", "NaN is seen in what was decoded"),
     "GeneratorError": ("during", "a program of somebody else is known by what it yields"),

@@ -29,11 +29,40 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.distributed.HashSto
 def test_everybody_hears_what_all_say(store: torch.distributed.HashStore, monkeypatch: pytest.MonkeyPatch) -> None:
     for rank in ("1", "2"):
         store.set(f"versions/{rank}", f'["0.{rank}", "host {rank}"]')
+        store.set(f"read versions/{rank}", "")
     monkeypatch.setenv("RANK", "0")
     said = gathered("versions", ["0.0", "host 0"])
     assert said == [["0.0", "host 0"], ["0.1", "host 1"], ["0.2", "host 2"]]
     monkeypatch.setenv("RANK", "2")
     assert gathered("versions", ["0.2", "host 2"]) == said
+
+
+def test_who_keeps_the_store_ends_after_the_others_have_read(
+    store: torch.distributed.HashStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept = itertools.count(1)
+
+    def sleep(seconds: float) -> None:
+        if next(slept) == 3:
+            store.set("read versions/2", "")
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setenv("RANK", "0")
+    for key in ("versions/1", "versions/2", "read versions/1"):
+        store.set(key, "1")
+    assert gathered("versions", 0) == [0, 1, 1] and next(slept) == 4
+
+
+def test_a_store_that_is_gone_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(torch.distributed.HashStore):
+        def set(self, key: str, value: str) -> None:
+            raise torch.distributed.DistNetworkError("Connection was likely closed.\nframe #0: c10::Error")
+
+    monkeypatch.setattr(processes, "launcher_store", Gone)
+    with pytest.raises(
+        RankError, match=r"^rank 0 lost the launcher or rank 0 at the start: Connection was .* closed.$"
+    ):
+        gathered("versions", 1)
 
 
 def test_who_is_late_is_told(store: torch.distributed.HashStore, monkeypatch: pytest.MonkeyPatch) -> None:
