@@ -6,7 +6,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from result_makers import make_result, replaced
 
@@ -56,6 +56,7 @@ def test_no_colours_of_its_own() -> None:
     assert "background" not in shown and "#" not in shown
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
 def test_names_are_never_markup(name: str, note: str) -> None:
     result = make_result(checkpoint={"name": name, "sha256": "a"}, note=note)
