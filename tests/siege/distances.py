@@ -163,13 +163,19 @@ def an_interval_holds_its_value(sides: Any) -> None:
 
 
 def more_clips_make_narrower_intervals(seed: int) -> None:
-    """16 times as many clips of one population: the interval is less than half as wide; a quarter is to be expected."""
+    """16 times as many clips of one population: intervals are less than half as wide; a quarter is to be expected.
+
+    Summed over four draws: of 32 clips, one interval in a thousand is half as wide as it should be, by chance.
+    """
     random = np.random.default_rng(seed)
     widths = []
     for count in (32, 512):
-        real, fake = random.normal(size=(count, 3)), random.normal(1, 1, size=(count, 3))
-        found = frechet_uncertainty(real, fake, groups_of(count, count), groups_of(count, count))
-        widths.append(found.interval[1] - found.interval[0])
+        width = 0.0
+        for _ in range(4):
+            real, fake = random.normal(size=(count, 3)), random.normal(1, 1, size=(count, 3))
+            found = frechet_uncertainty(real, fake, groups_of(count, count), groups_of(count, count))
+            width += found.interval[1] - found.interval[0]
+        widths.append(width)
     assert widths[1] < widths[0] / 2, widths
 
 
