@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from latte_eval.cli.bars import TerminalReporter, quiet_option
-from latte_eval.cli.options import device_option, resolved_device
+from latte_eval.cli.options import device_option
+from latte_eval.core.devices import resolved_device
 from latte_eval.core.errors import UsageError
 from latte_eval.core.statuses import Status
 

@@ -17,12 +17,12 @@ from latte_eval.cli.options import (
     RUN_FILES,
     device_option,
     lost_option,
-    resolved_device,
     stack,
     workers_option,
 )  # fmt: skip
 from latte_eval.cli.statuses import STATUSES
 from latte_eval.cli.stopping import continues
+from latte_eval.core.devices import resolved_device
 from latte_eval.core.errors import UsageError
 from latte_eval.core.numbers import number_to_text
 from latte_eval.core.processes import rank

@@ -12,6 +12,7 @@ import click
 from latte_eval.benchmarks.benchmark import BENCHMARKS
 from latte_eval.cli.bars import quiet_option
 from latte_eval.cli.types import MetricName, NameType, PulledPath, RunPlace, UserPath
+from latte_eval.core.devices import AUTO
 from latte_eval.core.protocol import CHOICES
 from latte_eval.core.protocols import PROTOCOLS
 from latte_eval.files.team import ON_LOST
@@ -28,7 +29,7 @@ RUN, RUN_FILES, RUN_LINES = RunPlace(path_type=Path), PulledPath(), PulledPath("
 # Of a checkpoint or a VAE: a path, or a name that is none.
 PLACE = UserPath(path_type=str)
 # What `--device` takes, where the machine has it.
-AUTO, DEVICES = "auto", ("auto", "cpu", "cuda", "mps", "xpu")
+DEVICES = (AUTO, "cpu", "cuda", "mps", "xpu")
 METRIC = MetricName([*METRICS, *TOGETHER])
 
 
@@ -209,44 +210,3 @@ def names_in(decorator: Decorator[Any]) -> frozenset[str]:
         """Nothing but a place for options."""
 
     return frozenset(option.name for option in decorator(function).__click_params__)
-
-
-def resolved_device(device: str | None) -> str:
-    """The device that was asked for; by default a CUDA GPU, and for `auto` any accelerator, where there is one.
-
-    Raises `UsageError` for one that is absent, with those that this machine has.
-    """
-    import torch
-
-    from latte_eval.core.errors import UsageError
-    from latte_eval.core.processes import local_device
-
-    if device is None:
-        return local_device("cuda" if torch.cuda.is_available() else "cpu")
-    there = available_devices()
-    if device == AUTO:
-        return local_device(there[1] if len(there) > 1 else "cpu")
-    if device not in there:
-        known = "not there" if is_device(device) else "unknown"
-        raise UsageError(f"--device {device} is {known}: torch has {', '.join(there)}")
-    return local_device(device)
-
-
-def is_device(name: str) -> bool:
-    """Whether torch knows a device of this name, on this machine or on another."""
-    import torch
-
-    try:
-        torch.device(name)
-    except RuntimeError:
-        return False
-    return True
-
-
-def available_devices() -> list[str]:
-    """Names that `--device` takes on this machine: `cpu`, and `cuda`, `cuda:0`, `mps`, ... of what torch can use."""
-    import torch
-
-    found = torch.accelerator.current_accelerator(check_available=True)
-    numbered = [f"{found.type}:{i}" for i in range(torch.accelerator.device_count())] if found else []
-    return ["cpu", *([found.type] if found else []), *numbered]

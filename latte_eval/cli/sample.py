@@ -11,9 +11,10 @@ import click
 from latte_eval.benchmarks.benchmark import BENCHMARKS
 from latte_eval.cli.bars import TerminalReporter, quiet_option
 from latte_eval.cli.config import Configured
-from latte_eval.cli.options import FOLDER, PLACE, resolved_device, run_options, sampler_options
+from latte_eval.cli.options import FOLDER, PLACE, run_options, sampler_options
 from latte_eval.cli.stopping import continues
 from latte_eval.cli.types import NameType
+from latte_eval.core.devices import resolved_device
 from latte_eval.core.errors import UsageError
 
 

@@ -9,9 +9,10 @@ import click
 
 from latte_eval.cli.bars import TerminalReporter
 from latte_eval.cli.config import Configured
-from latte_eval.cli.options import evaluation_options, resolved_device
+from latte_eval.cli.options import evaluation_options
 from latte_eval.cli.stopping import continues, run_continues
 from latte_eval.cli.types import NameType
+from latte_eval.core.devices import resolved_device
 from latte_eval.core.errors import UsageError
 from latte_eval.metrics.rows import METRICS, TOGETHER
 

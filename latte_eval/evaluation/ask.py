@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from latte_eval.core.choices import check_name
+from latte_eval.core.devices import resolved_device
 from latte_eval.core.errors import UsageError
-from latte_eval.core.processes import local_device
 from latte_eval.core.progress import Reporter
 from latte_eval.evaluation.fields import value_to_text
 from latte_eval.evaluation.inputs import Made, Reading, Unread, to_input
@@ -37,8 +37,8 @@ def to_request(request: Request | None, options: Mapping[str, Any]) -> Request:
             raise UsageError(f"give a Request or keywords, not both: {', '.join(given)}")
         return request
     reading = Reading(**{name: given.pop(name) for name in READING if name in given})
-    device = given.pop("device", None) or usual_device()
-    return Request(**{**given, **converted(given, reading)}, device=device)
+    device = given.pop("device", None)
+    return Request(**{**given, **converted(given, reading)}, device=resolved_device(device and str(device)))
 
 
 def converted(given: Mapping[str, Any], reading: Reading) -> dict[str, Any]:
@@ -74,13 +74,6 @@ def to_params(given: str | Mapping[str, Any] | Iterable[str]) -> tuple[str, ...]
 
 def to_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def usual_device() -> str:
-    """The GPU of this process where there is one, as on the command line."""
-    import torch
-
-    return local_device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def read_inputs(request: Request, reporter: Reporter) -> Request:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from latte_eval.cli.options import available_devices, resolved_device
+from latte_eval.core.devices import available_devices, resolved_device
 from latte_eval.core.errors import UsageError
 
 

@@ -20,8 +20,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from latte_eval import Request, Result, evaluate, fid, fvd, inception_score
 from latte_eval.benchmarks.shapes.sources import ShapesSource
+from latte_eval.core.devices import resolved_device
 from latte_eval.core.errors import ClipError, GeneratorError, NotEnoughClips, UsageError, WeightsError
 from latte_eval.evaluation import ask, pipeline
+from latte_eval.evaluation.ask import to_request
 from latte_eval.evaluation.inputs import Reading, array_to_videos, to_input, to_uint8
 
 FAKE = np.stack([np.roll(moving_frames(6, 12, 12), shift, axis=2) for shift in range(5)])  # [5, 6, 12, 12, 3]
@@ -205,6 +207,7 @@ def test_a_shape_that_fits_twice_wants_a_layout() -> None:
         ({"protcol": "clean"}, UsageError, "Unknown keyword 'protcol'. Did you mean protocol"),
         ({"normalise": True}, UsageError, "Unknown keyword 'normalise'. Did you mean normalize"),
         ({"layout": "THWC"}, UsageError, "layout cannot be 'THWC'. Did you mean NTHWC"),
+        ({"device": "gpu"}, UsageError, "device gpu is unknown: torch has cpu"),
         ({"fake": 3}, UsageError, "fake is int; give a path, a list of paths, a uint8 array"),
         ({"fake": []}, UsageError, "fake is an empty list"),
         ({"fake": ["a.mp4", FAKE]}, UsageError, "fake is a list of ndarray and str"),
@@ -226,6 +229,11 @@ def test_a_shape_that_fits_twice_wants_a_layout() -> None:
 def test_what_is_refused(change: dict[str, Any], error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         measured(**{"fake": FAKE, "real": REAL, **change})
+
+
+def test_a_device_is_named_as_on_the_command_line_or_is_one_of_torch() -> None:
+    for device in ("cpu", torch.device("cpu"), None):
+        assert to_request(None, {"fake": FAKE, "real": REAL, "device": device}).device == resolved_device(None)
 
 
 def test_a_request_and_keywords_are_too_much() -> None:
