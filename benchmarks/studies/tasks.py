@@ -99,7 +99,7 @@ def frame_to_image(frame: Tensor) -> Image.Image:  # [3, H, W] uint8
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.option("--clips", default=128)
+@click.option("--clips", default=32)
 @click.option("--write", type=click.Path(path_type=Path), help="Page whose table is replaced; the picture lies beside.")
 def main(clips: int, write: Path | None) -> None:
     """Measure every task of the shipped VDT, print a Markdown table, and draw the tasks."""
