@@ -13,7 +13,7 @@ import av.logging
 
 # Decoder -> how its message begins.
 MISSING_PARTS = {
-    "ffv1": "slice CRC mismatch",  # the slice is that of an earlier frame then, and later ones depend on memory
+    "ffv1": "slice CRC mismatch",  # later ones depend on what was decoded before, then
     "gif": "LZW decode failed",  # the lines that follow are left out
     "mjpeg": "error y=",  # the rest of the picture is left out
 }

@@ -91,7 +91,8 @@ def stop_in_write(size: int) -> Callable[[], object]:
 
 def what_ended(ended: Ended, number: int) -> str:
     """Raises `Wrong` for an end that is neither that of the command nor that of the signal."""
-    if ended.status in (-signal.SIGKILL, -signal.SIGXFSZ, -signal.SIGTERM):  # the last before it listens, or after
+    # SIGTERM and SIGINT before it listens, or after.
+    if ended.status in (-signal.SIGKILL, -signal.SIGXFSZ, -signal.SIGTERM, -signal.SIGINT):
         return "killed"
     check_said(ended, [0, STATUSES[number]])
     if ended.status and STOPPED not in ended.err:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from siege import command_line, damage, disk, download, kills, load, two_at_once
 from siege.siege import Siege, besiege
-from siege.toy_runs import Toys
+from siege.toy_runs import Toys, begin, finish, signal_itself
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="trials run in forked processes")
 
@@ -44,6 +45,11 @@ def test_a_folder_of_many_videos_is_listed() -> None:
     siege = Siege("load", functools.partial(load.trial, count=400), ("listed",), load.prepare, seconds=60)
     report = besiege(siege, [0], 0)
     assert not report.bad, "\n".join([str(report), *report.described])
+
+
+def test_a_signal_before_a_command_begins_is_no_fault_of_it(tmp_path: Path) -> None:
+    child = begin(tmp_path, ["metrics"], before=signal_itself(signal.SIGINT))
+    assert kills.what_ended(finish(child, tmp_path), signal.SIGINT) == "killed"
 
 
 def test_a_lost_shard_is_seen(material: damage.Material, tmp_path: Path) -> None:

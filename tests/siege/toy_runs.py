@@ -100,6 +100,7 @@ def begin(folder: Path, words: Sequence[str | Path], name: str = "said", before:
         sys.setprofile(counted)
         before()
         sys.argv = ["latte-eval", *map(str, words)]
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # as Python begins
         main()
     except SystemExit as stop:
         status = int(stop.code or 0)
@@ -112,8 +113,8 @@ def begin(folder: Path, words: Sequence[str | Path], name: str = "said", before:
 
 def surround(folder: Path, name: Path) -> None:
     """The streams, folder and environment of a command."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     for number, stream in ((1, "stdout"), (2, "stderr")):
         file = os.open(f"{name}.{stream}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, number)
