@@ -26,7 +26,8 @@ from latte_eval.evaluation.fields import check_fields
 from latte_eval.evaluation.outlook import check_whole, outlook, outlook_to_text
 from latte_eval.evaluation.paired import PairedDetector, Pairing, samples_beside
 from latte_eval.evaluation.request import Request
-from latte_eval.evaluation.sides import Side, open_real, open_sides
+from latte_eval.evaluation.side import Side
+from latte_eval.evaluation.sides import open_real, open_sides
 from latte_eval.evaluation.stats import StatsSource, write_stats
 from latte_eval.evaluation.stored import identities_of
 from latte_eval.files.environment import code_record, environment_record

@@ -24,7 +24,8 @@ from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
 from latte_eval.evaluation.pipeline import read_side
 from latte_eval.evaluation.request import Request
-from latte_eval.evaluation.sides import Side, open_folder, open_real
+from latte_eval.evaluation.side import Side
+from latte_eval.evaluation.sides import open_folder, open_real
 from latte_eval.evaluation.stats import is_stats_file
 from latte_eval.evaluation.stored import StoredSource
 from latte_eval.files.run_folder import RunFolder

@@ -17,6 +17,7 @@ from latte_eval.core.numbers import number_to_text
 from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
+from latte_eval.evaluation.opened_model import OpenedModel, open_model
 from latte_eval.evaluation.pipeline import (
     Evaluation,
     RealFeatures,
@@ -28,7 +29,7 @@ from latte_eval.evaluation.pipeline import (
     what_is_measured,
 )
 from latte_eval.evaluation.request import Request
-from latte_eval.evaluation.sides import OpenedModel, made_side, open_model
+from latte_eval.evaluation.sides import made_side
 from latte_eval.files.run_folder import feature_key
 from latte_eval.files.team import Team
 from latte_eval.gate.accepted import Accepted, newest, read_accepted
