@@ -24,6 +24,7 @@ from latte_eval.evaluation.stats import StatsSource, is_stats_file, refuse_forei
 from latte_eval.evaluation.stored import StoredSource
 
 if TYPE_CHECKING:
+    from latte_eval.benchmarks.benchmark import Benchmark
     from latte_eval.benchmarks.readers import FolderSource
     from latte_eval.benchmarks.readers.places import Place
 
@@ -52,12 +53,7 @@ def open_sides(request: Request, reporter: Reporter) -> tuple[Protocol, Side | N
     given_images = isinstance(opened, OpenedImages)
     real = open_real(request, protocol, reporter) if given_images or request.needs_real else None
     count = protocol.fake_clips or min(MOST_CLIPS, real.expected if real else MOST_CLIPS)
-    if isinstance(opened, OpenedModel) and protocol.labels == "dataset":
-        opened = opened.with_labels_of(real)
-    if isinstance(opened, OpenedModel):
-        opened = with_conditions(opened, real)
-    if isinstance(opened, OpenedImages):
-        opened = opened.beside(real)
+    opened = told_of_real(opened, protocol, real)
     fake = made_side(opened, protocol, count, request, reporter)
     check_given(request, fit_protocol(request, request.usual_protocol(), opened, checked=False), protocol, real, fake)
     return protocol, real, fake
@@ -67,6 +63,20 @@ def check_given(request: Request, usual: Protocol, protocol: Protocol, real: Sid
     """Raise `UsageError` for a field set by hand that neither side honours."""
     honoured = fake.honours | (real.honours if real else frozenset()) | request.metric_fields
     check_fields(request.given_fields, usual, protocol, honoured)
+
+
+def told_of_real(
+    opened: OpenedModel | OpenedSource, protocol: Protocol, real: Side | None
+) -> OpenedModel | OpenedSource:
+    """The same, told what it takes from the real side: how often classes occur, parts of clips, or first frames.
+
+    Raises `UsageError` where the real side cannot give that.
+    """
+    if isinstance(opened, OpenedImages):
+        return opened.beside(real)
+    if not isinstance(opened, OpenedModel):
+        return opened
+    return with_conditions(opened.with_labels_of(real) if protocol.labels == "dataset" else opened, real)
 
 
 def made_side(
@@ -132,18 +142,22 @@ def open_real(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
         refuse_foreign_statistics(path)
     if path and is_stats_file(path) and (row is None or row.needs_folder):
         return Side(StatsSource.open(path), honours=STATS_HONOUR)
-    if row is None:
-        source = open_real_clips(request, protocol, reporter)
-    else:
-        if request.real is not path:
-            raise UsageError(f"the real side of {row.name} is a folder, not {request.real}: leave out benchmark=")
-        with reporter.bar(f"examine {path.name if path else row.name}", None) as advance:
-            source = row.open_real(path, protocol, request.seed, advance)
-        check_shape(row.clip_shape, protocol, f" of {row.name}", fixed=True)
+    source = open_benchmark(row, request, protocol, reporter) if row else open_real_clips(request, protocol, reporter)
     stored = StoredSource(source, protocol.real_storage, protocol.skip_frames)
     honours = honoured_by(source, "real", row)
     exact = request.clips is not None and row is None
     return counted(stored, protocol.real_clips, exact, honours)
+
+
+def open_benchmark(row: Benchmark, request: Request, protocol: Protocol, reporter: Reporter) -> ClipSource:
+    """The real clips of a benchmark, from its folder if it needs one. Raises `UsageError` for what is no folder."""
+    path = request.real if isinstance(request.real, Path) else None
+    if request.real is not path:
+        raise UsageError(f"the real side of {row.name} is a folder, not {request.real}: leave out benchmark=")
+    with reporter.bar(f"examine {path.name if path else row.name}", None) as advance:
+        source = row.open_real(path, protocol, request.seed, advance)
+    check_shape(row.clip_shape, protocol, f" of {row.name}", fixed=True)
+    return source
 
 
 def open_real_clips(request: Request, protocol: Protocol, reporter: Reporter) -> ClipSource:
