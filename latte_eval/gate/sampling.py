@@ -17,17 +17,10 @@ from latte_eval.core.numbers import number_to_text
 from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
+from latte_eval.evaluation.measuring import RealFeatures, make_result
 from latte_eval.evaluation.opened_model import OpenedModel, open_model
-from latte_eval.evaluation.pipeline import (
-    Evaluation,
-    RealFeatures,
-    join_run,
-    make_result,
-    open_detectors,
-    opened_by,
-    side_features,
-    what_is_measured,
-)
+from latte_eval.evaluation.pipeline import join_run, open_detectors, opened_by, side_features
+from latte_eval.evaluation.prepared import Evaluation, what_is_measured
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.sides import made_side
 from latte_eval.files.run_folder import feature_key
