@@ -36,8 +36,8 @@ def sample(seeds: str, quiet: bool, device: str | None, out: Path, **options: An
     File 000017.mp4 is clip 17 under --seed: a function of the two alone.
     """
     from latte_eval.evaluation.cost_lines import sampling_lines
+    from latte_eval.evaluation.opened_model import open_model
     from latte_eval.evaluation.request import Request
-    from latte_eval.evaluation.sides import open_model
     from latte_eval.sampler import write_samples
 
     indices, reporter = seed_ranges(seeds), TerminalReporter(quiet)

@@ -10,9 +10,12 @@ from latte_eval.benchmarks.shapes.sources import NoiseSource, ShapesSource
 from latte_eval.core.processes import rank
 from latte_eval.core.progress import Reporter
 from latte_eval.core.result import Result
-from latte_eval.evaluation.pipeline import Evaluation, keep_results, measure_metric, prepare, side_features
+from latte_eval.evaluation.measuring import keep_results, measure_metric
+from latte_eval.evaluation.pipeline import prepare, side_features
+from latte_eval.evaluation.prepared import Evaluation
 from latte_eval.evaluation.request import Request
-from latte_eval.evaluation.sides import Side, open_sides
+from latte_eval.evaluation.side import Side
+from latte_eval.evaluation.sides import open_sides
 
 
 def evaluate_demo(request: Request, reporter: Reporter) -> list[Result]:

@@ -10,8 +10,9 @@ from latte_eval.evaluation.stats import StatsSource
 from latte_eval.evaluation.stored import StoredSource
 
 if TYPE_CHECKING:
+    from latte_eval.evaluation.opened_model import OpenedModel
     from latte_eval.evaluation.request import Request
-    from latte_eval.evaluation.sides import OpenedModel, Side
+    from latte_eval.evaluation.side import Side
     from latte_eval.sampler.model import ModelConfig
     from latte_eval.sampler.tasks import TaskSettings
 

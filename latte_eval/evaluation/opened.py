@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from latte_eval.core.progress import Reporter
     from latte_eval.core.protocol import Protocol
     from latte_eval.evaluation.request import Request
-    from latte_eval.evaluation.sides import Side
+    from latte_eval.evaluation.side import Side
     from latte_eval.sampler.generators import GeneratorSource
     from latte_eval.sampler.image_to_video import ImageSource
     from latte_eval.sampler.pipelines import PipelineSettings

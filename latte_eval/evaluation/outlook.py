@@ -18,7 +18,7 @@ from latte_eval.compare.comparable import (
 )
 from latte_eval.core.errors import NotComparable
 from latte_eval.core.protocol import Protocol
-from latte_eval.evaluation.sides import Side
+from latte_eval.evaluation.side import Side
 from latte_eval.metrics.detectors import Detector
 
 

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from latte_eval.baselines.published import published_values
-from latte_eval.benchmarks.readers.held import HeldVideos
-from latte_eval.core.errors import ClipError, LatteEvalError, MetricFailed, NotEnoughClips, UsageError
+from latte_eval.core.errors import ClipError, NotEnoughClips, UsageError
 from latte_eval.core.features import Features
 from latte_eval.core.notebook import Results
 from latte_eval.core.processes import rank, settle_on
 from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
+from latte_eval.evaluation.announce import evaluation_to_text, same_place_notes, side_notes
 from latte_eval.evaluation.ask import read_inputs, to_request
-from latte_eval.evaluation.cost_lines import clips_stepped, cost_lines
+from latte_eval.evaluation.cost_lines import clips_stepped
 from latte_eval.evaluation.extract import extract
 from latte_eval.evaluation.fields import check_fields
+from latte_eval.evaluation.measuring import measure_all, metric_row
 from latte_eval.evaluation.outlook import check_whole, outlook, outlook_to_text
 from latte_eval.evaluation.paired import PairedDetector, Pairing, samples_beside
+from latte_eval.evaluation.prepared import Evaluation, side_detectors, unique_detectors, what_is_measured
 from latte_eval.evaluation.request import Request
-from latte_eval.evaluation.sides import Side, open_real, open_sides
+from latte_eval.evaluation.side import Side
+from latte_eval.evaluation.sides import open_real, open_sides
 from latte_eval.evaluation.stats import StatsSource, write_stats
 from latte_eval.evaluation.stored import identities_of
-from latte_eval.files.environment import code_record, environment_record
 from latte_eval.files.run_folder import RunFolder, feature_key
 from latte_eval.files.team import Team, team_at
 from latte_eval.files.weights import WEIGHTS
@@ -37,37 +38,7 @@ from latte_eval.files.whole_files import check_writable
 from latte_eval.metrics.detectors import DETECTORS, Detector, open_detector
 from latte_eval.metrics.detectors.base import frames_to_text
 from latte_eval.metrics.detectors.own import detector_row
-from latte_eval.metrics.metric import Measurement, Metric
 from latte_eval.metrics.rows import METRICS
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Everything that is open before the long work begins.
-
-    Attributes:
-        detectors: by metric.
-        clock: time.perf_counter() at the start.
-        env: where the clips were made; None where that is this process.
-    """
-
-    request: Request
-    protocol: Protocol
-    fake: Side
-    real: Side | None
-    detectors: dict[str, Detector]
-    run: RunFolder
-    started: datetime
-    clock: float
-    env: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class RealFeatures:
-    """What a metric compares with, and what a result says about it."""
-
-    features: Features
-    record: dict[str, Any]
 
 
 def evaluate(request: Request | None = None, reporter: Reporter | None = None, **options: Any) -> Results:
@@ -108,7 +79,7 @@ def prepare(request: Request, reporter: Reporter) -> Evaluation:
         check_measurable(request, metric, detector, protocol, fake)
     evaluation = Evaluation(request, protocol, fake, real, detectors, run, *started)
     team.check_same(team.number("evaluation"), what_is_measured(evaluation))
-    reporter.say(plan(evaluation))
+    reporter.say(evaluation_to_text(evaluation))
     for detector in unique_detectors(detectors.values()):
         tell_outlook(evaluation, detector, reporter)
     return evaluation
@@ -126,19 +97,6 @@ def opened_by(request: Request) -> str:
     return f"{fetched} {request.vae} {request.real} {request.fake}"
 
 
-def what_is_measured(evaluation: Evaluation) -> dict[str, Any]:
-    """What must be equal in all processes of a run, or they would not work on the same clips."""
-    sides = {"real": evaluation.real, "fake": evaluation.fake}
-    digests = {each.name: each.sha256 for each in evaluation.detectors.values()}
-    return {
-        "the protocol": evaluation.protocol.id,
-        "the sha256 of the checkpoint": (evaluation.fake.checkpoint or {}).get("sha256"),
-        **{f"the sha256 of {name}": digest for name, digest in digests.items()},
-        **{f"the fingerprint of the {name} clips": side.source.fingerprint for name, side in sides.items() if side},
-        **{f"the number of {name} clips": side.expected for name, side in sides.items() if side},
-    }
-
-
 def tell_outlook(evaluation: Evaluation, detector: Detector, reporter: Reporter) -> None:
     """Say what the value will stand beside. Raises `NotComparable` for a remnant of a benchmark's real clips."""
     request, row, real = evaluation.request, evaluation.request.benchmark_row, evaluation.real
@@ -150,11 +108,6 @@ def tell_outlook(evaluation: Evaluation, detector: Detector, reporter: Reporter)
         reporter.say(f"published {outlook_to_text(found)}")
     if real and not (request.allow_partial or request.is_trial):
         check_whole(found, row, real)
-
-
-def metric_row(request: Request, metric: str, protocol: Protocol) -> Metric:
-    """A metric as the request and its protocol want it measured."""
-    return METRICS[metric].split_into(request.splits).under(protocol)
 
 
 def check_measurable(request: Request, metric: str, detector: Detector, protocol: Protocol, fake: Side) -> None:
@@ -175,30 +128,6 @@ def check_measurable(request: Request, metric: str, detector: Detector, protocol
             f"{detector.name} takes clips of {frames_to_text(detector.min_frames, detector.max_frames)} frames, the "
             f"protocol compares {counted}: give --param frames={nearest + skipped}, or leave {metric} out"
         )
-
-
-def side_notes(name: str, side: Side | None) -> list[str]:
-    """What a person should know of the files of one side, such as those that were not used."""
-    notes = getattr(side.source, "notes", ()) if side else ()
-    return [f"{name}: {note}" for note in notes]
-
-
-def same_place_notes(request: Request) -> list[str]:
-    """A warning where both sides are the same files, or one lies within the other."""
-    if isinstance(request.real, HeldVideos) and isinstance(request.fake, HeldVideos):
-        same = request.real.sha256 == request.fake.sha256
-        return [f"real and fake are the same {request.real}: that says nothing about a model"] if same else []
-    if not isinstance(request.real, Path) or not isinstance(request.fake, Path):
-        return []
-    real, fake = request.real.resolve(), request.fake.resolve()
-    if real == fake:
-        return [
-            f"real and fake are the same: {request.real}. Where videos are longer than a clip the two sides take other "
-            f"frames of them, so the distance is not 0; either way it says nothing about a model"
-        ]
-    inner, outer = ("fake", "real") if real in fake.parents else ("real", "fake")
-    nested = real in fake.parents or fake in real.parents
-    return [f"{inner} lies within {outer}: its videos count on both sides"] if nested else []
 
 
 def open_detectors(request: Request, names: Mapping[str, str], pairing: Pairing | None = None) -> dict[str, Detector]:
@@ -231,67 +160,6 @@ def finish(evaluation: Evaluation, reporter: Reporter) -> list[Result]:
     real = side_features(evaluation, evaluation.real, reporter) if evaluation.real else {}
     fake = side_features(evaluation, evaluation.fake, reporter)
     return [] if rank() else measure_all(evaluation, fake, real, reporter)
-
-
-def measure_all(
-    evaluation: Evaluation, fake: Mapping[str, Features], real: Mapping[str, Features], reporter: Reporter
-) -> list[Result]:
-    """Measure and keep one metric after the other. Raises `MetricFailed` at the end for those that could not be."""
-    results, failures = list[Result](), list[str]()
-    for metric in evaluation.request.metrics:
-        try:
-            results.append(measure_metric(evaluation, metric, fake, real, reporter))
-        except LatteEvalError as error:
-            if len(evaluation.request.metrics) == 1:
-                raise
-            failures.append(f"{metric}: {error}")
-        else:
-            keep_results(evaluation.run, results[-1:], reporter)
-    if failures:
-        raise MetricFailed(f"{'; '.join(failures)}. The other metrics are in {evaluation.run.results_place}", results)
-    return results
-
-
-def keep_results(run: RunFolder, results: Sequence[Result], reporter: Reporter) -> None:
-    """Append results to a run, and name those that it holds already. Raises `StoreError`."""
-    for repeated in run.append_results(results):
-        reporter.say(f"{repeated.metric}: {run.results_place} holds this result already; nothing was added")
-
-
-def plan(evaluation: Evaluation) -> str:
-    """What will be done, in a few lines, before it is done."""
-    real, fake = evaluation.real, evaluation.fake
-    lines = [f"protocol  {evaluation.protocol.id}"]
-    if real:
-        lines.append(f"real      {real.expected:,} clips of {real.source.name}")
-    lines.append(f"fake      {fake.expected:,} clips of {fake.source.name}{weights_text(fake)}")
-    for detector in unique_detectors(evaluation.detectors.values()):
-        lines.append(f"detector  {detector.name}" + (f": {detector.note}" if detector.note else ""))
-    detectors, batch = unique_detectors(evaluation.detectors.values()), evaluation.request.clips_at_once(fake.source)
-    lines += cost_lines(fake.source, detectors, evaluation.run, fake.expected, batch)
-    return "\n".join([*lines, f"run       {evaluation.run.place}"])
-
-
-def weights_text(fake: Side) -> str:
-    """Which weights of a checkpoint are sampled, how, and a warning where frames come from a VAE without weights."""
-    if not fake.checkpoint or not fake.sampler or "steps" not in fake.sampler:
-        return ""
-    steps = f"{fake.sampler['steps']} {fake.sampler['method']} steps"
-    text = f" ({fake.checkpoint['weights']} weights, {steps}, {fake.sampler['dtype']})"
-    if fake.sampler.get("codec") == "vae-seeded":
-        text += "; no VAE is installed: frames come from a seeded one and show nothing, which does for a trial run"
-    return text
-
-
-def unique_detectors(detectors: Iterable[Detector]) -> list[Detector]:
-    """Each detector once."""
-    return list({detector.name: detector for detector in detectors}.values())
-
-
-def side_detectors(evaluation: Evaluation, side: Side) -> list[Detector]:
-    """The detectors that look at the clips of a side, each once."""
-    metrics = [m for m in evaluation.request.metrics if side is not evaluation.real or METRICS[m].needs_real]
-    return unique_detectors(evaluation.detectors[metric] for metric in metrics)
 
 
 def side_features(evaluation: Evaluation, side: Side, reporter: Reporter) -> dict[str, Features]:
@@ -336,56 +204,6 @@ def read_side(
     for rejected in dict.fromkeys([*side.source.rejected, *(features[0].rejected if features else ())]):
         reporter.say(f"left out {rejected.path}: {rejected.reason}")
     return {detector.name: each for detector, each in zip(detectors, features, strict=False)}
-
-
-def measure_metric(
-    evaluation: Evaluation, metric: str, fake: Mapping[str, Features], real: Mapping[str, Features], reporter: Reporter
-) -> Result:
-    """One metric from the features of both sides, by detector name."""
-    detector, seed = evaluation.detectors[metric].name, evaluation.request.seed
-    against = None
-    if evaluation.real and METRICS[metric].needs_real:
-        against = RealFeatures(real[detector], evaluation.real.record(real[detector], seed))
-    return make_result(evaluation, metric, fake[detector], against, reporter)
-
-
-def make_result(
-    evaluation: Evaluation, metric: str, fake: Features, real: RealFeatures | None, reporter: Reporter
-) -> Result:
-    """The result of one metric, measured on these features."""
-    row, detector, protocol = METRICS[metric], evaluation.detectors[metric], evaluation.protocol
-    measurement = measure(evaluation, metric, fake, real, reporter)
-    return Result(
-        metric=metric,
-        better=row.better,
-        protocol=protocol.id,
-        protocol_sha256=protocol.sha256,
-        protocol_fields=protocol.to_dict(),
-        fake=len(fake),
-        real=len(real.features) if real else 0,
-        fake_source=evaluation.fake.record(fake, evaluation.request.seed),
-        real_source=real.record if real else None,
-        checkpoint=evaluation.fake.checkpoint,
-        detector=detector.record(),
-        sampler=evaluation.fake.sampler,
-        seeds=[fake.indices[0], fake.indices[-1]] if evaluation.fake.checkpoint else None,
-        started=evaluation.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        seconds=round(time.perf_counter() - evaluation.clock, 3),
-        code=code_record(),
-        env=evaluation.env or environment_record(),
-        note=detector.note or None,
-        **vars(measurement),
-    )
-
-
-def measure(
-    evaluation: Evaluation, metric: str, fake: Features, real: RealFeatures | None, reporter: Reporter
-) -> Measurement:
-    """The value of one metric, with a bar for its interval."""
-    against = real.features if real else None
-    with reporter.bar(f"{metric} interval", None) as advance:
-        row = metric_row(evaluation.request, metric, evaluation.protocol)
-        return row.measure(fake, against, evaluation.request.interval, lambda done, total: advance(1))
 
 
 def compute_stats(request: Request, path: Path, reporter: Reporter) -> int:

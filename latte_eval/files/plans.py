@@ -73,7 +73,7 @@ class PlannedSide:
 
     Attributes:
         limit: candidates that the source has.
-        wanted, at_most: as of `evaluation.sides.Side`.
+        wanted, at_most: as of `evaluation.side.Side`.
         rejected: path and reason of what could not be used before it was read.
         about: what a result says of the source beside name and fingerprint.
         candidates: which clip each candidate from 0 on is, as far as they were asked for; None where its number tells.

@@ -11,8 +11,8 @@ from latte_eval.benchmarks.benchmark import BENCHMARKS, benchmark_of_checkpoint
 from latte_eval.core.protocol import DETECTOR_FIELDS, Protocol
 from latte_eval.core.protocols import PROTOCOLS
 from latte_eval.core.result import Result
+from latte_eval.evaluation.opened_model import MODEL_CHOICES
 from latte_eval.evaluation.request import Request
-from latte_eval.evaluation.sides import MODEL_CHOICES
 from latte_eval.metrics.metric import SPLITS
 from latte_eval.sampler.pipelines import FIRST_FRAME
 from latte_eval.sampler.samplers import SAMPLERS

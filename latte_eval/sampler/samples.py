@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from latte_eval.files.locks import locked
 from latte_eval.files.run_folder import claims_key, shard_ranges
 from latte_eval.files.shards import Range
 from latte_eval.files.sharing import Sharing
-from latte_eval.files.team import OnLost, team_at
+from latte_eval.files.team import OnLost, Team, team_at
 from latte_eval.files.weights import file_sha256
 from latte_eval.files.whole_files import write_replaceable, write_whole
 from latte_eval.sampler.sources import SampledSource
@@ -63,25 +63,32 @@ def write_samples(
     wanted = Wanted(samples, indices, {index for index in indices if not samples.holds(index)})
     if kept := len(indices) - len(wanted.missing):
         on_clips(kept)
-    claims = team.claims(claims_key(json.dumps([settings, *indices])))
-    spans = shard_ranges((0, len(indices)), team.size, source.least_clips)
-    work = SharedWork(
-        claims, team.watch, spans, wanted.stored, wanted.stored_now, team.rank, team.size,
-        team.name_lost,
-    )  # fmt: skip
-    sharing = Sharing(work, team)
+    sharing = Sharing(wanted.work(team, source.least_clips), team)
     with team.present(), closing(sharing.rounds()) as rounds:
-        for free in rounds:
-            for span in free or ():
-                for batch in in_batches(wanted.not_held(span), batch_size):
-                    samples.write(source.clips(batch), fps)
-                    on_clips(len(batch))
-                work.finish(span)
-            for span in work.news():
+        for spans in rounds:
+            for span in write_spans(source, wanted, spans or (), fps, batch_size, on_clips):
+                sharing.work.finish(span)
+            for span in sharing.work.news():
                 on_clips(len(wanted.lacking(span)))
         if sharing.complete:
             samples.gather_notes()
     return len(wanted.missing), kept
+
+
+def write_spans(
+    source: SampledSource,
+    wanted: Wanted,
+    spans: Iterable[Range],
+    fps: int,
+    batch_size: int,
+    on_clips: Callable[[int], None],
+) -> Iterator[Range]:
+    """Sample and write what the folder lacks of some ranges; yields each range as soon as it is written."""
+    for span in spans:
+        for batch in in_batches(wanted.not_held(span), batch_size):
+            wanted.samples.write(source.clips(batch), fps)
+            on_clips(len(batch))
+        yield span
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,14 @@ class Wanted:
     samples: SamplesFolder
     indices: Sequence[int]
     missing: set[int]
+
+    def work(self, team: Team, least: int) -> SharedWork:
+        """The ranges as a team shares them; one of fewer than `least` clips would take as long as so many."""
+        claims = team.claims(claims_key(json.dumps([self.samples.settings, *self.indices])))
+        spans = shard_ranges((0, len(self.indices)), team.size, least)
+        return SharedWork(
+            claims, team.watch, spans, self.stored, self.stored_now, team.rank, team.size, team.name_lost,
+        )  # fmt: skip
 
     def lacking(self, span: Range) -> list[int]:
         """The clips of a range that the folder lacked at the start."""

@@ -14,8 +14,8 @@ from repository import ROOT
 from latte_eval.core.features import Features
 from latte_eval.core.progress import Reporter
 from latte_eval.evaluation import cost_lines as cost
+from latte_eval.evaluation.opened_model import open_model
 from latte_eval.evaluation.request import Request
-from latte_eval.evaluation.sides import open_model
 from latte_eval.evaluation.stored import StoredSource
 from latte_eval.files.run_folder import RunFolder, feature_key
 from latte_eval.metrics.detectors import Detector

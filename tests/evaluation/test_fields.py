@@ -21,7 +21,7 @@ from latte_eval.core.protocol import MEASURE_FIELDS, Protocol
 from latte_eval.evaluation import pipeline
 from latte_eval.evaluation.pipeline import compute_stats, prepare
 from latte_eval.evaluation.request import Request
-from latte_eval.evaluation.sides import Side
+from latte_eval.evaluation.side import Side
 from latte_eval.metrics.detectors import Detector
 from latte_eval.sampler import text_to_video
 from latte_eval.sampler.latte import Latte, LatteConfig

@@ -12,8 +12,9 @@ import torch
 from latte_eval.core.errors import GeneratorError, SamplerError, UsageError
 from latte_eval.core.progress import Reporter
 from latte_eval.evaluation.extract import extract
+from latte_eval.evaluation.opened_model import open_model
 from latte_eval.evaluation.request import Request
-from latte_eval.evaluation.sides import open_model, open_sides
+from latte_eval.evaluation.sides import open_sides
 from latte_eval.files.run_folder import SHARD_CLIPS, RunFolder
 from latte_eval.metrics.detectors import Detector
 from latte_eval.sampler.latte import Latte

@@ -12,7 +12,8 @@ from latte_eval.compare.comparable import differences
 from latte_eval.core.errors import NotEnoughClips
 from latte_eval.core.features import Features
 from latte_eval.core.progress import Reporter
-from latte_eval.evaluation.pipeline import prepare, same_place_notes, side_notes
+from latte_eval.evaluation.announce import same_place_notes, side_notes
+from latte_eval.evaluation.pipeline import prepare
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.sides import open_fake
 

@@ -14,8 +14,10 @@ from latte_eval.cli.work import AT_ONCE_SECONDS, LONG_SECONDS, Pace
 from latte_eval.core.clips import Clips
 from latte_eval.core.errors import UsageError
 from latte_eval.core.progress import Reporter
+from latte_eval.evaluation.opened_model import open_model
 from latte_eval.evaluation.request import Request
-from latte_eval.evaluation.sides import Side, open_model, open_sides
+from latte_eval.evaluation.side import Side
+from latte_eval.evaluation.sides import open_sides
 from latte_eval.sampler.latte import Latte
 from latte_eval.sampler.latte.config import LatteConfig
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from latte_eval.core.notices import Notice
+from latte_eval.evaluation.opened_model import sampler_settings
 from latte_eval.evaluation.request import Request
-from latte_eval.evaluation.sides import sampler_settings
 from latte_eval.evaluation.table_runs import request_conditions
 from latte_eval.sampler.dtypes import usual_dtype
 from latte_eval.sampler.vae import open_vae

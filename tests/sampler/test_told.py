@@ -12,8 +12,8 @@ from command_line import latte_eval
 from small_latte import SMALL, small_latte
 
 from latte_eval.core.errors import CheckpointError, SamplerError
+from latte_eval.evaluation.opened_model import open_model
 from latte_eval.evaluation.request import Request
-from latte_eval.evaluation.sides import open_model
 from latte_eval.sampler import load_checkpoint
 from latte_eval.sampler.checkpoint import locate
 from latte_eval.sampler.guidance import Guidance, guided_denoiser
