@@ -6,10 +6,9 @@ import dataclasses
 import hashlib
 import heapq
 import json
-import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,16 +28,17 @@ from latte_eval.benchmarks.readers.choices import (
 )
 from latte_eval.benchmarks.readers.content import with_content
 from latte_eval.benchmarks.readers.entries import Entry, class_of, number_classes, selection_key
-from latte_eval.benchmarks.readers.frames import Size, common_size
+from latte_eval.benchmarks.readers.examining import entry_to_windows, workers
+from latte_eval.benchmarks.readers.frames import Size
 from latte_eval.benchmarks.readers.held import HeldVideos
 from latte_eval.benchmarks.readers.judging import judged
 from latte_eval.benchmarks.readers.listing import Listing, find_entries
 from latte_eval.benchmarks.readers.opening import open_place
 from latte_eval.benchmarks.readers.places import Place
-from latte_eval.benchmarks.readers.prepare import has_target_size, of_side, passed_steps
-from latte_eval.benchmarks.readers.reading import Window, entry_size, read_windows, video_length
-from latte_eval.benchmarks.readers.unusable import nothing_usable
-from latte_eval.benchmarks.readers.windows import TooShort, frame_indices, side_stride, takes_any, window_starts
+from latte_eval.benchmarks.readers.prepare import of_side
+from latte_eval.benchmarks.readers.reading import Window, entry_size, read_windows
+from latte_eval.benchmarks.readers.unusable import meant_as_images, nothing_usable, other_size
+from latte_eval.benchmarks.readers.windows import TooShort, takes_any
 from latte_eval.core.clips import Clips, Rejected
 from latte_eval.core.errors import ClipError
 from latte_eval.core.protocol import Protocol
@@ -156,7 +156,7 @@ class FolderSource:
         """
         place = open_place(Path(path), within) if isinstance(path, str | Path) else path
         path = Path(str(path))
-        listing = Listing(place.entries()) if isinstance(place, HeldVideos) else find_entries(place, place.folders())
+        listing = list_place(place)
         entries = with_content(place, [entry for entry in listing.entries if keep(entry.path)])
         entries.sort(key=lambda entry: selection_key(protocol.real_selection, seed, entry, 0))
         numbers, rejected = number_classes(classes, entries), list(place.rejected)
@@ -219,15 +219,7 @@ class FolderSource:
     @property
     def advice(self) -> str:
         """What to do where all there is are images in one folder, which may be meant as a set of images; or nothing."""
-        if len(self.entries) == 1 and self.entries[0].kind == "array":
-            return "an array of 4 dimensions is one video; a set of single images is x[:, None], with --param frames=1"
-        if len(self.entries) != 1 or self.entries[0].kind != "frames":
-            return ""
-        images = len(self.entries[0].names)
-        return (
-            f"the {images:,} images in one folder count as the frames of one video; a set of single images is measured "
-            f"with --param frames=1 --windows all"
-        )
+        return meant_as_images(self.entries)
 
     @property
     def named_storage(self) -> tuple[str, ...]:
@@ -354,11 +346,7 @@ class FolderSource:
             return None
         self.own_size = self.own_size or clip.shape
         if clip.shape != self.own_size:
-            (_, height, width, _), (_, other_height, other_width, _) = self.own_size, clip.shape
-            raise ClipError(
-                f"videos in {self.path} are {width}x{height} and {other_width}x{other_height} ({window.entry.path}); "
-                f"bring them to one size with, for example, --param size={min(height, width)}"
-            )
+            raise other_size(self.path, self.own_size, window.entry.path, clip.shape)
         return clip
 
     def examine(self, count: int | None, rejected: list[Rejected] | None = None) -> None:
@@ -398,18 +386,10 @@ class FolderSource:
             return ClipError(f"in none of the {len(self.classes)} class folders")
         if entry.problem:
             return ClipError(entry.problem)
-        return judged(self.place, entry, lambda: self.windows_in(entry))
-
-    def windows_in(self, entry: Entry) -> list[Window]:
-        """The windows of one video. Raises `ClipError` and `OSError`."""
-        length = video_length(self.place, entry, self.protocol.decoder)
-        starts = window_starts(length, self.protocol, self.side, self.seed, entry.identity)
-        at_size = entry.kind == "frames" and has_target_size(*common_size(self.place, entry), self.protocol)
-        passed = passed_steps(entry.kind, at_size, self.side)
-        frames, stride = self.protocol.frames, side_stride(self.protocol, self.side)
-        return [Window(entry, n, frame_indices(start, frames, stride), passed) for n, start in enumerate(starts)]
+        settings = self.protocol, self.side, self.seed
+        return judged(self.place, entry, lambda: entry_to_windows(self.place, entry, *settings))
 
 
-def workers(jobs: int) -> ThreadPoolExecutor:
-    """Threads for this many jobs; decoding and resizing release the interpreter lock."""
-    return ThreadPoolExecutor(max(1, min(jobs, os.cpu_count() or 1)))
+def list_place(place: Place) -> Listing:
+    """The videos of a place; of arrays in this process, these."""
+    return Listing(place.entries()) if isinstance(place, HeldVideos) else find_entries(place, place.folders())
