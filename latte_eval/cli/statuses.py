@@ -18,7 +18,7 @@ import click
 
 from latte_eval.cli.stopping import stopped_text
 from latte_eval.cli.surroundings import Terminated
-from latte_eval.core.errors import LatteEvalError, RankError, UsageError, first_line
+from latte_eval.core.errors import LatteEvalError, RankError, UsageError, kind_and_first_line
 from latte_eval.core.processes import host, rank
 from latte_eval.core.statuses import Status, statuses_to_text
 from latte_eval.files.weights import cache_folder
@@ -55,7 +55,7 @@ def report_error(error: BaseException) -> Status:
 
 def report_fault(error: BaseException) -> Status:
     """The last resort: one line that names a file with the traceback, or the traceback where no file can be written."""
-    what = f"latte-eval broke on {type(error).__name__}: {first_line(error)}; this is a fault of it, please report it"
+    what = f"latte-eval broke on {kind_and_first_line(error)}; this is a fault of it, please report it"
     if log := write_traceback(error):
         return say(f"{what} with {log}", Status.FAULT)
     tell("".join(traceback.format_exception(error)))

@@ -129,3 +129,9 @@ def first_line(error: BaseException) -> str:
     """The first line of an error's text, or the name of its type where the text is empty."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
+
+
+def kind_and_first_line(error: BaseException) -> str:
+    """The name of an error's type and the first line of its text, such as `ValueError: no such name`."""
+    kind, line = type(error).__name__, first_line(error)
+    return kind if line == kind else f"{kind}: {line}"

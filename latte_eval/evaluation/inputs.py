@@ -16,7 +16,14 @@ from latte_eval.benchmarks.readers.arrays import blocks, check_range, to_videos,
 from latte_eval.benchmarks.readers.held import HeldVideos
 from latte_eval.benchmarks.readers.opening import Chosen, open_paths
 from latte_eval.core.clips import ClipSource
-from latte_eval.core.errors import ClipError, GeneratorError, LatteEvalError, NotEnoughClips, UsageError, first_line
+from latte_eval.core.errors import (
+    ClipError,
+    GeneratorError,
+    LatteEvalError,
+    NotEnoughClips,
+    UsageError,
+    kind_and_first_line,
+)
 from latte_eval.core.layouts import SAY_WHICH, shape_to_layout, values_to_complaint
 from latte_eval.core.progress import Reporter
 from latte_eval.files.spool import Spool
@@ -111,8 +118,7 @@ class Unread:
             except LatteEvalError:
                 raise
             except Exception as error:
-                what = f"{type(error).__name__}: {first_line(error)}"
-                raise GeneratorError(f"{side} died at clip {count}: {what}") from error
+                raise GeneratorError(f"{side} died at clip {count}: {kind_and_first_line(error)}") from error
             array = only_array(item, f"{side} at clip {count}")
             videos = array_to_videos(array, reading, f"{side} at clip {count}")
             reading = dataclasses.replace(reading, layout=reading.layout or shape_to_layout(np.shape(array)))

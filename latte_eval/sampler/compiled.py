@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from latte_eval.core.errors import kind_and_first_line
 from latte_eval.sampler.families import FAMILIES
 from latte_eval.sampler.model import ModelConfig, run_block
 
@@ -65,7 +66,7 @@ class CompiledBlocks:
             raise
         except Exception as error:  # compilers, drivers and linkers raise anything
             self.failed = True
-            self.say(f"torch.compile failed, so blocks run as they are, at lower speed: {first_line(error)}")
+            self.say(f"torch.compile failed, so blocks run as they are, at lower speed: {kind_and_first_line(error)}")
             return run_block(block, x, condition, frames)
         self.known.add(kind)
         self.seconds += time.perf_counter() - started
@@ -76,12 +77,6 @@ class CompiledBlocks:
         if self.seconds >= 1:
             self.say(f"compiled the model in {self.seconds:.0f} s; --no-compile leaves it out")
             self.seconds = 0.0
-
-
-def first_line(error: Exception) -> str:
-    """What an error says first, and its kind."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def step_flops(config: ModelConfig) -> int:

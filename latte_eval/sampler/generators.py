@@ -28,7 +28,7 @@ from torch import Tensor
 
 from latte_eval.core.choices import check_name
 from latte_eval.core.clips import Clips, ClipSource, Rejected
-from latte_eval.core.errors import GeneratorError, LatteEvalError, NotEnoughClips, UsageError
+from latte_eval.core.errors import GeneratorError, LatteEvalError, NotEnoughClips, UsageError, kind_and_first_line
 from latte_eval.core.processes import run_token
 from latte_eval.core.seeding import identity_to_seed
 
@@ -101,7 +101,7 @@ def open_generator(
         try:
             return factory(**arguments)
         except Exception as error:
-            raise GeneratorError(f"{spec} could not be made: {describe(error)}") from error
+            raise GeneratorError(f"{spec} could not be made: {kind_and_first_line(error)}") from error
 
     return made_source(spec, make, seed, clips, frames, size, source_digest(factory))
 
@@ -157,7 +157,7 @@ def find_factory(spec: str) -> Callable[..., Any]:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:
-        raise UsageError(f"--generator {spec}: cannot import {module_name}: {describe(error)}") from error
+        raise UsageError(f"--generator {spec}: cannot import {module_name}: {kind_and_first_line(error)}") from error
     factory: Any = getattr(module, attribute, None)
     if not callable(factory):
         callables = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
@@ -298,7 +298,7 @@ class GeneratorSource:
             raise
         except Exception as error:
             raise GeneratorError(
-                f"{self.name} died at {clip_range(indices)}: {describe(error)}; {self.what_is_kept}"
+                f"{self.name} died at {clip_range(indices)}: {kind_and_first_line(error)}; {self.what_is_kept}"
             ) from error
         if isinstance(given, Clips):
             self.check_shape(given.pixels, indices)
@@ -352,7 +352,7 @@ def as_tensor(given: Any) -> Tensor:
         return given.detach().cpu() if isinstance(given, Tensor) else torch.from_numpy(np.array(given, order="C"))
     except (TypeError, ValueError, RuntimeError) as error:
         raise GeneratorError(
-            f"the generator yielded {type(given).__name__}, not an array of clips: {describe(error)}"
+            f"the generator yielded {type(given).__name__}, not an array of clips: {kind_and_first_line(error)}"
         ) from error
 
 
@@ -370,11 +370,6 @@ def float_complaint(given: Tensor) -> str:
 
 def clip_range(indices: Sequence[int]) -> str:
     return f"clip {indices[0]}" if len(indices) == 1 else f"clips {indices[0]} to {indices[-1]}"
-
-
-def describe(error: BaseException) -> str:
-    """Type and message of an error in one line."""
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
 
 
 def source_digest(factory: Callable[..., Any]) -> str:

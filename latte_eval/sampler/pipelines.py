@@ -20,7 +20,14 @@ from torch import Tensor
 from latte_eval.core.arithmetic import exact_float32
 from latte_eval.core.choices import check_name
 from latte_eval.core.clips import Clips, Rejected
-from latte_eval.core.errors import CheckpointError, SamplerError, UsageError, WeightsError, first_line
+from latte_eval.core.errors import (
+    CheckpointError,
+    SamplerError,
+    UsageError,
+    WeightsError,
+    first_line,
+    kind_and_first_line,
+)
 from latte_eval.core.schemas import parse_json
 from latte_eval.core.seeding import clip_generator
 from latte_eval.sampler.samplers import SAMPLERS
@@ -87,8 +94,7 @@ def pipeline_folder(ckpt: str) -> Path:
         return Path(DiffusionPipeline.download(repo, revision=revision or None, local_files_only=is_offline()))
     except Exception as error:
         raise WeightsError(
-            f"{ckpt} cannot be had ({type(error).__name__}: {first_line(error)}); "
-            "put a copy in a folder and give that as --ckpt"
+            f"{ckpt} cannot be had ({kind_and_first_line(error)}); put a copy in a folder and give that as --ckpt"
         ) from error
 
 
