@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,34 +93,33 @@ def gate_checkpoint(
     request, result = to_request(plan, baselines), baselines[0].result
     run = request.run_folder.make()
     team = join_run(request, run)
-    with team.in_turn(f"open {opened_by(request)}"):
-        opened = open_as_accepted(request, result)
-    opened.checkpoint.note_in(run.path)
-    names = {each.rule.metric: each.result.detector["name"] for each in baselines}
-    with team.in_turn(f"detectors {sorted(names.values())}"):
-        detectors = open_detectors(request, names)
-    budget = budget_of(plan, baselines)
-    verdict = Verdict((), (opened.checkpoint.name, subject(result)), 0, budget, plan.confidence,
+    opened, detectors = open_new(request, result, baselines, team)
+    verdict = Verdict((), (opened.checkpoint.name, subject(result)), 0, budget_of(plan, baselines), plan.confidence,
                       about_verdict(result, opened.checkpoint_record()))  # fmt: skip
-    refusals = [not_comparable(each, opened, detectors[each.rule.metric]) for each in baselines]
-    if any(refusals):
-        pairs = zip(rules, refusals, strict=True)
-        judged = [Judgement(rule, "not comparable", sentences=tuple(reasons)) for rule, reasons in pairs if reasons]
-        verdict = replace(verdict, judgements=tuple(judged))
+    if refused := refusals(baselines, opened, detectors):
+        verdict = replace(verdict, judgements=refused)
     else:
         protocol = Protocol.from_dict(result.protocol_fields)
-        fake = made_side(opened, protocol, budget, request, reporter)
+        fake = made_side(opened, protocol, verdict.budget, request, reporter)
         evaluation = Evaluation(request, protocol, fake, None, detectors, run, *started)
         team.check_same(team.number("gate"), what_is_measured(evaluation))
-        sampling = Sampling(verdict, baselines, evaluation, opened, reporter, team)
-        if team.rank:
-            sampling.sample_on()
-            return None
-        verdict = sampling.judge_all()
+        verdict = Sampling(verdict, baselines, evaluation, opened, reporter, team).take_part()
     if team.rank:
         return None
     append_verdict(run.path, verdict)
     return verdict
+
+
+def open_new(
+    request: Request, result: Result, baselines: Sequence[Baseline], team: Team
+) -> tuple[OpenedModel, dict[str, Detector]]:
+    """The new checkpoint with the accepted settings, and the detectors of the accepted results by metric."""
+    with team.in_turn(f"open {opened_by(request)}"):
+        opened = open_as_accepted(request, result)
+    opened.checkpoint.note_in(request.run_folder.path)
+    names = {each.rule.metric: each.result.detector["name"] for each in baselines}
+    with team.in_turn(f"detectors {sorted(names.values())}"):
+        return opened, open_detectors(request, names)
 
 
 def open_baseline(rule: Rule, line: Accepted) -> Baseline:
@@ -194,6 +193,14 @@ def not_comparable(baseline: Baseline, opened: OpenedModel, detector: Detector) 
     return [each.sentence(ACCEPTED) for each in decisive(differences(new, conditions_of(baseline.result)))]
 
 
+def refusals(
+    baselines: Sequence[Baseline], opened: OpenedModel, detectors: Mapping[str, Detector]
+) -> tuple[Judgement, ...]:
+    """Why rules cannot be judged on this checkpoint; empty where all can."""
+    reasons = [(each.rule, not_comparable(each, opened, detectors[each.rule.metric])) for each in baselines]
+    return tuple(Judgement(rule, "not comparable", sentences=tuple(why)) for rule, why in reasons if why)
+
+
 def budget_of(plan: Plan, baselines: Sequence[Baseline]) -> int:
     """Clips that may be sampled: each needs an accepted clip beside it. Raises `UsageError` for too few."""
     budget = min(plan.max_clips, *(len(each.fake) for each in baselines))
@@ -212,6 +219,13 @@ class Sampling:
     opened: OpenedModel
     reporter: Reporter
     team: Team
+
+    def take_part(self) -> Verdict:
+        """The verdict of the first process; the others sample what it asks for, and their verdict says nothing."""
+        if self.team.rank == 0:
+            return self.judge_all()
+        self.sample_on()
+        return self.verdict
 
     def judge_all(self) -> Verdict:
         """Rounds until every rule has an answer, one shows a regression, or the budget is used up."""
