@@ -8,8 +8,9 @@ from typing import Any
 
 from latte_eval.baselines.table import Cell
 from latte_eval.compare.comparable import protocol_of
+from latte_eval.core.choices import check_name
 from latte_eval.core.digests import DIGEST
-from latte_eval.core.errors import LatteEvalError, StoreError
+from latte_eval.core.errors import LatteEvalError, StoreError, UsageError
 from latte_eval.core.notices import notice
 from latte_eval.core.protocol import Protocol, fields_to_sha256
 from latte_eval.core.result import Result, subject
@@ -36,6 +37,23 @@ def load_results(path: Path, newest_counts: bool = False) -> list[Result]:
     if not found:
         raise StoreError(f"{path} holds no result yet")
     return [result for _, result in found]
+
+
+def results_of_one(path: Path, of: str | None, why: str = "") -> list[Result]:
+    """The results of one checkpoint or folder, by its name `of`; without one, of the only one that there is.
+
+    Args:
+        why: what a person should know where there are several and `of` does not say which.
+
+    Raises `UsageError` where `of` is needed, or names none of them, and `StoreError` as `load_results`.
+    """
+    results = load_results(path, newest_counts=True)
+    names = list(dict.fromkeys(subject(result) for result in results))
+    if of is not None:
+        check_name(f"checkpoint in {path}:", of, names)
+    elif len(names) > 1:
+        raise UsageError(f"{path} has results of {', '.join(names)}{why}: say which with --of NAME")
+    return [result for result in results if of in (None, subject(result))]
 
 
 def read_results(path: str | Path, newest_counts: bool = False) -> list[Result]:

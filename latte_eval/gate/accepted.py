@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from latte_eval.compare.results import check_untouched, load_results, subject
+from latte_eval.compare.results import check_untouched, results_of_one
 from latte_eval.core.choices import check_name
 from latte_eval.core.errors import DamagedFile, StoreError, UsageError
 from latte_eval.core.features import Features
@@ -161,13 +161,7 @@ def newest_results(file: Path, of: str | None = None) -> dict[str, Result]:
 
     Raises `UsageError` where `of` is needed, or names none of them.
     """
-    results = load_results(file, newest_counts=True)
-    names = list(dict.fromkeys(subject(result) for result in results))
-    if of is not None:
-        check_name(f"checkpoint in {file}:", of, names)
-    elif len(names) > 1:
-        raise UsageError(f"{file} has results of {', '.join(names)}: say which with --of NAME")
-    return {result.metric: result for result in results if of in (None, subject(result))}
+    return {result.metric: result for result in results_of_one(file, of)}
 
 
 def accept(

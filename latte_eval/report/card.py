@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 from latte_eval import __version__
 from latte_eval.benchmarks.benchmark import BENCHMARKS
 from latte_eval.compare.comparable import protocol_of
-from latte_eval.compare.results import load_results, metric_of, subject
-from latte_eval.core.choices import check_name
-from latte_eval.core.errors import StoreError, UsageError, first_line
+from latte_eval.compare.results import metric_of, results_of_one, subject
+from latte_eval.core.errors import StoreError, first_line
 from latte_eval.core.result import Result
 from latte_eval.files.whole_files import write_whole
 
@@ -35,13 +34,7 @@ def results_for_card(path: Path, of: str | None = None) -> list[Result]:
 
     Raises `UsageError` where results are of several models and `of` does not say which, `StoreError` as `load_results`.
     """
-    results = load_results(path, newest_counts=True)
-    names = list(dict.fromkeys(subject(result) for result in results))
-    if of is not None:
-        check_name(f"checkpoint in {path}:", of, names)
-    elif len(names) > 1:
-        raise UsageError(f"{path} has results of {', '.join(names)}; a card is of one model: say which with --of NAME")
-    mine = sorted((each for each in results if of in (None, subject(each))), key=lambda each: each.started)
+    mine = sorted(results_of_one(path, of, "; a card is of one model"), key=lambda each: each.started)
     return list({identity(to_entry(each)): each for each in mine}.values())
 
 
