@@ -40,33 +40,34 @@ def state_dict_to_config(
         CheckpointError: not a Latte, or an argument that contradicts the weights.
     """
     try:
-        kernel = state["x_embedder.proj.weight"].shape
-        (width, channels), patch, tube = kernel[:2], kernel[-1], kernel[2] if len(kernel) == 5 else 1
-        tokens, tubes = state["pos_embed"].shape[1], state["temp_embed"].shape[1]
-        depth = depth_of(state)
-        out_channels = state["final_layer.linear.bias"].shape[0] // patch**2
-        seen = visible_variant(state, width)
+        sizes = visible_sizes(state)
+        seen = visible_variant(state, sizes["width"])
         classes, null_row = agreed_classes(state, classes)
     except (KeyError, ValueError, IndexError) as error:
         raise CheckpointError(foreign_state_dict(state)) from error
-    variant, position = agreed_variant(seen, variant), temporal_position or "absolute"
+    variant, position, width = agreed_variant(seen, variant), temporal_position or "absolute", sizes["width"]
     some_heads = PUBLISHED_HEADS.get(width) or next(iter(possible_heads(width, variant, position)), 1)
     return LatteConfig(
-        input_size=int(round(tokens**0.5)) * patch,
-        patch=patch,
-        channels=channels,
-        width=width,
-        depth=depth,
-        heads=heads or some_heads,
-        frames=tubes * tube,
-        classes=classes,
-        learned_variance=out_channels == 2 * channels,
-        variant=variant,
-        tube=tube,
-        conditioning="all-tokens" if "blocks.0.norm1.weight" in state else "s-adaln",
-        temporal_position=position,
+        **sizes, heads=heads or some_heads, classes=classes, variant=variant, temporal_position=position,
         null_row=null_row,
-    )
+    )  # fmt: skip
+
+
+def visible_sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What keys and shapes tell without doubt, as arguments of `LatteConfig`.
+
+    Raises `KeyError`, `ValueError` or `IndexError` for what is not a Latte, and `CheckpointError` as `depth_of`.
+    """
+    kernel = state["x_embedder.proj.weight"].shape
+    (width, channels), patch, tube = kernel[:2], kernel[-1], kernel[2] if len(kernel) == 5 else 1
+    tokens, tubes = state["pos_embed"].shape[1], state["temp_embed"].shape[1]
+    depth = depth_of(state)
+    out_channels = state["final_layer.linear.bias"].shape[0] // patch**2
+    return {
+        "input_size": int(round(tokens**0.5)) * patch, "patch": patch, "channels": channels, "width": width,
+        "depth": depth, "frames": tubes * tube, "learned_variance": out_channels == 2 * channels, "tube": tube,
+        "conditioning": "all-tokens" if "blocks.0.norm1.weight" in state else "s-adaln",
+    }  # fmt: skip
 
 
 def depth_of(state: Mapping[str, Tensor]) -> int:
