@@ -132,6 +132,19 @@ def open_bench(
     if not METRICS[result.metric].frechet:
         known = ", ".join(row.name for row in METRICS.rows() if row.frechet)
         raise UsageError(f"--measure re-computes {known}, not {result.metric}")
+    measured = with_real_of(result, request)
+    name = request.named_detector(result.metric) if request.detectors else result.detector["name"]
+    name = of_protocol(name, Protocol.from_dict(result.protocol_fields))
+    detector = open_detector(name, request.device, trust=request.trust)
+    found = fakes or find_fakes(result, file, detector)
+    return Bench(measured, found, result.metric, detector, run, most_clips, reporter)
+
+
+def with_real_of(result: Result, request: Request) -> Request:
+    """A request on the benchmark of a result, and on its real clips unless it has some of its own.
+
+    Raises `UsageError` where they are not there, or only features of them.
+    """
     benchmark = result.protocol_fields["benchmark"]
     benchmark = None if benchmark == "none" else benchmark
     recorded = Path(str((result.real_source or {}).get("name", "")))
@@ -141,12 +154,7 @@ def open_bench(
         raise UsageError(f"the real clips are not at {recorded}: give --real DIR")
     if isinstance(real, Path) and is_stats_file(real):
         raise UsageError(f"{real} holds features under one protocol: give --real DIR with the clips themselves")
-    name = request.named_detector(result.metric) if request.detectors else result.detector["name"]
-    name = of_protocol(name, Protocol.from_dict(result.protocol_fields))
-    detector = open_detector(name, request.device, trust=request.trust)
-    request = dataclasses.replace(request, real=real, benchmark=benchmark)
-    found = fakes or find_fakes(result, file, detector)
-    return Bench(request, found, result.metric, detector, run, most_clips, reporter)
+    return dataclasses.replace(request, real=real, benchmark=benchmark)
 
 
 def find_fakes(result: Result, file: Path, detector: Detector) -> Path | Features:
