@@ -10,7 +10,9 @@ from typing import Any
 
 import av
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
 from latte_eval.benchmarks.readers import FolderSource
 from latte_eval.evaluation.stored import StoredSource
@@ -98,3 +100,8 @@ def cut(path: Path, share: float = 0.5, target: Path | None = None) -> Path:
 def stored(source: FolderSource) -> StoredSource:
     """The clips of a folder after the lossy steps that its protocol has for its side."""
     return StoredSource(source, source.named_storage)
+
+
+def noise(*shape: int) -> Tensor:
+    """Pixels without order, the same in every run. # -> uint8"""
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

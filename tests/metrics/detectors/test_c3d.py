@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from media_makers import noise
 from torch import Tensor, nn
 
 from latte_eval.core.errors import ClipError, WeightsError
@@ -59,10 +60,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A C3D of the same shape with few channels."""
     monkeypatch.setattr(c3d_module, "CONVOLUTIONS", SMALL)
     monkeypatch.setattr(c3d_module, "DENSE", {"fc6": 16, "fc7": 16, "fc8": 101})
-
-
-def noise(*shape: int) -> Tensor:
-    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 def logits(network: C3D, clips: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from media_makers import noise
 from torch import Tensor
 
 from latte_eval.core.errors import ClipError, UsageError, WeightsError
@@ -72,10 +73,6 @@ def reference(golden: Callable[[str], Any], seeded: ModuleType) -> Callable[[str
 @pytest.fixture(scope="module")
 def network() -> I3D:
     return I3D.seeded()
-
-
-def noise(*shape: int) -> Tensor:
-    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 def run(network: I3D, clips: Tensor) -> Tensor:
