@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from latte_eval.core.processes import rank
 
 if TYPE_CHECKING:
     from latte_eval.core.progress import Reporter
+    from latte_eval.gate.rules import Rule
     from latte_eval.gate.verdict import Verdict
 
 ACCEPTED = Path("accepted.jsonl")
@@ -104,30 +106,37 @@ def judge(
     options: dict[str, Any], reporter: Reporter,
 ) -> Verdict | None:  # fmt: skip
     """The verdict on a checkpoint or on results; None in processes other than the first, which only sample."""
-    from latte_eval.files.remote_run import is_pulled
-    from latte_eval.gate.record import record_beside
     from latte_eval.gate.rules import parse_rules
     from latte_eval.gate.sampling import Plan, gate_checkpoint
-    from latte_eval.gate.verdict import check_confidence, gate_results
+    from latte_eval.gate.verdict import check_confidence
 
     rules = parse_rules(texts)
     check_confidence(confidence)
     if (ckpt is None) == (results is None):
         raise UsageError("give one of --ckpt CKPT and --results RUN")
-    if results is not None and rank():
-        return None
     if results is not None:
-        verdict = gate_results(results, against, rules, confidence, reporter, of)
-        if is_pulled(results):
-            reporter.say("the verdict is not kept in the run: it lies behind an address")
-        else:
-            record_beside(results, verdict, reporter)
-        return verdict
+        return None if rank() else judge_results(results, of, against, rules, confidence, reporter)
     assert ckpt is not None
     most = options.pop("max_clips")
     options["device"] = resolved_device(options["device"])
     with continues("what was finished is kept, and the same command continues"):
         return gate_checkpoint(Plan(ckpt, most, confidence, options), against, rules, reporter)
+
+
+def judge_results(
+    results: Path, of: str | None, against: Path, rules: Sequence[Rule], confidence: float, reporter: Reporter
+) -> Verdict:
+    """The verdict on results that are there, recorded beside them."""
+    from latte_eval.files.remote_run import is_pulled
+    from latte_eval.gate.record import record_beside
+    from latte_eval.gate.verdict import gate_results
+
+    verdict = gate_results(results, against, rules, confidence, reporter, of)
+    if is_pulled(results):
+        reporter.say("the verdict is not kept in the run: it lies behind an address")
+    else:
+        record_beside(results, verdict, reporter)
+    return verdict
 
 
 def write(verdict: Verdict, as_json: bool, junit: Path | None, summary: Path | None, outputs: Path | None) -> None:

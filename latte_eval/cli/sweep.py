@@ -29,7 +29,7 @@ from latte_eval.metrics.rows import METRICS
 
 if TYPE_CHECKING:
     from latte_eval.evaluation.request import Request
-    from latte_eval.evaluation.sweep import Outcome, Task
+    from latte_eval.evaluation.sweep import Outcome, Sweep, Task
 
 NOWHERE = "none"
 
@@ -86,12 +86,17 @@ def sweep(
     with continues(f"finished jobs are kept in {out}, and the same command continues"):
         run_sweep(planned, run_tasks, reporter)
     if as_json:
-        for task in planned.tasks:
-            for result in planned.results(task).values():
-                click.echo(result.to_json())
+        show_lines(planned)
     else:
         click.echo(render([sweep_table(planned, names)]))
     check_ended(planned)
+
+
+def show_lines(planned: Sweep) -> None:
+    """One JSON line a result on stdout."""
+    for task in planned.tasks:
+        for result in planned.results(task).values():
+            click.echo(result.to_json())
 
 
 Runner = Callable[[Sequence["Task"]], Iterator[tuple["Task", "Outcome"]]]
