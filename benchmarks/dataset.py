@@ -14,7 +14,7 @@ from latte_eval.benchmarks.readers.places import VIDEO_SUFFIXES
 from latte_eval.benchmarks.tree import Tree, open_tree
 from latte_eval.core.choices import check_choice
 from latte_eval.core.errors import ClipError, UsageError
-from latte_eval.core.protocol import Protocol
+from latte_eval.core.protocol import PUBLISHED_CLIPS, Protocol
 from latte_eval.core.protocols import COUNTS, PROTOCOLS
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from latte_eval.sampler.model import ModelConfig
 
 DEFAULT_PROTOCOL = "latte"
-# Clips of each side in the published tables.
-PUBLISHED_CLIPS = 2048
 # A published row was measured on every clip of its split; a few damaged ones may be missing.
 WHOLE = 0.9
 

@@ -11,7 +11,7 @@ from latte_eval.benchmarks.benchmark import Benchmark
 from latte_eval.benchmarks.shapes.draw import CLASSES, FRAMES, SIZE
 from latte_eval.core.choices import check_choice
 from latte_eval.core.errors import ProtocolError, UsageError
-from latte_eval.core.protocol import Protocol
+from latte_eval.core.protocol import PUBLISHED_CLIPS, Protocol
 from latte_eval.core.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from latte_eval.sampler.model import ModelConfig
 
 CLIPS = 64
-# Clips that are drawn where a protocol takes all there are: as many as the published tables have.
-MOST_CLIPS = 2048
 
 # What can be drawn: `train` is what the shipped checkpoints have seen.
 SPLITS = ("train", "test")
@@ -67,7 +65,7 @@ class Shapes(Benchmark):
         """Drawn clips; no folder is read. Raises `UsageError` for a split that is not drawn."""
         from latte_eval.benchmarks.shapes.sources import ShapesSource
 
-        split, count = protocol.real_split, protocol.real_clips or MOST_CLIPS
+        split, count = protocol.real_split, protocol.real_clips or PUBLISHED_CLIPS
         check_choice("real_split of shapes", split, SPLITS, UsageError)
         return ShapesSource(count, seed=seed, split=split, interval=protocol.real_stride, frames=protocol.frames)
 

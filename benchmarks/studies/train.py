@@ -111,6 +111,9 @@ def make_data(batch_size: int, seed: int, choices: Choices) -> Iterator[tuple[Te
     return with_images(data, choices.images) if choices.images else data
 
 
+Step = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
 def train(
     out: Path,
     steps: int,
@@ -127,22 +130,11 @@ def train(
     torch.manual_seed(seed)
     model = make_model(choices)
     ema = copy.deepcopy(model).requires_grad_(False)
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=peak, betas=(0.9, 0.99), weight_decay=0.0)
-    forward, data, noise_schedule = (
-        make_forward(model, choices, compiled), make_data(batch_size, seed, choices), NoiseSchedule()
-    )  # fmt: skip
-    loss = masked_loss if choices.model == "vdt" else diffusion_loss
+    step_on, data = make_step(model, peak, steps, choices, compiled), make_data(batch_size, seed, choices)
     bar, started, running = tqdm(range(steps), mininterval=10), time.perf_counter(), 0.0
     with sdpa_kernel(SDPBackend.MATH):
         for step in bar:
-            optimizer.param_groups[0]["lr"] = learning_rate(step, steps, peak)
-            clips, told = next(data)
-            error, bound = loss(forward, clips, told, stratified_timesteps(len(clips)), noise_schedule)
-            optimizer.zero_grad()
-            (error + bound).backward()
-            nn.utils.clip_grad_norm_(trained, 1.0)
-            optimizer.step()
+            error, bound = step_on(step, *next(data))
             update_ema(ema, model, step)
             running += (error.item() - running) * max(0.005, 1 / (step + 1))
             if (step + 1) % 200 == 0:
@@ -150,6 +142,25 @@ def train(
             if step + 1 in keep or step + 1 == steps:
                 save_checkpoint(ema, out / f"{step + 1:07d}.pt", {"seed": seed, "steps": steps, **choices.to_dict()})
     click.echo(f"{steps} steps in {time.perf_counter() - started:.0f} s, noise error {running:.4f}")
+
+
+def make_step(model: Latte | VDT, peak: float, steps: int, choices: Choices, compiled: bool) -> Step:
+    """What one step does: step number, clips and what is told of them -> the two parts of the loss before it."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=peak, betas=(0.9, 0.99), weight_decay=0.0)
+    forward, noise_schedule = make_forward(model, choices, compiled), NoiseSchedule()
+    loss = masked_loss if choices.model == "vdt" else diffusion_loss
+
+    def step_on(step: int, clips: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+        optimizer.param_groups[0]["lr"] = learning_rate(step, steps, peak)
+        error, bound = loss(forward, clips, told, stratified_timesteps(len(clips)), noise_schedule)
+        optimizer.zero_grad()
+        (error + bound).backward()
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        return error, bound
+
+    return step_on
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})

@@ -42,6 +42,8 @@ DETECTOR_FIELDS = ("fid_resize", "i3d_eps")
 # Filters of torch, on float pixels, and not those of Pillow.
 TORCH_FILTERS = ("torch-bilinear", "torch-antialias")
 STORAGE_STEPS = ("h264-crf5", "jpeg75")
+# Clips of each side in the published tables; as many are taken where nobody says how many and there is no end.
+PUBLISHED_CLIPS = 2048
 
 # Type of a field -> what it must be in JSON.
 KINDS: dict[str, Check] = {

@@ -12,7 +12,7 @@ from latte_eval.compare.comparable import FAKE_ONLY
 from latte_eval.core.clips import ClipSource
 from latte_eval.core.errors import UsageError
 from latte_eval.core.progress import Reporter
-from latte_eval.core.protocol import MEASURE_FIELDS, Protocol
+from latte_eval.core.protocol import MEASURE_FIELDS, PUBLISHED_CLIPS, Protocol
 from latte_eval.evaluation.fields import check_fields, check_not_enlarged, check_shape
 from latte_eval.evaluation.given import with_conditions
 from latte_eval.evaluation.inputs import Made
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from latte_eval.benchmarks.benchmark import Benchmark
     from latte_eval.benchmarks.readers import FolderSource
     from latte_eval.benchmarks.readers.places import Place
-
-# Clips that a checkpoint gives where nobody says how many: the count of the published tables.
-MOST_CLIPS = 2048
 
 # A statistics file is refused where it differs from the protocol in any of these.
 STATS_HONOUR = frozenset(field.name for field in dataclasses.fields(Protocol)) - {
@@ -52,7 +49,7 @@ def open_sides(request: Request, reporter: Reporter) -> tuple[Protocol, Side | N
     protocol = fit_protocol(request, protocol, opened)
     given_images = isinstance(opened, OpenedImages)
     real = open_real(request, protocol, reporter) if given_images or request.needs_real else None
-    count = protocol.fake_clips or min(MOST_CLIPS, real.expected if real else MOST_CLIPS)
+    count = protocol.fake_clips or min(PUBLISHED_CLIPS, real.expected if real else PUBLISHED_CLIPS)
     opened = told_of_real(opened, protocol, real)
     fake = made_side(opened, protocol, count, request, reporter)
     check_given(request, fit_protocol(request, request.usual_protocol(), opened, checked=False), protocol, real, fake)

@@ -15,7 +15,7 @@ from latte_eval.core.errors import StoreError, UsageError
 from latte_eval.core.features import Features
 from latte_eval.core.numbers import number_to_text
 from latte_eval.core.progress import Reporter
-from latte_eval.core.protocol import Protocol
+from latte_eval.core.protocol import PUBLISHED_CLIPS, Protocol
 from latte_eval.core.result import Result
 from latte_eval.evaluation.measuring import RealFeatures, make_result
 from latte_eval.evaluation.opened_model import OpenedModel, open_model
@@ -51,7 +51,7 @@ class Plan:
     """
 
     ckpt: str
-    max_clips: int = 2048
+    max_clips: int = PUBLISHED_CLIPS
     confidence: float = 0.95
     options: dict[str, Any] = field(default_factory=dict)
 

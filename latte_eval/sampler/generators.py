@@ -30,11 +30,10 @@ from latte_eval.core.choices import check_name
 from latte_eval.core.clips import Clips, ClipSource, Rejected
 from latte_eval.core.errors import GeneratorError, LatteEvalError, NotEnoughClips, UsageError, kind_and_first_line
 from latte_eval.core.processes import run_token
+from latte_eval.core.protocol import PUBLISHED_CLIPS
 from latte_eval.core.seeding import identity_to_seed
 
 GROUP = "latte_eval.generators"
-# Clips of a generator that does not say how many it has, where nobody asks for a number.
-MOST_CLIPS = 2048
 
 NO_REUSE = (
     "{} has no fingerprint, so nothing tells whether its weights changed: its features are computed anew in every run, "
@@ -189,7 +188,7 @@ def checked_frames(spec: str, made: Any, frames: int | None) -> int | None:
 def checked_length(spec: str, made: Any, clips: int | None) -> int:
     """How many clips it will be asked for. Raises `NotEnoughClips` where it says that it has fewer than are wanted."""
     if not hasattr(made, "__len__"):
-        return clips or MOST_CLIPS
+        return clips or PUBLISHED_CLIPS
     length = len(made)
     if clips is not None and length < clips:
         raise NotEnoughClips(f"{spec} has {length} clips, {clips} were asked for. Use --clips {length}")

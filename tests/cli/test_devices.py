@@ -15,12 +15,17 @@ def no_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
 
+def pretend(monkeypatch: pytest.MonkeyPatch, kind: str, count: int) -> None:
+    """Torch has so many accelerators of a kind, and no CUDA."""
+    device = torch.device(kind)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: device)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: count)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
 @pytest.fixture
 def one_mps(monkeypatch: pytest.MonkeyPatch) -> None:
-    device = torch.device("mps")
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: device)
-    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    pretend(monkeypatch, "mps", 1)
 
 
 @pytest.mark.usefixtures("no_accelerator")
@@ -41,10 +46,7 @@ def test_any_accelerator_of_torch_is_taken() -> None:
 
 @pytest.fixture
 def two_xpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    device = torch.device("xpu")
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: device)
-    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    pretend(monkeypatch, "xpu", 2)
 
 
 @pytest.mark.usefixtures("two_xpus")

@@ -214,9 +214,10 @@ def test_a_folder_of_which_files_were_away_gives_what_it_gives_now(
         return FolderSource.open(tmp_path / "data", protocol, 0, "real")
 
     (right,) = extract(folder(), [POOLED], RunFolder(tmp_path / "right"))
+    windows_of = FolderSource.windows_of
     with monkeypatch.context() as patch:
         patch.setattr(FolderSource, "windows_of", lambda source, entry: (
-            ClipError("cannot be read") if entry.path in "14" else source.windows_in(entry)))  # fmt: skip
+            ClipError("cannot be read") if entry.path in "14" else windows_of(source, entry)))  # fmt: skip
         (fewer,) = extract(folder(), [POOLED], RunFolder(tmp_path / "run"))
     assert len(fewer) == 4 and folder().fingerprint
     with pytest.warns(Notice, match=r"holds other clips: 3 of 4, such as 2 0-3/1 \w{16} for 1 0-3/1 \w{16}"):
