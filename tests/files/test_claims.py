@@ -105,6 +105,69 @@ def test_many_threads_take_each_range_once(tmp_path: Path) -> None:
     assert sorted(done) == SPANS and not list((tmp_path / "key").iterdir())
 
 
+def test_what_another_stored_since_the_last_look_is_passed_over_and_no_claim_is_left(tmp_path: Path) -> None:
+    stored, spans = set[Range](), [(start, start + 1) for start in range(64)]
+    watch, claims = Watch(tmp_path / "alive", clock=Clock()), Claims(tmp_path / "key", elsewhere(), DiskFiles())
+    work = SharedWork(claims, watch, spans, lambda asked: stored & set(asked), stored.__contains__, 0, 16)
+    assert work.take() == (0, 1) and list(work.stripe) == [(16, 17)]
+    stored.add((16, 17))
+    assert work.take() == (1, 2) and claims.held() == [(0, 1), (1, 2)]
+
+
+def test_claims_that_the_folder_does_not_show_yet_are_tried_once(tmp_path: Path) -> None:
+    """NFS keeps what it knows of a folder for a while: there, who takes must not try the same again and again."""
+    for span in SPANS:
+        Claims(tmp_path / "key", elsewhere(), DiskFiles()).claim(span)
+    tried = list[Path]()
+
+    class Delayed(DiskFiles):
+        def names(self, folder: Path) -> list[str]:
+            return []
+
+        def create(self, path: Path, data: bytes) -> bool:
+            tried.append(path)
+            assert len(tried) <= len(SPANS)
+            return super().create(path, data)
+
+    work = work_of(tmp_path, elsewhere(1), set())
+    work.claims = Claims(tmp_path / "key", elsewhere(1), Delayed())
+    assert work.take() is None and len(tried) == len(SPANS)
+
+
+def test_processes_that_see_the_same_try_different_ranges(tmp_path: Path) -> None:
+    spans = [(start, start + 1) for start in range(64)]
+    watch, stripes = Watch(tmp_path / "alive", clock=Clock()), list[list[Range]]()
+    for place in range(16):
+        claims = Claims(tmp_path / "key", elsewhere(place), DiskFiles())
+        work = SharedWork(claims, watch, spans, lambda asked: set(), lambda span: False, place, 16)
+        first = work.next_range(())
+        stripes.append([first, *work.stripe] if first else [])
+    assert sorted(span for stripe in stripes for span in stripe) == spans[:32]
+
+
+def test_larger_ranges_are_begun_before_smaller_ones(tmp_path: Path) -> None:
+    watch, claims = Watch(tmp_path / "alive", clock=Clock()), Claims(tmp_path / "key", elsewhere(), DiskFiles())
+    spans = [(0, 4), (4, 8), (8, 10), (10, 12)]
+    work = SharedWork(claims, watch, spans, lambda asked: set(), lambda span: False, 0, 8)
+    assert work.free() == spans[:2]
+    assert (work.take(), work.take(), work.take()) == ((0, 4), (4, 8), (8, 10))
+
+
+def test_what_another_finishes_during_a_look_is_not_free(tmp_path: Path) -> None:
+    other, stored = Claims(tmp_path / "key", elsewhere(), DiskFiles()), set[Range]()
+    other.claim(SPANS[0])
+
+    def seen(asked: Sequence[Range]) -> set[Range]:
+        found = stored & set(asked)
+        stored.add(SPANS[0])  # just after the look
+        other.release(SPANS[0])
+        return found
+
+    work = work_of(tmp_path, elsewhere(1), stored)
+    work.stored = seen
+    assert work.free() == SPANS[1:2]
+
+
 def test_a_lost_claim_is_taken_over_after_silence_on_the_own_clock(tmp_path: Path) -> None:
     clock, dead = Clock(), elsewhere()
     assert Claims(tmp_path / "key", dead, DiskFiles()).claim((0, 4))
@@ -236,6 +299,34 @@ def test_progress_of_others_is_told_once(tmp_path: Path) -> None:
     work.look()
     work.finish(span)
     assert work.news() == [SPANS[2]] and work.look() is False
+
+
+def test_what_this_process_stored_is_no_progress_of_others(tmp_path: Path) -> None:
+    stored = set[Range]()
+    work = work_of(tmp_path, elsewhere(), stored)
+    span = work.take()
+    assert span
+    stored.add(span)
+    work.finish(span)
+    assert not work.look() and work.news() == []
+
+
+def test_many_claims_are_read_seldom_and_at_every_sign_of_life(tmp_path: Path) -> None:
+    clock, reads = Clock(), list[Path]()
+
+    class Counted(DiskFiles):
+        def read(self, path: Path) -> bytes | None:
+            reads.append(path)
+            return super().read(path)
+
+    work = work_of(tmp_path, elsewhere(1), set(), clock)
+    work.claims = Claims(tmp_path / "key", elsewhere(1), Counted())
+    work.todo = [(start, start + 1) for start in range(250)]  # at 0.05 s each: 12.5 s
+    for span in work.todo:
+        Claims(tmp_path / "key", elsewhere(), DiskFiles()).claim(span)
+    for clock.now in (0, 1, BEAT_SECONDS - 1, BEAT_SECONDS):
+        assert work.free_lost() == []
+    assert len(reads) == 2 * 250
 
 
 def test_a_sign_of_life_changes_and_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
