@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -278,8 +279,63 @@ def test_a_process_of_this_machine_that_ended_is_lost_at_once() -> None:
         assert owner.ended_here  # a zombie has ended, too
     assert owner.ended_here
     assert not dataclasses.replace(owner, mark=("another boot", *owner.mark[1:])).ended_here
+    # Containers on one machine number their processes apart, and see nothing of each other's.
+    assert not dataclasses.replace(owner, mark=(owner.mark[0], "pid:[1]", *owner.mark[2:])).ended_here
     mine = Owner.here("t", 0)
     assert not mine.ended_here and dataclasses.replace(mine, mark=(*mine.mark[:3], "1")).ended_here
+
+
+def test_where_the_system_tells_nothing_of_processes_none_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("latte_eval.files.owners.own_mark", lambda: ())
+    assert not Owner.here("t", 0).ended_here
+
+
+@pytest.mark.skipif(not own_mark(), reason="the system has no /proc")
+def test_a_process_may_have_any_name() -> None:
+    place, started = Path("/proc/self/comm"), own_mark()[3]
+    name = place.read_text()
+    try:
+        place.write_text("a) Z (b")
+        assert own_mark()[3] == started
+    finally:
+        place.write_text(name)
+
+
+def test_a_claim_of_other_json_names_nobody() -> None:
+    record = json.loads(elsewhere().to_bytes())
+    for other in (None, [], 7, {**record, "rank": None}, {**record, "mark": 7}, {"id": "x"}):
+        assert Owner.from_bytes(json.dumps(other).encode()) is None
+
+
+def test_a_sign_that_nfs_shows_a_minute_late_is_a_sign_of_life(tmp_path: Path) -> None:
+    clock, alive = Clock(), elsewhere()
+    watch = Watch(tmp_path, clock=clock)
+    for beat in (1, 2):
+        DiskFiles().replace(sign_path(tmp_path, alive.id), f"beat {beat}".encode())
+        for _ in range(7):  # 60 seconds, and one beat
+            assert not watch.is_lost(alive)
+            clock.now += BEAT_SECONDS
+
+
+def test_a_file_server_that_is_away_for_a_while_ends_no_sign_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("latte_eval.files.owners.BEAT_SECONDS", 0.01)
+    back, tried = threading.Event(), list[bytes]()
+
+    class Away(DiskFiles):
+        def replace(self, path: Path, data: bytes) -> None:
+            tried.append(data)
+            if 1 < len(tried) < 4:
+                raise StoreError("away")
+            if len(tried) >= 4:
+                back.set()
+
+        def remove(self, path: Path) -> None:
+            raise StoreError("away for good")
+
+    with SignOfLife(tmp_path, Owner.here("t", 0), Away()):
+        assert back.wait(5)
 
 
 def test_ranges_that_others_cut_differently_are_left_to_them(tmp_path: Path) -> None:
@@ -329,6 +385,25 @@ def test_many_claims_are_read_seldom_and_at_every_sign_of_life(tmp_path: Path) -
     assert len(reads) == 2 * 250
 
 
+def test_only_claims_of_others_that_are_in_the_way_are_watched(tmp_path: Path) -> None:
+    clock, other = Clock(), Claims(tmp_path / "key", elsewhere(), DiskFiles())
+    work = work_of(tmp_path, elsewhere(1), {SPANS[0]}, clock)
+    other.claim(SPANS[0])  # it is stored: the other was killed before it gave the claim back
+    other.claim(SPANS[2])
+    assert work.take() == SPANS[1]  # this process shows no sign of life, and is not lost for itself
+    assert list(work.others()) == [(SPANS[2], other.me)]
+    for clock.now in (0, LOST_SECONDS + 1):
+        lost = work.free_lost()
+    assert lost == [other.me] and other.held() == SPANS[:2]
+
+
+def test_what_this_process_holds_is_not_free_where_the_folder_does_not_show_it_yet(tmp_path: Path) -> None:
+    work = work_of(tmp_path, elsewhere(), set())
+    span = work.take()
+    (tmp_path / "key").rename(tmp_path / "unseen")
+    assert span == SPANS[0] and work.free() == SPANS[1:2]
+
+
 def test_a_sign_of_life_changes_and_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("latte_eval.files.owners.BEAT_SECONDS", 0.01)
     me, seen = Owner.here("t", 0), set[bytes]()
@@ -355,6 +430,13 @@ def test_a_file_system_without_hard_links_will_do(tmp_path: Path, monkeypatch: p
     files = DiskFiles()
     assert files.create(tmp_path / "a", b"1") and not files.create(tmp_path / "a", b"2")
     assert files.read(tmp_path / "a") == b"1" and files.names(tmp_path) == ["a"]
+
+
+def test_a_file_that_is_gone_is_no_fault(tmp_path: Path) -> None:
+    """Of several that move or delete it, one is first."""
+    files, absent = DiskFiles(), tmp_path / "absent" / "a"
+    files.remove(absent)
+    assert files.read(absent) is None and files.names(absent.parent) == [] and not files.move(absent, tmp_path / "b")
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
