@@ -203,7 +203,7 @@ class SharedWork:
         if now < self.watched_until:
             return []
         for many, (span, owner) in enumerate(self.others(), start=1):  # noqa: B007
-            if (owner.id in lost or self.watch.is_lost(owner)) and self.claims.take_away(span, owner):
+            if self.watch.is_lost(owner) and self.claims.take_away(span, owner):
                 lost[owner.id] = owner
         self.watched_until = now + min(BEAT_SECONDS, many * READING_SECONDS)
         for owner in lost.values():

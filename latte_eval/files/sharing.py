@@ -32,9 +32,8 @@ class Sharing:
             while not self.work.look():
                 yield self.claimed()
                 for _ in self.team.looks():
-                    if self.work.look() or self.work.free():
+                    if self.work.look() or self.work.free() or self.work.free_lost():
                         break
-                    self.work.free_lost()
                     if self.need_not_wait():
                         return
                     yield None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -103,6 +104,69 @@ def test_many_threads_take_each_range_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert sorted(done) == SPANS and not list((tmp_path / "key").iterdir())
+
+
+def test_what_another_stored_since_the_last_look_is_passed_over_and_no_claim_is_left(tmp_path: Path) -> None:
+    stored, spans = set[Range](), [(start, start + 1) for start in range(64)]
+    watch, claims = Watch(tmp_path / "alive", clock=Clock()), Claims(tmp_path / "key", elsewhere(), DiskFiles())
+    work = SharedWork(claims, watch, spans, lambda asked: stored & set(asked), stored.__contains__, 0, 16)
+    assert work.take() == (0, 1) and list(work.stripe) == [(16, 17)]
+    stored.add((16, 17))
+    assert work.take() == (1, 2) and claims.held() == [(0, 1), (1, 2)]
+
+
+def test_claims_that_the_folder_does_not_show_yet_are_tried_once(tmp_path: Path) -> None:
+    """NFS keeps what it knows of a folder for a while: there, who takes must not try the same again and again."""
+    for span in SPANS:
+        Claims(tmp_path / "key", elsewhere(), DiskFiles()).claim(span)
+    tried = list[Path]()
+
+    class Delayed(DiskFiles):
+        def names(self, folder: Path) -> list[str]:
+            return []
+
+        def create(self, path: Path, data: bytes) -> bool:
+            tried.append(path)
+            assert len(tried) <= len(SPANS)
+            return super().create(path, data)
+
+    work = work_of(tmp_path, elsewhere(1), set())
+    work.claims = Claims(tmp_path / "key", elsewhere(1), Delayed())
+    assert work.take() is None and len(tried) == len(SPANS)
+
+
+def test_processes_that_see_the_same_try_different_ranges(tmp_path: Path) -> None:
+    spans = [(start, start + 1) for start in range(64)]
+    watch, stripes = Watch(tmp_path / "alive", clock=Clock()), list[list[Range]]()
+    for place in range(16):
+        claims = Claims(tmp_path / "key", elsewhere(place), DiskFiles())
+        work = SharedWork(claims, watch, spans, lambda asked: set(), lambda span: False, place, 16)
+        first = work.next_range(())
+        stripes.append([first, *work.stripe] if first else [])
+    assert sorted(span for stripe in stripes for span in stripe) == spans[:32]
+
+
+def test_larger_ranges_are_begun_before_smaller_ones(tmp_path: Path) -> None:
+    watch, claims = Watch(tmp_path / "alive", clock=Clock()), Claims(tmp_path / "key", elsewhere(), DiskFiles())
+    spans = [(0, 4), (4, 8), (8, 10), (10, 12)]
+    work = SharedWork(claims, watch, spans, lambda asked: set(), lambda span: False, 0, 8)
+    assert work.free() == spans[:2]
+    assert (work.take(), work.take(), work.take()) == ((0, 4), (4, 8), (8, 10))
+
+
+def test_what_another_finishes_during_a_look_is_not_free(tmp_path: Path) -> None:
+    other, stored = Claims(tmp_path / "key", elsewhere(), DiskFiles()), set[Range]()
+    other.claim(SPANS[0])
+
+    def seen(asked: Sequence[Range]) -> set[Range]:
+        found = stored & set(asked)
+        stored.add(SPANS[0])  # just after the look
+        other.release(SPANS[0])
+        return found
+
+    work = work_of(tmp_path, elsewhere(1), stored)
+    work.stored = seen
+    assert work.free() == SPANS[1:2]
 
 
 def test_a_lost_claim_is_taken_over_after_silence_on_the_own_clock(tmp_path: Path) -> None:
@@ -215,8 +279,63 @@ def test_a_process_of_this_machine_that_ended_is_lost_at_once() -> None:
         assert owner.ended_here  # a zombie has ended, too
     assert owner.ended_here
     assert not dataclasses.replace(owner, mark=("another boot", *owner.mark[1:])).ended_here
+    # Containers on one machine number their processes apart, and see nothing of each other's.
+    assert not dataclasses.replace(owner, mark=(owner.mark[0], "pid:[1]", *owner.mark[2:])).ended_here
     mine = Owner.here("t", 0)
     assert not mine.ended_here and dataclasses.replace(mine, mark=(*mine.mark[:3], "1")).ended_here
+
+
+def test_where_the_system_tells_nothing_of_processes_none_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("latte_eval.files.owners.own_mark", lambda: ())
+    assert not Owner.here("t", 0).ended_here
+
+
+@pytest.mark.skipif(not own_mark(), reason="the system has no /proc")
+def test_a_process_may_have_any_name() -> None:
+    place, started = Path("/proc/self/comm"), own_mark()[3]
+    name = place.read_text()
+    try:
+        place.write_text("a) Z (b")
+        assert own_mark()[3] == started
+    finally:
+        place.write_text(name)
+
+
+def test_a_claim_of_other_json_names_nobody() -> None:
+    record = json.loads(elsewhere().to_bytes())
+    for other in (None, [], 7, {**record, "rank": None}, {**record, "mark": 7}, {"id": "x"}):
+        assert Owner.from_bytes(json.dumps(other).encode()) is None
+
+
+def test_a_sign_that_nfs_shows_a_minute_late_is_a_sign_of_life(tmp_path: Path) -> None:
+    clock, alive = Clock(), elsewhere()
+    watch = Watch(tmp_path, clock=clock)
+    for beat in (1, 2):
+        DiskFiles().replace(sign_path(tmp_path, alive.id), f"beat {beat}".encode())
+        for _ in range(7):  # 60 seconds, and one beat
+            assert not watch.is_lost(alive)
+            clock.now += BEAT_SECONDS
+
+
+def test_a_file_server_that_is_away_for_a_while_ends_no_sign_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("latte_eval.files.owners.BEAT_SECONDS", 0.01)
+    back, tried = threading.Event(), list[bytes]()
+
+    class Away(DiskFiles):
+        def replace(self, path: Path, data: bytes) -> None:
+            tried.append(data)
+            if 1 < len(tried) < 4:
+                raise StoreError("away")
+            if len(tried) >= 4:
+                back.set()
+
+        def remove(self, path: Path) -> None:
+            raise StoreError("away for good")
+
+    with SignOfLife(tmp_path, Owner.here("t", 0), Away()):
+        assert back.wait(5)
 
 
 def test_ranges_that_others_cut_differently_are_left_to_them(tmp_path: Path) -> None:
@@ -236,6 +355,53 @@ def test_progress_of_others_is_told_once(tmp_path: Path) -> None:
     work.look()
     work.finish(span)
     assert work.news() == [SPANS[2]] and work.look() is False
+
+
+def test_what_this_process_stored_is_no_progress_of_others(tmp_path: Path) -> None:
+    stored = set[Range]()
+    work = work_of(tmp_path, elsewhere(), stored)
+    span = work.take()
+    assert span
+    stored.add(span)
+    work.finish(span)
+    assert not work.look() and work.news() == []
+
+
+def test_many_claims_are_read_seldom_and_at_every_sign_of_life(tmp_path: Path) -> None:
+    clock, reads = Clock(), list[Path]()
+
+    class Counted(DiskFiles):
+        def read(self, path: Path) -> bytes | None:
+            reads.append(path)
+            return super().read(path)
+
+    work = work_of(tmp_path, elsewhere(1), set(), clock)
+    work.claims = Claims(tmp_path / "key", elsewhere(1), Counted())
+    work.todo = [(start, start + 1) for start in range(250)]  # at 0.05 s each: 12.5 s
+    for span in work.todo:
+        Claims(tmp_path / "key", elsewhere(), DiskFiles()).claim(span)
+    for clock.now in (0, 1, BEAT_SECONDS - 1, BEAT_SECONDS):
+        assert work.free_lost() == []
+    assert len(reads) == 2 * 250
+
+
+def test_only_claims_of_others_that_are_in_the_way_are_watched(tmp_path: Path) -> None:
+    clock, other = Clock(), Claims(tmp_path / "key", elsewhere(), DiskFiles())
+    work = work_of(tmp_path, elsewhere(1), {SPANS[0]}, clock)
+    other.claim(SPANS[0])  # it is stored: the other was killed before it gave the claim back
+    other.claim(SPANS[2])
+    assert work.take() == SPANS[1]  # this process shows no sign of life, and is not lost for itself
+    assert list(work.others()) == [(SPANS[2], other.me)]
+    for clock.now in (0, LOST_SECONDS + 1):
+        lost = work.free_lost()
+    assert lost == [other.me] and other.held() == SPANS[:2]
+
+
+def test_what_this_process_holds_is_not_free_where_the_folder_does_not_show_it_yet(tmp_path: Path) -> None:
+    work = work_of(tmp_path, elsewhere(), set())
+    span = work.take()
+    (tmp_path / "key").rename(tmp_path / "unseen")
+    assert span == SPANS[0] and work.free() == SPANS[1:2]
 
 
 def test_a_sign_of_life_changes_and_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,6 +430,13 @@ def test_a_file_system_without_hard_links_will_do(tmp_path: Path, monkeypatch: p
     files = DiskFiles()
     assert files.create(tmp_path / "a", b"1") and not files.create(tmp_path / "a", b"2")
     assert files.read(tmp_path / "a") == b"1" and files.names(tmp_path) == ["a"]
+
+
+def test_a_file_that_is_gone_is_no_fault(tmp_path: Path) -> None:
+    """Of several that move or delete it, one is first."""
+    files, absent = DiskFiles(), tmp_path / "absent" / "a"
+    files.remove(absent)
+    assert files.read(absent) is None and files.names(absent.parent) == [] and not files.move(absent, tmp_path / "b")
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -12,8 +14,8 @@ import pytest
 from latte_eval.core.errors import CheckpointError, LostRank, RanksDiffer
 from latte_eval.core.notices import Notice
 from latte_eval.files import owners, team
-from latte_eval.files.owners import SignOfLife
-from latte_eval.files.team import Team, check_shared
+from latte_eval.files.owners import Owner, SignOfLife, own_mark, sign_path
+from latte_eval.files.team import Team, check_shared, check_versions, team_at
 
 
 @pytest.fixture
@@ -106,7 +108,7 @@ def test_one_process_opens_first_and_the_others_after_it(ranks: list[Team], monk
         with lock:
             at_work += 1
             order.append(rank)
-            most = max(most, at_work) if len(order) < 3 else most
+            most = max(most, at_work)
         time.sleep(0.1)
         with lock:
             at_work -= 1
@@ -127,6 +129,75 @@ def test_who_opens_first_and_dies_is_not_waited_for(ranks: list[Team]) -> None:
         assert ranks[2].told("weights ended") is None
 
 
+def test_who_opens_first_and_dies_ends_a_run_that_is_to_end(ranks: list[Team]) -> None:
+    ranks[1].tell("weights begun", {"owner": ranks[1].me.id})
+    ranks[2].on_lost = "end"
+    with pytest.raises(LostRank, match="has ended"), ranks[2].in_turn("weights"):
+        raise AssertionError
+
+
+def test_who_opens_first_and_fails_lets_the_others_try(ranks: list[Team]) -> None:
+    with pytest.raises(CheckpointError), ranks[1].in_turn("weights"):
+        raise CheckpointError("no network")
+    assert ranks[2].told("weights ended") is not None
+
+
+def test_what_is_said_last_is_heard(ranks: list[Team], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that speaks and ends does both between two looks of another."""
+
+    def leaves(owner: str) -> bool:
+        ranks[0].tell("points", {"found": 7})
+        return True
+
+    monkeypatch.setattr(ranks[1].members, "has_left", leaves)
+    assert ranks[1].wait_for("points", ranks[0].me)["found"] == 7
+
+
+@pytest.mark.skipif(not own_mark(), reason="the system has no /proc")
+def test_a_first_process_that_was_killed_here_is_not_waited_for(ranks: list[Team]) -> None:
+    killed = dataclasses.replace(ranks[0].me, mark=(*own_mark()[:3], "1"))
+    with SignOfLife(ranks[0].watch.folder, killed), pytest.raises(LostRank, match="was killed"):
+        ranks[1].wait_for("points", ranks[1].member(0))
+
+
+def test_what_is_being_said_right_now_is_not_said_yet(ranks: list[Team]) -> None:
+    ranks[0].tell("points", {"found": 7})
+    assert Team(ranks[0].run, "another run", 1, 3).told("points") is None
+    for cut in (b"", b'{"name": "poi'):
+        ranks[0].told_path("points").write_bytes(cut)
+        assert ranks[1].told("points") is None
+
+
+def test_a_process_alone_shows_a_sign_of_life_to_other_commands(ranks: list[Team], tmp_path: Path) -> None:
+    """Those of a launcher do so to their end, whatever they work on: without a sign they would be taken for ended."""
+    alone, folder = Team(tmp_path, "alone"), ranks[0].watch.folder
+    with alone.present():
+        assert sign_path(folder, alone.me.id).is_file()
+    assert not list(folder.iterdir())
+    with SignOfLife(folder, ranks[1].me):
+        with ranks[1].present():
+            pass
+        assert not ranks[0].members.has_left(ranks[1].me.id)
+
+
+def test_commands_that_run_at_once_are_not_one_run(tmp_path: Path) -> None:
+    one, other = team_at(tmp_path), team_at(tmp_path, "end")
+    assert one.has(one.me) and not one.has(other.me) and (one.on_lost, other.on_lost) == ("survive", "end")
+    assert Team(tmp_path, "a-b", 12, 100).has(Team(tmp_path, "a-b", 3, 100).me)
+
+
+def test_what_to_do_about_a_loss_stays_as_it_was_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(team, "world_size", lambda: 2)
+    monkeypatch.setattr(team, "TEAMS", {(str(tmp_path), os.getpid()): Team(tmp_path, "token", 0, 2)})
+    assert [team_at(tmp_path, *said).on_lost for said in ((), ("end",), ())] == ["survive", "end", "end"]
+
+
+def test_other_versions_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(team, "gathered", lambda name, value: [["1.0", "a"], ["1.0", "b"], ["1.1", "c"]])
+    with pytest.raises(RanksDiffer, match=r"^latte-eval is 1\.1 on rank 2 \(c\) and 1\.0 on rank 0 \(a\)"):
+        check_versions()
+
+
 def test_processes_with_other_files_are_told_apart(ranks: list[Team]) -> None:
     for each in (ranks[2], ranks[0]):
         each.check_same("evaluation 1", {"the protocol": "a", "the sha256 of the checkpoint": "1" * 8})
@@ -134,6 +205,8 @@ def test_processes_with_other_files_are_told_apart(ranks: list[Team]) -> None:
         RanksDiffer, match="the sha256 of the checkpoint is 22222222 on rank 1 .* and 11111111 on rank 2"
     ):
         ranks[1].check_same("evaluation 1", {"the protocol": "a", "the sha256 of the checkpoint": "2" * 8})
+    ranks[1].check_same("sides", {"frames": (1, 2)})
+    ranks[2].check_same("sides", {"frames": (1, 2)})
     assert [ranks[1].number("evaluation") for _ in range(2)] == ["evaluation 1", "evaluation 2"]
 
 
@@ -196,3 +269,5 @@ def test_a_lost_process_ends_the_run_or_is_survived(ranks: list[Team]) -> None:
     ranks[0].on_lost = "end"
     with pytest.raises(LostRank, match=r"rank 1 on .* is lost, which ends the run \(--on-lost end\)"):
         ranks[0].name_lost(ranks[1].me)
+    with pytest.warns(Notice, match="rank 1 on faraway"):  # of another command: no reason to end this one
+        ranks[0].name_lost(Owner("other-00001", 1, "faraway", 4711))
