@@ -19,7 +19,7 @@ class Site:
     """What a server has, and what it was asked.
 
     Attributes:
-        files: bytes by path.
+        files: bytes by path; with a query only for that one.
         drops: how many more answers to GET break off halfway.
         status: answers with this code instead of the file, by path.
         moved: answers with a redirect to this address, by path.
@@ -64,7 +64,8 @@ class Handler(BaseHTTPRequestHandler):
         self.answer()
 
     def answer(self) -> None:
-        path, site = self.path.partition("?")[0], self.site
+        site = self.site
+        path = self.path if self.path in site.files else self.path.partition("?")[0]
         site.requests.append((self.command, self.path, {name.lower(): value for name, value in self.headers.items()}))
         if path in site.moved:
             self.begin(302, 0, Location=site.moved[path])

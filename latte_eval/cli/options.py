@@ -127,7 +127,7 @@ workers_option = click.option(
 )  # fmt: skip
 
 fake_options = stack(
-    click.option("--ckpt", type=PLACE, metavar="CKPT", help="Path, hf://owner/repo/file[@revision], or demo."),
+    click.option("--ckpt", type=PLACE, metavar="CKPT", help="Path, hf://owner/repo/file[@rev], drive://ID, or demo."),
     click.option("--prompts", type=FOLDER, metavar="FILE", help="One prompt a line, for --ckpt of a text-to-video "
                  "pipeline."),
     click.option("--fake", type=FOLDER, metavar="DIR|FILE", help="Generated videos or arrays of any model, "

@@ -20,7 +20,11 @@ from latte_eval.core.errors import UsageError
 
 @click.command(cls=Configured, epilog="Example: latte-eval sample --ckpt demo --seeds 0-15 --out samples")
 @click.option(
-    "--ckpt", type=PLACE, required=True, metavar="CKPT", help="Path, hf://owner/repo/file[@revision], or demo."
+    "--ckpt",
+    type=PLACE,
+    required=True,
+    metavar="CKPT",
+    help="Path, hf://owner/repo/file[@revision], drive://ID, or demo.",
 )
 @click.option("--seeds", required=True, metavar="RANGES", help="Clip indices, such as 0-15 or 3,8,20-29.")
 @click.option("--out", type=FOLDER, required=True, metavar="DIR", help="Folder for 000000.mp4, 000001.mp4, ...")

@@ -16,7 +16,7 @@ from latte_eval.core.progress import Reporter
 from latte_eval.core.result import Result
 from latte_eval.evaluation.pipeline import evaluate, join_run
 from latte_eval.evaluation.request import Request
-from latte_eval.files.addresses import hub_advice
+from latte_eval.files.addresses import hub_advice, is_fetched
 from latte_eval.sampler.checkpoint import iteration_of, load_checkpoint
 
 # Colours that people with any colour vision can tell apart (Okabe and Ito 2008), and a mark for each.
@@ -104,7 +104,7 @@ def iteration(file: str) -> int:
 
     Raises `CheckpointError` for a file that is absent, `UsageError` where neither tells.
     """
-    if not file.startswith("hf://") and not Path(file).is_file():
+    if not is_fetched(file) and not Path(file).is_file():
         advice = hub_advice(file)
         raise CheckpointError(f"{file} {f'is no file here: {advice}' if advice else 'does not exist'}")
     found = iteration_of({}, Path(file))

@@ -31,6 +31,7 @@ from latte_eval.evaluation.side import Side
 from latte_eval.evaluation.sides import open_real, open_sides
 from latte_eval.evaluation.stats import StatsSource, write_stats
 from latte_eval.evaluation.stored import identities_of
+from latte_eval.files.addresses import is_fetched
 from latte_eval.files.run_folder import RunFolder, feature_key
 from latte_eval.files.team import Team, team_at
 from latte_eval.files.weights import WEIGHTS
@@ -93,7 +94,7 @@ def join_run(request: Request, run: RunFolder) -> Team:
 
 def opened_by(request: Request) -> str:
     """What opening the sides of a request may download or examine, which later requests find ready."""
-    fetched = request.ckpt if str(request.ckpt).startswith("hf://") else ""
+    fetched = request.ckpt if is_fetched(str(request.ckpt)) else ""
     return f"{fetched} {request.vae} {request.real} {request.fake}"
 
 

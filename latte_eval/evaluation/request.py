@@ -41,7 +41,7 @@ class Request:
 
     Attributes:
         metrics: names in `METRICS`, or one that stands for several; kept as single ones.
-        ckpt: path, `hf://owner/repo/file[@revision]`, or `demo`; or a text-to-video pipeline, a folder or
+        ckpt: path, `hf://owner/repo/file[@revision]`, `drive://ID`, or `demo`; or a text-to-video pipeline, a folder or
             `hf://owner/repo`.
         prompts: file of prompts for a text-to-video pipeline.
         generator: `package.module:callable`, the name of a plugin, or an object (`evaluation.inputs.Made`).

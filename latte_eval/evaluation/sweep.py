@@ -21,7 +21,7 @@ from latte_eval.evaluation.curve import checkpoint_files, run_names
 from latte_eval.evaluation.pipeline import evaluate
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.table_runs import MakeRequest, answers
-from latte_eval.files.addresses import hub_advice
+from latte_eval.files.addresses import hub_advice, is_fetched
 from latte_eval.files.run_folder import RESULTS
 from latte_eval.metrics.rows import METRICS
 from latte_eval.sampler.checkpoint import load_checkpoint
@@ -110,7 +110,7 @@ def find_checkpoints(names: Sequence[str]) -> dict[str, str]:
             if not files:
                 raise UsageError(f"there is no checkpoint in {name}: files named .pt, .pth or .safetensors")
             found += files
-        elif Path(name).is_file() or name.startswith("hf://") or benchmark_of_checkpoint(name):
+        elif Path(name).is_file() or is_fetched(name) or benchmark_of_checkpoint(name):
             found.append(name)
         else:
             advice = hub_advice(name)

@@ -51,6 +51,10 @@ class LocationError(WeightsError):
     """One location did not give the file; another one may."""
 
 
+class OtherBytes(LocationError):
+    """A location gave a whole file with another sha256 than it must have."""
+
+
 class BrokenOff(Exception):
     """A transfer that stopped on the way and may be resumed."""
 
@@ -112,12 +116,17 @@ def download(
     when it is whole and, if `sha256` is given, right. Raises `LocationError` where this location fails (nothing is
     kept), and `WeightsError` where the disk fails.
     """
+    return keep(read_resuming(url, progress, MOST_BYTES if most is None else most), target, sha256, host_of(url))
+
+
+def keep(chunks: Iterable[bytes], target: Path, sha256: str | None, sender: str) -> str:
+    """What comes from `sender` as a file, whole or absent; its sha256. Raises as `download` does."""
     temporary = temporary_path(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        found = write_hashed(read_resuming(url, progress, MOST_BYTES if most is None else most), temporary)
+        found = write_hashed(chunks, temporary)
         if sha256 is not None and found != sha256:
-            raise LocationError(f"{host_of(url)} sent a file with sha256 {found} instead of {sha256}; it was not kept")
+            raise OtherBytes(f"{sender} sent a file with sha256 {found} instead of {sha256}; it was not kept")
         put_in_place(temporary, target)
     except OSError as error:
         raise WeightsError(f"{target} cannot be written: {error.strerror}") from error

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from latte_eval.core.errors import CheckpointError
-from latte_eval.files.addresses import hub_advice
+from latte_eval.files.addresses import hub_advice, is_fetched
 from latte_eval.files.seen import note_seen
 from latte_eval.files.weights import file_sha256
 from latte_eval.sampler.checksums import checked_sha256
@@ -134,13 +134,14 @@ def load_checkpoint(path: str | Path, weights: str | None = None) -> Checkpoint:
     """Open a checkpoint and check that it is a Latte's or a VDT's.
 
     Args:
-        path: a file, the folder or index of a sharded one, `hf://owner/repo/file[@revision]`, or a name in `EMBEDDED`.
+        path: a file, the folder or index of a sharded one, `hf://owner/repo/file[@revision]`, `drive://ID`,
+            or a name in `EMBEDDED`.
         weights: `ema` or `model`; None for EMA where there is one.
 
     Raises:
         CheckpointError: one sentence: the file is absent or damaged; or its weights are not those of a model, not the
             ones wanted, not tensors, or not finite.
-        WeightsError: a file of the hub that cannot be had.
+        WeightsError: a file of the hub or of Google Drive that cannot be had.
     """
     file = locate(str(path))
     content = read_tensor_file(file)
@@ -152,7 +153,7 @@ def load_checkpoint(path: str | Path, weights: str | None = None) -> Checkpoint:
     except CheckpointError as error:
         raise CheckpointError(f"{file}: {error}") from error
     checkpoint = Checkpoint(
-        name=str(path) if str(path) in EMBEDDED or str(path).startswith("hf://") else file.name,
+        name=str(path) if str(path) in EMBEDDED or is_fetched(str(path)) else file.name,
         path=file,
         sha256=sha256,
         size=size,
@@ -209,6 +210,10 @@ def locate(name: str) -> Path:
         from latte_eval.files.download import fetch_hub_file
 
         return fetch_hub_file(name)
+    if name.startswith("drive://"):
+        from latte_eval.files.drive import fetch_drive_file
+
+        return fetch_drive_file(name)
     if name in EMBEDDED:
         path = embedded_file(name)
         if not path.is_file():
