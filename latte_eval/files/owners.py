@@ -124,7 +124,7 @@ class Watch:
         sign, changed, looked = self.seen.get(owner, (b"", now, now - BEAT_SECONDS))
         if now - looked >= BEAT_SECONDS / 2:
             found = self.files.read(sign_path(self.folder, owner))
-            changed = now if owner not in self.seen or found != sign else changed
+            changed = now if found != sign else changed
             self.seen[owner] = found, changed, now
         return now - changed
 

@@ -7,6 +7,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import numpy as np
@@ -249,6 +250,22 @@ def test_an_option_that_takes_a_path_refuses_an_address(toy: Path, tmp_path: Pat
     done = latte_eval(*words)
     assert done.returncode == 2 and "--real is s3://bucket/videos: this takes a path" in done.stderr
     assert not Path("s3:").exists()
+
+
+def test_what_a_store_answers_is_taken_with_care() -> None:
+    """Whoever may write there must not choose where files are written here."""
+    folder, found = RemoteFolder("memory://bucket/run"), ("../x", "a", "/etc/x", "b\\..\\x", ".writable")
+    names = [f"/bucket/run/{name}" for name in found]
+
+    def absent(path: str) -> None:
+        raise FileNotFoundError(path)
+
+    store = SimpleNamespace(invalidate_cache=lambda: None, find=lambda path: names, cat=lambda paths, on_error: b"1",
+                            rm_file=absent)  # fmt: skip
+    folder.__dict__.update(root="/bucket/run", store=store)
+    assert folder.names() == ["a"]
+    assert list(folder.read(["a"])) == [("a", b"1")]  # as some stores answer for one path
+    folder.remove("a")  # another process was first
 
 
 def test_addresses_of_this_machine_are_paths(tmp_path: Path) -> None:

@@ -85,3 +85,20 @@ def test_every_step_has_noise_of_its_own():
     sampled, generators = source(), [torch.Generator().manual_seed(i) for i in range(2)]
     first, second = islice(drawn_ahead(lambda: sampled.noise(generators)), 2)
     assert not torch.equal(first, second) and FAST.steps > 1
+
+
+def test_an_end_waits_for_the_draw_at_work_and_makes_no_other() -> None:
+    draws, second, go_on = list[int](), threading.Event(), threading.Event()
+
+    def draw() -> int:
+        draws.append(len(draws))
+        if len(draws) > 1:
+            second.set()
+            go_on.wait(5)
+        return draws[-1]
+
+    drawn = drawn_ahead(draw)
+    assert next(drawn) == 0 and second.wait(5)
+    threading.Timer(0.2, go_on.set).start()
+    drawn.close()  # type: ignore[attr-defined]
+    assert draws == [0, 1]
