@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from owner_makers import Clock, elsewhere
 
 from latte_eval.core.errors import StoreError
 from latte_eval.files import shared_files
@@ -20,10 +17,7 @@ from latte_eval.files.owners import (
     BEAT_SECONDS,
     LOST_SECONDS,
     Owner,
-    SignOfLife,
     Watch,
-    forget_old_files,
-    own_mark,
     sign_path,
 )
 from latte_eval.files.run_folder import SHARD_CLIPS, shard_ranges
@@ -31,21 +25,6 @@ from latte_eval.files.shards import Range
 from latte_eval.files.shared_files import DiskFiles
 
 SPANS = [(start, start + 4) for start in range(0, 40, 4)]
-
-
-@dataclasses.dataclass
-class Clock:
-    """Seconds that a test lets pass."""
-
-    now: float = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def elsewhere(rank: int = 0, token: str = "other") -> Owner:
-    """A process of another machine: nothing but its sign of life tells whether it lives."""
-    return Owner(f"{token}-{rank:05d}", rank, "faraway", 4711)
 
 
 def work_of(folder: Path, me: Owner, stored: set[Range], clock: Clock | None = None, **more) -> SharedWork:
@@ -265,79 +244,6 @@ def test_a_cut_claim_belongs_to_nobody_and_is_lost_in_time(tmp_path: Path) -> No
     assert len(work.free_lost()) == 1 and work.take() == (0, 4)
 
 
-@pytest.mark.skipif(not own_mark(), reason="the system has no /proc")
-def test_a_process_of_this_machine_that_ended_is_lost_at_once() -> None:
-    code = (
-        "from latte_eval.files.owners import Owner; print(Owner.here('t', 3).to_bytes().decode(), flush=True); input()"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        assert child.stdout and child.stdin
-        owner = Owner.from_bytes(child.stdout.readline())
-        assert owner and owner.rank == 3 and not owner.ended_here
-        child.kill()
-        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert owner.ended_here  # a zombie has ended, too
-    assert owner.ended_here
-    assert not dataclasses.replace(owner, mark=("another boot", *owner.mark[1:])).ended_here
-    # Containers on one machine number their processes apart, and see nothing of each other's.
-    assert not dataclasses.replace(owner, mark=(owner.mark[0], "pid:[1]", *owner.mark[2:])).ended_here
-    mine = Owner.here("t", 0)
-    assert not mine.ended_here and dataclasses.replace(mine, mark=(*mine.mark[:3], "1")).ended_here
-
-
-def test_where_the_system_tells_nothing_of_processes_none_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("latte_eval.files.owners.own_mark", lambda: ())
-    assert not Owner.here("t", 0).ended_here
-
-
-@pytest.mark.skipif(not own_mark(), reason="the system has no /proc")
-def test_a_process_may_have_any_name() -> None:
-    place, started = Path("/proc/self/comm"), own_mark()[3]
-    name = place.read_text()
-    try:
-        place.write_text("a) Z (b")
-        assert own_mark()[3] == started
-    finally:
-        place.write_text(name)
-
-
-def test_a_claim_of_other_json_names_nobody() -> None:
-    record = json.loads(elsewhere().to_bytes())
-    for other in (None, [], 7, {**record, "rank": None}, {**record, "mark": 7}, {"id": "x"}):
-        assert Owner.from_bytes(json.dumps(other).encode()) is None
-
-
-def test_a_sign_that_nfs_shows_a_minute_late_is_a_sign_of_life(tmp_path: Path) -> None:
-    clock, alive = Clock(), elsewhere()
-    watch = Watch(tmp_path, clock=clock)
-    for beat in (1, 2):
-        DiskFiles().replace(sign_path(tmp_path, alive.id), f"beat {beat}".encode())
-        for _ in range(7):  # 60 seconds, and one beat
-            assert not watch.is_lost(alive)
-            clock.now += BEAT_SECONDS
-
-
-def test_a_file_server_that_is_away_for_a_while_ends_no_sign_of_life(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("latte_eval.files.owners.BEAT_SECONDS", 0.01)
-    back, tried = threading.Event(), list[bytes]()
-
-    class Away(DiskFiles):
-        def replace(self, path: Path, data: bytes) -> None:
-            tried.append(data)
-            if 1 < len(tried) < 4:
-                raise StoreError("away")
-            if len(tried) >= 4:
-                back.set()
-
-        def remove(self, path: Path) -> None:
-            raise StoreError("away for good")
-
-    with SignOfLife(tmp_path, Owner.here("t", 0), Away()):
-        assert back.wait(5)
-
-
 def test_ranges_that_others_cut_differently_are_left_to_them(tmp_path: Path) -> None:
     Claims(tmp_path / "key", elsewhere(), DiskFiles()).claim((2, 9))
     assert work_of(tmp_path, elsewhere(1), set()).free() == SPANS[3:4]
@@ -402,24 +308,6 @@ def test_what_this_process_holds_is_not_free_where_the_folder_does_not_show_it_y
     span = work.take()
     (tmp_path / "key").rename(tmp_path / "unseen")
     assert span == SPANS[0] and work.free() == SPANS[1:2]
-
-
-def test_a_sign_of_life_changes_and_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("latte_eval.files.owners.BEAT_SECONDS", 0.01)
-    me, seen = Owner.here("t", 0), set[bytes]()
-    with SignOfLife(tmp_path, me):
-        while len(seen) < 3:
-            seen.add(sign_path(tmp_path, me.id).read_bytes())
-    assert not list(tmp_path.iterdir())
-
-
-def test_signs_of_long_ago_are_forgotten_by_the_time_of_the_file_server(tmp_path: Path) -> None:
-    for name in ("old", "new", "mine"):
-        (tmp_path / f"{name}.json").touch()
-    late = (tmp_path / "mine.json").stat().st_mtime
-    os.utime(tmp_path / "old.json", (late - 40 * 86400,) * 2)
-    forget_old_files(tmp_path, tmp_path / "mine.json")
-    assert sorted(path.stem for path in tmp_path.iterdir()) == ["mine", "new"]
 
 
 def test_a_file_system_without_hard_links_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
