@@ -43,6 +43,7 @@ INDENTED = re.compile(r"^    ((?:latte-eval|torchrun|python|pip) .*(?:\n        
 READ_ONLY = {
     "torchrun": "tests/evaluation/test_many_processes.py starts two processes",
     "hf://": "there is no hub",
+    "drive://": "there is no Google Drive",
     "--metrics fvd,cd-fvd,fid": "seven networks",
     "fvd --ckpt demo": "a minute; tests/cli/test_cli.py runs it",
     "runs/accepted": "what was accepted of that run",

@@ -100,8 +100,9 @@ def test_checkpoints_get_labels_that_differ(tmp_path: Path) -> None:
     for name in ("a/1.pt", "b/1.pt", "b/note.txt", "b/.2.pt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    found = find_checkpoints([str(tmp_path / "a"), str(tmp_path / "b"), "hf://owner/repo/1.pt"])
-    assert list(found) == ["a-1.pt", "b-1.pt", "repo-1.pt"] and found["repo-1.pt"] == "hf://owner/repo/1.pt"
+    found = find_checkpoints([str(tmp_path / "a"), str(tmp_path / "b"), "hf://owner/repo/1.pt", "drive://abc"])
+    assert list(found) == ["a-1.pt", "b-1.pt", "repo-1.pt", "drive:-abc"]
+    assert found["repo-1.pt"] == "hf://owner/repo/1.pt" and found["drive:-abc"] == "drive://abc"
     with pytest.raises(CheckpointError, match="does not exist"):
         find_checkpoints([str(tmp_path / "absent.pt")])
     with pytest.raises(UsageError, match="no checkpoint in"):
