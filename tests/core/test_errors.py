@@ -22,6 +22,7 @@ STAGES: dict[str, tuple[Stage, str]] = {
     "CheckpointError": ("before", ""),
     "WeightsError": ("before", ""),
     "LocationError": ("before", ""),
+    "OtherBytes": ("before", ""),
     "NotComparable": ("before", ""),
     "TooShort": ("before", ""),
     "RanksDiffer": ("before", ""),

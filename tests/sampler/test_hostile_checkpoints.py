@@ -46,7 +46,7 @@ def check_line(line, name, expected):
 
 def check(trial):
     report = besiege(
-        Siege("hostile", lambda *given: trial(given[2]) or "held", ("held",), seconds=15, memory=MEMORY), [0], 0
+        Siege("hostile", lambda *given: trial(given[2]) or "held", ("held",), seconds=60, memory=MEMORY), [0], 0
     )
     assert not report.bad, report.bad[0]
 
