@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import faulthandler
+import gc
 import json
 import math
 import os
@@ -181,6 +182,7 @@ def read_until(pipe: int, deadline: float) -> bytes | None:
 
 def run_trial(siege: Siege, material: Any, chance: random.Random, folder: Path, pipe: int) -> None:
     """In the forked process: run the trial, say its outcome through the pipe, end."""
+    gc.freeze()  # what the parent left to be collected may wait for threads, which a fork does not have
     os.setsid()
     faulthandler.disable()
     quiet = os.open(os.devnull, os.O_RDWR)
