@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hub import Site, self_signed, serve
+from hub import Site, serve
 
 from latte_eval.core.errors import WeightsError
 from latte_eval.files import download as download_module
@@ -28,14 +28,6 @@ from latte_eval.files.download import (
 DATA = bytes(range(256)) * 12_000  # 3 MB: several chunks
 SHA256 = hashlib.sha256(DATA).hexdigest()
 REVISION = "c" * 40
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    try:
-        return self_signed(tmp_path_factory.mktemp("tls"))
-    except (FileNotFoundError, subprocess.SubprocessError) as error:
-        pytest.skip(f"no self-signed certificate: {error}")
 
 
 @pytest.fixture

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hub import Site, self_signed, serve
+from hub import Site, serve
 
 from latte_eval.core.errors import WeightsError
 from latte_eval.core.notices import Notice
@@ -28,14 +27,6 @@ CONFIRM = b"""<!DOCTYPE html><html><head><title>Google Drive - Virus scan warnin
 CONFIRMED = f"/download?id={NAME}&export=download&confirm=t&uuid=a1%26b2"
 QUOTA = b"""<html><head><title>Google Drive - Quota exceeded</title></head>Too many users have viewed or downloaded this
  file recently.</body></html>"""
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    try:
-        return self_signed(tmp_path_factory.mktemp("tls"))
-    except (FileNotFoundError, subprocess.SubprocessError) as error:
-        pytest.skip(f"no self-signed certificate: {error}")
 
 
 @pytest.fixture

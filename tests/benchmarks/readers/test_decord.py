@@ -159,15 +159,20 @@ def test_without_decord_one_line_says_so(footage: Footage, monkeypatch: pytest.M
     assert len(read(tmp_path, "decord")[0]) == 2  # frames need no decoder
 
 
-def test_a_decoder_that_waits_for_ever_is_ended(footage: Footage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for decord in the decoder's own process; the run goes on with the other files."""
+def stand_in(monkeypatch: pytest.MonkeyPatch, first: str, counting: str) -> None:
+    """New decoder processes, in which decord counts frames by this expression."""
     program = (
-        "import json, sys; sys.path[:] = json.loads(sys.argv[1]); import time; "
-        "from latte_eval.benchmarks.readers import decoder_process as here; here.DECORD_SECONDS = 1; "
-        "here.decord_frames.count_frames = lambda path: time.sleep(60); here.serve()"
+        "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+        f"from latte_eval.benchmarks.readers import decoder_process as here; {first}; "
+        f"here.decord_frames.count_frames = lambda path: {counting}; here.serve()"
     )
     monkeypatch.setattr(decoders, "PROGRAM", program)
     monkeypatch.setattr(decoders, "POOL", decoders.Pool())
+
+
+def test_a_decoder_that_waits_for_ever_is_ended(footage: Footage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run goes on with the other files."""
+    stand_in(monkeypatch, "import time; here.DECORD_SECONDS = 1", "time.sleep(60)")
     started = time.monotonic()
     with pytest.raises(ClipError, match="^decord did not give a frame of it within 60 seconds$"):
         decoders.count_frames(footage("VP9"), "a.webm", "decord")
@@ -176,13 +181,7 @@ def test_a_decoder_that_waits_for_ever_is_ended(footage: Footage, monkeypatch: p
 
 
 def test_a_crash_in_decord_is_a_bad_file(footage: Footage, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = (
-        "import json, sys; sys.path[:] = json.loads(sys.argv[1]); import os, signal; "
-        "from latte_eval.benchmarks.readers import decoder_process as here; "
-        "here.decord_frames.count_frames = lambda path: os.kill(os.getpid(), signal.SIGSEGV); here.serve()"
-    )
-    monkeypatch.setattr(decoders, "PROGRAM", program)
-    monkeypatch.setattr(decoders, "POOL", decoders.Pool())
+    stand_in(monkeypatch, "import os, signal", "os.kill(os.getpid(), signal.SIGSEGV)")
     with pytest.raises(ClipError, match="the decoder crashed on it"):
         decoders.count_frames(footage("VP9"), "a.webm", "decord")
     decoders.POOL.close()
