@@ -182,7 +182,8 @@ class World:
             waits = pauses()
             while True:
                 if rank == 0:
-                    work.look()
+                    if work.stripe:
+                        work.look()
                     work.free_lost()
                 span = work.take()
                 yield self.spent()

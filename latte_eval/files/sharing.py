@@ -46,7 +46,8 @@ class Sharing:
         while True:
             if self.team.rank == 0:
                 self.team.check_all_there()
-                self.work.look()  # its bar shows what others have stored
+                if self.work.stripe:  # else `take` looks; its bar shows what others have stored
+                    self.work.look()
                 self.work.free_lost()
             if (span := self.work.take()) is None:
                 return
