@@ -17,10 +17,11 @@ from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
 from latte_eval.evaluation.extract import check_enough
 from latte_eval.evaluation.gather import Gathered, gather
-from latte_eval.evaluation.pipeline import Evaluation, measure_all
+from latte_eval.evaluation.measuring import measure_all
+from latte_eval.evaluation.prepared import Evaluation
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.shares import share_of
-from latte_eval.evaluation.sides import Side
+from latte_eval.evaluation.side import Side
 from latte_eval.files.plans import Plan, PlannedSide, read_plans
 from latte_eval.files.run_folder import FEATURES_VERSION, RESULTS, Range, RunFolder
 from latte_eval.metrics.detectors import Detector

@@ -13,9 +13,10 @@ from latte_eval.core.errors import UsageError
 from latte_eval.core.processes import world_size
 from latte_eval.core.progress import Reporter
 from latte_eval.evaluation.gather import gather
-from latte_eval.evaluation.pipeline import Evaluation, prepare, side_detectors, stored_features
+from latte_eval.evaluation.pipeline import prepare, stored_features
+from latte_eval.evaluation.prepared import Evaluation, side_detectors
 from latte_eval.evaluation.request import Request
-from latte_eval.evaluation.sides import Side
+from latte_eval.evaluation.side import Side
 from latte_eval.evaluation.stats import StatsSource
 from latte_eval.evaluation.store_features import OnClips, store_spans
 from latte_eval.evaluation.stored import identities_of
