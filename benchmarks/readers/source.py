@@ -39,7 +39,7 @@ from latte_eval.benchmarks.readers.prepare import of_side
 from latte_eval.benchmarks.readers.reading import Window, entry_size, read_windows
 from latte_eval.benchmarks.readers.unusable import meant_as_images, nothing_usable, other_size
 from latte_eval.benchmarks.readers.windows import TooShort, takes_any
-from latte_eval.core.clips import Clips, Rejected
+from latte_eval.core.clips import Clips, Rejected, stack_clips
 from latte_eval.core.errors import ClipError
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.stages import Batch, Stage
@@ -313,7 +313,7 @@ class FolderSource:
     def stack(self, clips: list[np.ndarray]) -> Tensor:  # [T, H, W, 3] uint8 each -> [N, T, 3, H, W] uint8
         """The clips as one batch; an empty one has the size of the protocol."""
         if clips:
-            return torch.stack([from_frames(clip) for clip in clips])
+            return stack_clips([from_frames(clip) for clip in clips])
         size = self.protocol.size or 1
         return torch.empty((0, self.protocol.frames, 3, size, size), dtype=torch.uint8)
 

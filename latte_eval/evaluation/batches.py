@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from latte_eval.benchmarks.readers.prepare import of_side, prepare_frame
-from latte_eval.core.clips import Clips
+from latte_eval.core.clips import Clips, stack_clips
 from latte_eval.core.errors import ClipError, UsageError
 from latte_eval.core.notices import notice
 from latte_eval.core.protocol import Protocol
@@ -57,7 +56,7 @@ def batch_to_clips(batch: Any, side: str, protocol: Protocol, reading: Reading) 
             f"the {side} clips have {frames} frames, the protocol compares {protocol.frames}: frames={frames} changes "
             "the protocol"
         )
-    pixels = torch.stack([from_frames(prepared(video, of_side(protocol, side))) for video in videos])
+    pixels = stack_clips([from_frames(prepared(video, of_side(protocol, side))) for video in videos])
     clips = Clips(pixels, tuple(range(len(pixels))))
     stored = apply_storage(clips, getattr(protocol, f"{side}_storage"))
     return stored.to_detector()[:, :, protocol.skip_frames :]

@@ -13,12 +13,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
 from latte_eval.core.choices import check_choice
-from latte_eval.core.clips import Clips
+from latte_eval.core.clips import Clips, stack_clips
 from latte_eval.files.h264 import from_frames, h264_round_trip, to_frames
 
 JPEG_QUALITY = 75
@@ -66,7 +65,7 @@ def apply_storage(
         with ThreadPoolExecutor(min(len(clips), os.cpu_count() or 1)) as pool:
             return apply_storage(clips, steps, pool)
     stored = list(workers.map(store_clip, clips.pixels, left))
-    return Clips(torch.stack(stored), clips.indices, clips.labels, tuple(map(operator.add, passed, left)))
+    return Clips(stack_clips(stored), clips.indices, clips.labels, tuple(map(operator.add, passed, left)))
 
 
 def store_clip(clip: Tensor, steps: Sequence[str]) -> Tensor:  # [T, 3, H, W] uint8 -> same

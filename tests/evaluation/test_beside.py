@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -315,3 +318,38 @@ def test_workers_are_as_asked_or_as_many_as_there_are_cores_to_spare(monkeypatch
         found.append([Request(ckpt="demo", device=device).worker_count for device in ("cpu", "cuda:1")])
     assert found == [[1, 1], [1, 3], [1, 8]]
     assert Request(ckpt="demo", device="cuda", workers=0).worker_count == 0
+
+
+READING = """
+import os, sys, threading
+from types import SimpleNamespace
+
+import torch
+from latte_eval.benchmarks.readers import FolderSource
+from latte_eval.core.protocol import Protocol
+from latte_eval.evaluation.beside import run_stages
+from latte_eval.evaluation.stored import StoredSource, stages_of
+
+def threads_of_libraries():
+    return set(map(int, os.listdir("/proc/self/task"))) - {each.native_id for each in threading.enumerate()}
+
+torch.set_num_threads(2)
+protocol = Protocol(frames=4, size=96, windows="all", real_selection="sorted")
+source = StoredSource(FolderSource.open(sys.argv[1], protocol, 0, "real"), ("jpeg75",))
+known = threads_of_libraries()
+for errand, batch in run_stages(stages_of(source), [SimpleNamespace(indices=range(2))] * 3, workers=2):
+    assert len(batch.clips) == 2
+    print(len(threads_of_libraries() - known))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="this system does not tell the threads of a process")
+def test_what_reads_clips_takes_no_threads_from_the_detector(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_frames(tmp_path / name, moving_frames(4, 96, 96))
+    environment = {**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", READING, str(tmp_path)], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["0"] * 3
