@@ -117,6 +117,7 @@ class DetectorRow:
         beside: name of the record of a second file that the network takes: then `own` is `(path, path, device)`.
         weightless: whether it has no weights, and is its own stand-in where seeded ones are asked for.
         paired: whether it compares each clip with its own truth, which comes with the conditions of the clips.
+        dtype: what it computes in.
     """
 
     family: str
@@ -131,6 +132,7 @@ class DetectorRow:
     beside: str = ""
     weightless: bool = False
     paired: bool = False
+    dtype: str = "float32"
 
 
 DETECTORS: Registry[DetectorRow] = Registry(
@@ -172,6 +174,23 @@ DETECTORS: Registry[DetectorRow] = Registry(
         "inception-clean-seeded": DetectorRow(
             "inception", "latte_eval.metrics.detectors.clean_fid:open_inception_clean_seeded", seeded=True,
             per_frame=True, fid_resize="clean",
+        ),
+        "i3d-bf16": DetectorRow(
+            "i3d", "latte_eval.metrics.detectors.bfloat16:open_i3d_bf16", weights="i3d-archive", cost="0.06 TFLOP",
+            own="latte_eval.metrics.detectors.bfloat16:i3d_bf16_from_state", i3d_eps="1e-3", dtype="bfloat16",
+        ),
+        "i3d-bf16-seeded": DetectorRow(
+            "i3d", "latte_eval.metrics.detectors.bfloat16:open_i3d_bf16_seeded", seeded=True, i3d_eps="1e-3",
+            dtype="bfloat16",
+        ),
+        "inception-bf16": DetectorRow(
+            "inception", "latte_eval.metrics.detectors.bfloat16:open_inception_bf16", per_frame=True,
+            fid_resize="tf1", weights="inception-archive", cost="0.18 TFLOP",
+            own="latte_eval.metrics.detectors.bfloat16:inception_bf16_from_state", dtype="bfloat16",
+        ),
+        "inception-bf16-seeded": DetectorRow(
+            "inception", "latte_eval.metrics.detectors.bfloat16:open_inception_bf16_seeded", seeded=True,
+            per_frame=True, fid_resize="tf1", dtype="bfloat16",
         ),
         "videomae": DetectorRow(
             "videomae", "latte_eval.metrics.detectors.videomae:open_videomae", weights="videomae-v2-g",

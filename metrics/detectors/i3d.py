@@ -84,10 +84,16 @@ class I3D(nn.Module):
         return in_batches(lambda part: self.logits(preprocess(part)), clips)
 
     def logits(self, clips: Tensor) -> Tensor:  # [N, 3, T, 224, 224] float32 in [-1, 1] -> [N, 400] float32
-        """The network after the preprocessing, on one batch as it comes."""
+        """The network after the preprocessing, on one batch as it comes, computed in the dtype of its weights."""
+        given = clips.to(self.dtype, memory_format=torch.channels_last_3d)
         with exact_float32():
-            by_time: Tensor = self.layers(clips.contiguous(memory_format=torch.channels_last_3d))
-        return by_time.flatten(2).mean(2)
+            by_time: Tensor = self.layers(given)
+        return by_time.float().flatten(2).mean(2)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights: float32, unless somebody moved them."""
+        return next(self.layers.parameters()).dtype
 
 
 def build_layers() -> nn.Sequential:  # [N, 3, T, 224, 224] float32 -> [N, 400, T', 1, 1] float32
@@ -105,7 +111,7 @@ def build_layers() -> nn.Sequential:  # [N, 3, T, 224, 224] float32 -> [N, 400, 
         if name == "mixed_5b":
             layers["maxPool3d_5a_2x2"] = MaxPool((2, 2, 2), (2, 2, 2))
         layers[name] = Mixed(*widths)
-    layers["avg_pool"] = nn.AvgPool3d((2, 7, 7), stride=1)
+    layers["avg_pool"] = AvgPool((2, 7, 7), stride=1)
     layers[LOGITS] = nn.Conv3d(1024, CLASSES, 1)
     return nn.Sequential(layers)
 
@@ -137,6 +143,13 @@ class MaxPool(nn.Module):
         for dim, (side, stride) in enumerate(zip(self.sides, self.strides, strict=True), start=2):
             x = max_along(x, dim, side, stride) if side > 1 else x
         return x
+
+
+class AvgPool(nn.AvgPool3d):
+    """Averages in float32 whatever comes: a CPU has no others."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.float()).to(x.dtype)
 
 
 def max_along(x: Tensor, dim: int, side: int, stride: int) -> Tensor:

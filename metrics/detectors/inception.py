@@ -112,10 +112,10 @@ class InceptionV3(nn.Module):
             return in_fixed_batches(self.batch_outputs, images.to(self.head.device), batch_size(self.head.device))
 
     def batch_outputs(self, images: Tensor) -> Outputs:
-        """As `outputs`, in one batch."""
-        pixels = (resize_tf1(images) - 128) / 128
-        features = self.trunk(pixels.contiguous(memory_format=torch.channels_last))
-        return {"features": features, "probabilities": F.linear(features, self.head).softmax(1)}
+        """As `outputs`, in one batch, the trunk computed in the dtype of the weights."""
+        pixels = ((resize_tf1(images) - 128) / 128).to(self.head.dtype, memory_format=torch.channels_last)
+        features = self.trunk(pixels).float()
+        return {"features": features, "probabilities": F.linear(features, self.head.float()).softmax(1)}
 
 
 def batch_size(device: torch.device | str) -> int:

@@ -37,13 +37,19 @@ def split_files(row: DetectorRow, files: str) -> list[str]:
 
 
 def of_protocol(name: str, protocol: Protocol) -> str:
-    """The same detector as the protocol's fields of detectors want it; itself where none of them matters."""
+    """The same detector as the protocol's fields of detectors want it; itself where none of them matters.
+
+    Raises `UsageError` where there is none that computes alike.
+    """
     row, (_, equals, file) = detector_row(name), name.partition("=")
     wanted = {field: getattr(protocol, field) for field in choices_of(row)}
     if choices_of(row) == wanted:
         return name
     rows = {each: DETECTORS[each] for each in DETECTORS}
     alike = [each for each, other in rows.items() if is_twin(other, row) and choices_of(other) == wanted]
+    if not alike:
+        told = ", ".join(f"{field}={value}" for field, value in wanted.items())
+        raise UsageError(f"--detector {name} computes in {row.dtype}, and there is no such network with {told}")
     return f"{alike[0]}{equals}{file}"
 
 
@@ -53,7 +59,7 @@ def choices_of(row: DetectorRow) -> dict[str, str]:
 
 
 def is_twin(one: DetectorRow, other: DetectorRow) -> bool:
-    return (one.family, one.seeded) == (other.family, other.seeded)
+    return (one.family, one.seeded, one.dtype) == (other.family, other.seeded, other.dtype)
 
 
 def open_own(name: str, device: str) -> Detector:
