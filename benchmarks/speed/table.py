@@ -73,6 +73,10 @@ TABLE: dict[str, Comparison] = {
                       "i3d:measure", 1.6, 2e-5),
     "inception": Comparison("Inception features, 32 frames of 256x256", "TorchScript of the same network",
                             "inception:measure", None, 2e-5),
+    "i3d-bf16": Comparison("I3D logits in bfloat16, 4 clips of 16 frames of 128x128", "the same in float32",
+                           "bfloat16:i3d", None, 2e-2),
+    "inception-bf16": Comparison("Inception features in bfloat16, 32 frames of 128x128", "the same in float32",
+                                 "bfloat16:inception", None, 2e-2),
     "readers": Comparison("24 mp4 files of 160 frames to clips", "JPEG frames to disk and back",
                           "readers:measure", 2, 0),
 }  # fmt: skip
