@@ -48,7 +48,7 @@ def published() -> torch.jit.ScriptModule:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LATTE_EVAL_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("LATTE_EVAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(i3d, "INNER_BATCH", 1)
+    monkeypatch.setattr(i3d, "CPU_BATCH", 1)
     (tmp_path / "weights").mkdir()
     return tmp_path / "weights"
 

@@ -19,7 +19,7 @@ from latte_eval.evaluation.golden.files import Golden
 from latte_eval.metrics.detectors import I3D, open_detector
 from latte_eval.metrics.detectors import i3d as i3d_module
 from latte_eval.metrics.detectors.i3d import (
-    INNER_BATCH,
+    CPU_BATCH,
     PORT_EPS,
     MaxPool,
     preprocess,
@@ -191,9 +191,9 @@ def test_max_pooling_is_that_of_a_padded_input(
 
 
 def test_a_clip_has_the_same_logits_in_every_batch(network: I3D) -> None:
-    clips = noise(INNER_BATCH + 1, 3, 9, 24, 20)
+    clips = noise(CPU_BATCH + 1, 3, 9, 24, 20)
     together = network(clips)
-    assert together.shape == (INNER_BATCH + 1, 400) and together.dtype == torch.float32
+    assert together.shape == (CPU_BATCH + 1, 400) and together.dtype == torch.float32
     assert torch.equal(network(clips[[-1, 1]]), together[[-1, 1]])
 
 
@@ -211,7 +211,7 @@ def test_clips_of_any_size_are_taken(size: tuple[int, int], network: I3D) -> Non
 
 
 def test_no_clips_give_no_features(network: I3D, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(i3d_module, "INNER_BATCH", 1)
+    monkeypatch.setattr(i3d_module, "CPU_BATCH", 1)
     assert network(noise(0, 3, 9, 16, 16)).shape == (0, 400)
 
 
@@ -261,7 +261,7 @@ def test_seeded_weights_are_the_same_bits_everywhere() -> None:
 
 
 def test_the_seeded_detector_says_what_it_is(network: I3D, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(i3d_module, "INNER_BATCH", 1)
+    monkeypatch.setattr(i3d_module, "CPU_BATCH", 1)
     detector, clips = open_detector("i3d-seeded"), noise(1, 3, 9, 16, 16)
     assert (detector.name, detector.weights, detector.used, detector.min_frames) == ("i3d-seeded", None, "native", 9)
     assert not detector.comparable and "not comparable" in detector.note and len(detector.sha256) == 64

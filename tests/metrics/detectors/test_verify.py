@@ -22,7 +22,7 @@ from latte_eval.metrics.detectors.verify import Check, random_features, random_p
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LATTE_EVAL_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("LATTE_EVAL_CACHE", str(tmp_path))
-    monkeypatch.setattr(i3d, "INNER_BATCH", 1)
+    monkeypatch.setattr(i3d, "CPU_BATCH", 1)
     return tmp_path
 
 
