@@ -7,8 +7,10 @@ and that differs is a `Difference`, with its weight and the reason for it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from latte_eval.benchmarks.dataset import WHOLE, Dataset
@@ -312,7 +314,13 @@ def line_key(result: Result) -> tuple[str, str, str]:
 
 def protocol_of(result: Result) -> Protocol:
     """The protocol of a result in the words of this version, whichever version wrote it."""
-    return Protocol.from_dict(result.protocol_fields)
+    return text_to_protocol(json.dumps(result.protocol_fields))
+
+
+@lru_cache(maxsize=1024)
+def text_to_protocol(text: str) -> Protocol:
+    """Thousands of results have few protocols, and each is asked for many times."""
+    return Protocol.from_dict(json.loads(text))
 
 
 def plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ from latte_eval.core.errors import StoreError
 from latte_eval.evaluation.extract import extract
 from latte_eval.files.previews import FRAMES, SIDE, check_strip, clip_to_strip, strip_frames, webp_size
 from latte_eval.files.run_folder import PREVIEWS, RunFolder, preview_key
-from latte_eval.metrics.detectors import open_detector
+from latte_eval.metrics.detectors import Detector
 
 
 def opened(data: bytes) -> np.ndarray:
@@ -49,7 +49,8 @@ def test_long_clips_show_every_so_many_frames() -> None:
 
 def test_previews_come_with_the_features_and_once(tmp_path: Path) -> None:
     source, run = ShapesSource(40, seed=3), RunFolder(tmp_path)
-    features = extract(source, [open_detector("i3d-seeded", "cpu")], run, batch_size=8)[0]
+    mean = Detector("mean", lambda clips: {"features": clips.float().mean((2, 3, 4))}, weights=None, sha256="0" * 64)
+    features = extract(source, [mean], run, batch_size=8)[0]
     clips = source.clips(list(range(40)))
     assert features.labels == list(clips.labels or ())
     found = run.read_previews(source.fingerprint, [0, 33, 39, 77])
