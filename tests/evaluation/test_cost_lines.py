@@ -22,7 +22,7 @@ from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.stored import StoredSource
 from latte_eval.files.run_folder import RunFolder, feature_key
 from latte_eval.metrics.detectors import Detector
-from latte_eval.sampler import SampledSource
+from latte_eval.sampler import SampledSource, outlay
 from latte_eval.sampler.diffusion import make_schedule
 from latte_eval.sampler.guidance import Guidance
 from latte_eval.sampler.outlay import forward_passes
@@ -130,6 +130,13 @@ def test_what_shortens_a_run_depends_on_where_it_runs(source: StoredSource) -> N
     on_gpu = cost.warning(on_card(source))
     assert "--dtype bf16; more GPUs by torchrun" in on_gpu and "a GPU" not in on_gpu
     assert "--dtype" not in cost.warning(on_card(source, dtype="bf16"))
+
+
+def test_a_product_of_matrices_tells_how_fast_a_device_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry of a product of n x n matrices takes n multiplications and n additions."""
+    monkeypatch.setattr(outlay, "PROBE_SIDE", {"cpu": 64})
+    monkeypatch.setattr(outlay, "seconds_of", lambda product: 0.5 + 0 * product())
+    assert outlay.matrix_speed(torch.device("cpu"), "fp32") == 4 * 64**3
 
 
 @pytest.mark.parametrize("method", ["ddpm", "ddim", "dpmsolver++", "unipc"])
