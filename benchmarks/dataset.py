@@ -19,6 +19,7 @@ from latte_eval.core.protocols import COUNTS, PROTOCOLS
 
 if TYPE_CHECKING:
     from latte_eval.benchmarks.readers import FolderSource
+    from latte_eval.files.team import Team
     from latte_eval.sampler.model import ModelConfig
 
 DEFAULT_PROTOCOL = "latte"
@@ -145,7 +146,12 @@ class Dataset(Benchmark):
         return named.protocol.replace(benchmark=self.name, **set_here)
 
     def open_real(
-        self, folder: Path | None, protocol: Protocol, seed: int, progress: Callable[[int], None]
+        self,
+        folder: Path | None,
+        protocol: Protocol,
+        seed: int,
+        progress: Callable[[int], None],
+        team: Team | None = None,
     ) -> FolderSource:
         """The part of a folder that counts. Raises `UsageError` without a folder, `ClipError` for a wrong one."""
         from latte_eval.benchmarks.readers import FolderSource
@@ -155,7 +161,7 @@ class Dataset(Benchmark):
         found = self.locate(folder, protocol.real_split)
         return FolderSource.open(
             found.path, protocol, seed, "real", wanted=protocol.real_clips, classes=self.classes, within=found.within,
-            keep=found.keeps, progress=progress,
+            keep=found.keeps, progress=progress, team=team,
         )  # fmt: skip
 
     def fits(self, config: ModelConfig) -> bool:

@@ -6,8 +6,10 @@ import dataclasses
 import hashlib
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from PIL import UnidentifiedImageError
 
@@ -43,6 +45,10 @@ WHAT_READS = {
 }  # fmt: skip
 
 
+# Answers a question, in JSON types, about a file that has to be opened for it; the text says which, and how it is now.
+Look = Callable[[str, Callable[[], Any]], Any]
+
+
 @dataclass
 class Listing:
     """What listed folders hold.
@@ -52,17 +58,19 @@ class Listing:
         unused: suffix -> number of files that belong to no entry.
         beside: images beside video files.
         about: images among frames that are no frames, such as covers.
+        look: gives the answer that another process of this run found, or asks.
     """
 
     entries: list[Entry] = field(default_factory=list)
     unused: Counter[str] = field(default_factory=Counter)
     beside: list[str] = field(default_factory=list)
     about: list[str] = field(default_factory=list)
+    look: Look = field(default=lambda at, ask: ask(), repr=False)
 
     def add_folder(self, place: Place, folder: str, files: Sequence[File]) -> None:
         """Note the video files directly in a folder, or else its images as one video, or else its arrays."""
         images = [file for file in files if has_suffix(file, FRAME_SUFFIXES)]
-        moving = moving_suffixes(place, folder, images)
+        moving = moving_suffixes(place, folder, images, self.look)
         videos = [file for file in files if has_suffix(file, (*VIDEO_SUFFIXES, *moving))]
         images = [file for file in images if not has_suffix(file, moving)]
         for file in videos:
@@ -95,8 +103,7 @@ class Listing:
         array, alone = getattr(place, "array", ""), getattr(place, "is_one_array", False)
         path = printable(join(folder, file.name)) + (f":{array}" if array else "")
         entry = Entry(path, "array", folder, (file.name,), stamp([file]), array=array)
-        found = judged(place, entry, lambda: count_in(place, entry))
-        count, problem = (1, str(found)) if isinstance(found, ClipError) else (found, "")
+        count, problem = self.look(f"videos in {path} {entry.stamp}", lambda: count_or_problem(place, entry))
         for number in range(count):
             many = f"{number:06d}" if alone else f"{path}/{number:06d}"
             name = path if problem or (count == 1 and not alone) else many
@@ -120,12 +127,18 @@ class Listing:
         return notes
 
 
-def find_entries(place: Place, folders: Iterable[tuple[str, list[File]]]) -> Listing:
+def find_entries(place: Place, folders: Iterable[tuple[str, list[File]]], look: Look | None = None) -> Listing:
     """Every entry in listed folders of a place, and what else they hold. Raises `MachineFault`."""
-    listing = Listing()
+    listing = Listing(look=look) if look else Listing()
     for folder, files in folders:
         listing.add_folder(place, folder, files)
     return listing
+
+
+def count_or_problem(place: Place, entry: Entry) -> tuple[int, str]:
+    """How many videos an array file holds, and nothing; or one, and why it cannot be used. Raises `MachineFault`."""
+    found = judged(place, entry, lambda: count_in(place, entry))
+    return (1, str(found)) if isinstance(found, ClipError) else (found, "")
 
 
 def count_in(place: Place, entry: Entry) -> int:
@@ -138,13 +151,15 @@ def array_suffixes(place: Place) -> tuple[str, ...]:
     return ARRAY_SUFFIXES if isinstance(place, Folder) else IN_ARCHIVES if isinstance(place, TarFolder) else ()
 
 
-def moving_suffixes(place: Place, folder: str, images: Sequence[File]) -> tuple[str, ...]:
+def moving_suffixes(place: Place, folder: str, images: Sequence[File], look: Look) -> tuple[str, ...]:
     """Suffixes of the images in one folder of which the first has several frames: each such image is a video."""
     first: dict[str, File] = {}
     for file in sorted(images, key=lambda file: natural_key(file.name)):
         first.setdefault(suffix_of(file), file)
     known = {suffix: file for suffix, file in first.items() if suffix in MOVING_SUFFIXES}
-    return tuple(suffix for suffix, file in known.items() if file_moves(place, folder, file))
+    return tuple(suffix for suffix, file in known.items() if look(
+        f"moves {printable(join(folder, file.name))} {file.size} {file.stamp}", partial(file_moves, place, folder, file)
+    ))  # fmt: skip
 
 
 def file_moves(place: Place, folder: str, file: File) -> bool:

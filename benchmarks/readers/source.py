@@ -26,13 +26,13 @@ from latte_eval.benchmarks.readers.choices import (
     gives_one,
     honoured_fields,
 )
-from latte_eval.benchmarks.readers.content import with_content
 from latte_eval.benchmarks.readers.entries import Entry, class_of, number_classes, selection_key
-from latte_eval.benchmarks.readers.examining import entry_to_windows, workers
+from latte_eval.benchmarks.readers.examined import Known, known_of
+from latte_eval.benchmarks.readers.examining import facts_to_windows, workers
 from latte_eval.benchmarks.readers.frames import Size
 from latte_eval.benchmarks.readers.held import HeldVideos
 from latte_eval.benchmarks.readers.judging import judged
-from latte_eval.benchmarks.readers.listing import Listing, find_entries
+from latte_eval.benchmarks.readers.listing import Listing
 from latte_eval.benchmarks.readers.opening import open_place
 from latte_eval.benchmarks.readers.places import Place
 from latte_eval.benchmarks.readers.prepare import of_side
@@ -44,6 +44,7 @@ from latte_eval.core.errors import ClipError
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.stages import Batch, Stage
 from latte_eval.files.h264 import from_frames
+from latte_eval.files.team import Team
 
 # Increase this when a change in this package changes a pixel or a choice.
 STEP_VERSION = 1
@@ -94,6 +95,7 @@ class FolderSource:
         label_of: class name -> label; empty where there are no labels.
         listing: what the folder holds besides: files that are neither videos nor frames.
         progress: called with how many more videos have been examined.
+        known: what was found out before.
         rejected: videos that could not be used so far, in the order in which that was found.
         windows: the candidates among the first `examined` entries.
         too_short: why videos were too short, one per such video.
@@ -111,6 +113,7 @@ class FolderSource:
     listing: Listing = field(default_factory=Listing)
     progress: Callable[[int], None] = lambda count: None
     rejected: list[Rejected] = field(default_factory=list)
+    known: Known = field(default_factory=Known)
     windows: list[Window] = field(default_factory=list, init=False)
     too_short: list[TooShort] = field(default_factory=list, init=False)
     sound: set[Entry] = field(default_factory=set, init=False)
@@ -131,6 +134,7 @@ class FolderSource:
         within: str = "",
         keep: Callable[[str], bool] = lambda path: True,
         progress: Callable[[int], None] = lambda count: None,
+        team: Team | None = None,
     ) -> FolderSource:
         """List a place, and examine its videos.
 
@@ -147,6 +151,7 @@ class FolderSource:
             within: the part of `path` that counts.
             keep: which videos count, by relative path; the others are as if they were not there.
             progress: called with how many more videos have been examined.
+            team: the processes of a run, whose folder keeps what was found out; None keeps nothing.
 
         Raises:
             UsageError: the path does not exist, or the protocol's decoder is not installed.
@@ -156,14 +161,15 @@ class FolderSource:
         """
         place = open_place(Path(path), within) if isinstance(path, str | Path) else path
         path = Path(str(path))
-        listing = list_place(place)
-        entries = with_content(place, [entry for entry in listing.entries if keep(entry.path)])
-        entries.sort(key=lambda entry: selection_key(protocol.real_selection, seed, entry, 0))
-        numbers, rejected = number_classes(classes, entries), list(place.rejected)
-        source = cls(path, place, entries, protocol, seed, side, numbers, listing, progress, rejected)
-        if protocol.decoder == "decord" and source.has_video_files:
-            decord_frames.check_installed()
-        source.examine_first(wanted)
+        with known_of(place, path, within, protocol, side, team) as known:
+            listing = known.listing(place)
+            entries = known.with_content(place, [entry for entry in listing.entries if keep(entry.path)])
+            entries.sort(key=lambda entry: selection_key(protocol.real_selection, seed, entry, 0))
+            numbers, rejected = number_classes(classes, entries), list(place.rejected)
+            source = cls(path, place, entries, protocol, seed, side, numbers, listing, progress, rejected, known)
+            if protocol.decoder == "decord" and source.has_video_files:
+                decord_frames.check_installed()
+            source.examine_first(wanted)
         return source
 
     def examine_first(self, wanted: int | None) -> None:
@@ -386,10 +392,6 @@ class FolderSource:
             return ClipError(f"in none of the {len(self.classes)} class folders")
         if entry.problem:
             return ClipError(entry.problem)
+        facts = self.known.facts(self.place, entry, self.protocol, self.side)
         settings = self.protocol, self.side, self.seed
-        return judged(self.place, entry, lambda: entry_to_windows(self.place, entry, *settings))
-
-
-def list_place(place: Place) -> Listing:
-    """The videos of a place; of arrays in this process, these."""
-    return Listing(place.entries()) if isinstance(place, HeldVideos) else find_entries(place, place.folders())
+        return facts if isinstance(facts, ClipError) else facts_to_windows(entry, facts, *settings)

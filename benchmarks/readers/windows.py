@@ -30,13 +30,10 @@ def window_starts(length: int, protocol: Protocol, side: str, seed: int, path: s
     A generated video gives its first frames, a real one a window at an offset of its own, unless the protocol says
     otherwise.
 
-    Raises:
-        TooShort: the video has fewer than frames x stride frames. A window spans fewer than that, but this is the rule
-            of both code bases.
+    Raises `TooShort`, as `check_length`.
     """
+    check_length(length, protocol, side)
     frames, stride = protocol.frames, side_stride(protocol, side)
-    if length < frames * stride:
-        raise TooShort(length, frames, stride)
     if protocol.windows == "all":
         return list(range(0, length - frames * stride + 1, frames * stride))
     if takes_any(protocol, side):
@@ -44,6 +41,16 @@ def window_starts(length: int, protocol: Protocol, side: str, seed: int, path: s
     if (protocol.real_offset if side == "real" else protocol.fake_offset) == "zero":
         return [0]
     return [seeded_offset(length, frames, stride, seed, path)]
+
+
+def check_length(length: int, protocol: Protocol, side: str) -> None:
+    """Raise `TooShort` for a video of fewer than frames x stride frames.
+
+    A window spans fewer than that, but this is the rule of both code bases.
+    """
+    frames, stride = protocol.frames, side_stride(protocol, side)
+    if length < frames * stride:
+        raise TooShort(length, frames, stride)
 
 
 def takes_any(protocol: Protocol, side: str) -> bool:

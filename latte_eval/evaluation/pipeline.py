@@ -68,7 +68,7 @@ def prepare(request: Request, reporter: Reporter) -> Evaluation:
     run = request.run_folder.make()
     team = join_run(request, run)
     with team.in_turn(f"open {opened_by(request)}"):
-        protocol, real, fake = open_sides(request, reporter)
+        protocol, real, fake = open_sides(request, reporter, team)
     for note in (*side_notes("real", real), *side_notes("fake", fake), *same_place_notes(request)):
         reporter.say(note)
     names = {metric: request.detector_for(metric) for metric in request.metrics}
@@ -219,7 +219,7 @@ def compute_stats(request: Request, path: Path, reporter: Reporter) -> int:
     check_writable(path)
     names, team = {metric: request.detector_for(metric) for metric in request.metrics}, join_run(request, run)
     with team.in_turn(f"open {request.real}"):
-        side = open_real(request, protocol, reporter)
+        side = open_real(request, protocol, reporter, team)
     honoured = side.honours | request.detector_fields
     check_fields(request.given_fields, request.usual_protocol(), protocol, honoured)
     for note in side_notes("real", side):

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from latte_eval.benchmarks.dataset import Dataset
 from latte_eval.benchmarks.readers.held import HeldVideos
 from latte_eval.benchmarks.readers.opening import Chosen
 from latte_eval.compare.comparable import FAKE_ONLY
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from latte_eval.benchmarks.benchmark import Benchmark
     from latte_eval.benchmarks.readers import FolderSource
     from latte_eval.benchmarks.readers.places import Place
+    from latte_eval.files.team import Team
 
 # A statistics file is refused where it differs from the protocol in any of these.
 STATS_HONOUR = frozenset(field.name for field in dataclasses.fields(Protocol)) - {
@@ -34,21 +36,25 @@ STATS_HONOUR = frozenset(field.name for field in dataclasses.fields(Protocol)) -
 }  # fmt: skip
 
 
-def open_sides(request: Request, reporter: Reporter) -> tuple[Protocol, Side | None, Side]:
+def open_sides(request: Request, reporter: Reporter, team: Team | None = None) -> tuple[Protocol, Side | None, Side]:
     """Protocol, real side (None where no metric needs one) and fake side, each able to give what is wanted.
+
+    Args:
+        team: the processes of a run: what one of them finds out about videos, the others believe.
 
     Raises `UsageError` for clips that are not as long or large as the protocol says, and for a field set by hand that
     neither side honours.
     """
     protocol = request.resolved_protocol()
     if request.fake is not None:
-        real, fake = open_real_if_needed(request, protocol, reporter), open_fake(request, protocol, reporter)
+        real = open_real(request, protocol, reporter, team) if request.needs_real else None
+        fake = open_fake(request, protocol, reporter, team)
         check_given(request, request.usual_protocol(), protocol, real, fake)
         return protocol, real, fake
     opened = open_maker(request, protocol, reporter)
     protocol = fit_protocol(request, protocol, opened)
     given_images = isinstance(opened, OpenedImages)
-    real = open_real(request, protocol, reporter) if given_images or request.needs_real else None
+    real = open_real(request, protocol, reporter, team) if given_images or request.needs_real else None
     count = protocol.fake_clips or min(PUBLISHED_CLIPS, real.expected if real else PUBLISHED_CLIPS)
     opened = told_of_real(opened, protocol, real)
     fake = made_side(opened, protocol, count, request, reporter)
@@ -127,11 +133,7 @@ def fit_protocol(
     return protocol
 
 
-def open_real_if_needed(request: Request, protocol: Protocol, reporter: Reporter) -> Side | None:
-    return open_real(request, protocol, reporter) if request.needs_real else None
-
-
-def open_real(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
+def open_real(request: Request, protocol: Protocol, reporter: Reporter, team: Team | None = None) -> Side:
     """The real side: exactly `--clips` of a folder, at most the protocol's count otherwise."""
     row = request.benchmark_row
     path = request.real if isinstance(request.real, Path) else None
@@ -139,29 +141,37 @@ def open_real(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
         refuse_foreign_statistics(path)
     if path and is_stats_file(path) and (row is None or row.needs_folder):
         return Side(StatsSource.open(path), honours=STATS_HONOUR)
-    source = open_benchmark(row, request, protocol, reporter) if row else open_real_clips(request, protocol, reporter)
+    if row:
+        source = open_benchmark(row, request, protocol, reporter, team)
+    else:
+        source = open_real_clips(request, protocol, reporter, team)
     stored = StoredSource(source, protocol.real_storage, protocol.skip_frames)
     honours = honoured_by(source, "real", row)
     exact = request.clips is not None and row is None
     return counted(stored, protocol.real_clips, exact, honours)
 
 
-def open_benchmark(row: Benchmark, request: Request, protocol: Protocol, reporter: Reporter) -> ClipSource:
+def open_benchmark(
+    row: Benchmark, request: Request, protocol: Protocol, reporter: Reporter, team: Team | None
+) -> ClipSource:
     """The real clips of a benchmark, from its folder if it needs one. Raises `UsageError` for what is no folder."""
     path = request.real if isinstance(request.real, Path) else None
     if request.real is not path:
         raise UsageError(f"the real side of {row.name} is a folder, not {request.real}: leave out benchmark=")
     with reporter.bar(f"examine {path.name if path else row.name}", None) as advance:
-        source = row.open_real(path, protocol, request.seed, advance)
+        if isinstance(row, Dataset):
+            source: ClipSource = row.open_real(path, protocol, request.seed, advance, team)
+        else:
+            source = row.open_real(path, protocol, request.seed, advance)
     check_shape(row.clip_shape, protocol, f" of {row.name}", fixed=True)
     return source
 
 
-def open_real_clips(request: Request, protocol: Protocol, reporter: Reporter) -> ClipSource:
+def open_real_clips(request: Request, protocol: Protocol, reporter: Reporter, team: Team | None) -> ClipSource:
     """The real side where there is no benchmark: a folder, arrays, or an object that gives clips."""
     if isinstance(request.real, Made):
         return request.real.open(request.seed, protocol.real_clips, protocol.frames, protocol.size)
-    return open_folder(to_place(request.real), protocol, request.seed, "real", reporter)
+    return open_folder(to_place(request.real), protocol, request.seed, "real", reporter, team)
 
 
 def to_place(given: object) -> Path | Place:
@@ -171,20 +181,27 @@ def to_place(given: object) -> Path | Place:
     raise UsageError(f"{given} is no folder and no array; what else there may be, evaluate() and fvd() take by keyword")
 
 
-def open_fake(request: Request, protocol: Protocol, reporter: Reporter) -> Side:
+def open_fake(request: Request, protocol: Protocol, reporter: Reporter, team: Team | None = None) -> Side:
     """Generated videos of any model."""
     place = to_place(request.fake)
-    source = open_folder(place, protocol, request.seed, "fake", reporter)
+    source = open_folder(place, protocol, request.seed, "fake", reporter, team)
     if request.benchmark_row is not None and (size := source.first_size()):
         check_not_enlarged(str(place), size, protocol)
     stored, honours = StoredSource(source, protocol.fake_storage, protocol.skip_frames), honoured_by(source, "fake")
     return counted(stored, protocol.fake_clips, request.counts_are_exact, honours)
 
 
-def open_folder(path: Path | Place, protocol: Protocol, seed: int, side: str, reporter: Reporter) -> FolderSource:
+def open_folder(
+    path: Path | Place,
+    protocol: Protocol,
+    seed: int,
+    side: str,
+    reporter: Reporter,
+    team: Team | None = None,
+) -> FolderSource:
     """A folder, an archive or arrays as clips, examined with a bar as far as the protocol needs it."""
     from latte_eval.benchmarks.readers import FolderSource
 
     wanted = protocol.real_clips if side == "real" else protocol.fake_clips
     with reporter.bar(f"examine {getattr(path, 'name', path)}", None) as advance:
-        return FolderSource.open(path, protocol, seed, side, wanted=wanted, progress=advance)
+        return FolderSource.open(path, protocol, seed, side, wanted=wanted, progress=advance, team=team)

@@ -3,6 +3,7 @@
     RUN/features/<key>/000064-000096.safetensors   outputs of a detector for candidates 64..95
     RUN/previews/<key>/000064-000096.safetensors   small pictures of the same clips
     RUN/plans/<key>.json                           what jobs compute together, see `plans.py`
+    RUN/examined/<key>.json                        what is known of videos, see `benchmarks/readers/examined.py`
     RUN/results.jsonl
     RUN/gate.jsonl                                 what gates said about these results
 

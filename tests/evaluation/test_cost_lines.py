@@ -6,9 +6,12 @@ import dataclasses
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from repository import ROOT
 
 from latte_eval.core.features import Features
@@ -19,6 +22,7 @@ from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.stored import StoredSource
 from latte_eval.files.run_folder import RunFolder, feature_key
 from latte_eval.metrics.detectors import Detector
+from latte_eval.sampler import SampledSource, outlay
 from latte_eval.sampler.diffusion import make_schedule
 from latte_eval.sampler.guidance import Guidance
 from latte_eval.sampler.outlay import forward_passes
@@ -78,6 +82,61 @@ def test_a_warning_names_what_can_be_typed(source: StoredSource) -> None:
     text = cost.warning(source.source)  # type: ignore[arg-type]
     assert "--clips" in text and "--sampler dpmsolver++ --steps 20" in text and "a GPU" in text
     assert forward_passes(SamplerSettings(method="dpmsolver++", steps=20)) == 20
+
+
+def on_card(source: StoredSource, **settings: Any) -> Any:
+    """What lines of cost ask of a source, for one whose model is on a card."""
+    own = source.source
+    assert isinstance(own, SampledSource)
+    return SimpleNamespace(device=torch.device("cuda:0"), settings=dataclasses.replace(own.settings, **settings),
+                           model=own.model, memory=own.memory)  # fmt: skip
+
+
+def test_a_card_is_named_with_the_clips_that_are_left(source: StoredSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Toy 9000")
+    for missing, said in ((64, "8 clips at once, "), (2, "2 clips at once, "), (1, "1 clip at once, ")):
+        assert said in cost.sampling_lines(on_card(source), missing, 64, 8)[1]
+    assert cost.sampling_lines(on_card(source), 2, 64, 8)[1].startswith("          fp32 on Toy 9000, 2 clips")
+
+
+def test_guidance_is_in_the_arithmetic(source: StoredSource) -> None:
+    text, operations = cost.work_text(on_card(source, guidance_scale=4.0), 2)
+    assert text.startswith("2 clips x 100 forward passes (50 steps, guided) x 421 MFLOP = ")
+    assert operations == 2 * cost.work_text(on_card(source), 2)[1]
+
+
+def test_processes_work_at_the_same_time(source: StoredSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "MANY_OPERATIONS", 1e9)
+    monkeypatch.setattr("latte_eval.sampler.outlay.matrix_speed", lambda device, dtype: 1e9)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    found = lines(source, tmp_path)
+    assert "threads, 4 processes, " in found[1]
+    assert found[2] == "          at least 6 min: matrix products run at 4 GFLOP/s here"
+
+
+def test_a_clip_that_one_of_two_detectors_has_seen_is_to_be_sampled(source: StoredSource, tmp_path: Path) -> None:
+    other = Detector("other", lambda clips: {}, None, "1" * 64)
+    store(source, tmp_path, 32, 64)
+    both = cost.cost_lines(source, [TOY, other], RunFolder(tmp_path), 64, 8)
+    assert both[0] == f"cost      64 clips x {PER_CLIP} = 1.35e+12 operations"
+
+
+def test_no_more_clips_than_a_shard_step_together(source: StoredSource) -> None:
+    assert [cost.clips_stepped(source, batch) for batch in (4, 32, 100)] == [4, 32, 32]
+
+
+def test_what_shortens_a_run_depends_on_where_it_runs(source: StoredSource) -> None:
+    assert "--dtype" not in cost.warning(source.source)  # type: ignore[arg-type]
+    on_gpu = cost.warning(on_card(source))
+    assert "--dtype bf16; more GPUs by torchrun" in on_gpu and "a GPU" not in on_gpu
+    assert "--dtype" not in cost.warning(on_card(source, dtype="bf16"))
+
+
+def test_a_product_of_matrices_tells_how_fast_a_device_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry of a product of n x n matrices takes n multiplications and n additions."""
+    monkeypatch.setattr(outlay, "PROBE_SIDE", {"cpu": 64})
+    monkeypatch.setattr(outlay, "seconds_of", lambda product: 0.5 + 0 * product())
+    assert outlay.matrix_speed(torch.device("cpu"), "fp32") == 4 * 64**3
 
 
 @pytest.mark.parametrize("method", ["ddpm", "ddim", "dpmsolver++", "unipc"])

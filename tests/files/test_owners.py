@@ -16,6 +16,7 @@ from owner_makers import Clock, elsewhere
 from latte_eval.core.errors import StoreError
 from latte_eval.files.owners import (
     BEAT_SECONDS,
+    LOST_SECONDS,
     Owner,
     SignOfLife,
     Watch,
@@ -76,6 +77,37 @@ def test_a_sign_that_nfs_shows_a_minute_late_is_a_sign_of_life(tmp_path: Path) -
         for _ in range(7):  # 60 seconds, and one beat
             assert not watch.is_lost(alive)
             clock.now += BEAT_SECONDS
+
+
+def test_a_beat_that_comes_late_counts_from_when_it_is_seen(tmp_path: Path) -> None:
+    clock, late = Clock(), elsewhere()
+    watch = Watch(tmp_path, clock=clock)
+    DiskFiles().replace(sign_path(tmp_path, late.id), b"beat 1")
+    assert not watch.is_lost(late)
+    clock.now = LOST_SECONDS
+    assert not watch.is_lost(late)
+    clock.now += 1
+    assert watch.is_lost(late)
+    clock.now += BEAT_SECONDS
+    DiskFiles().replace(sign_path(tmp_path, late.id), b"beat 2")
+    assert watch.silence(late.id) == 0
+    clock.now += LOST_SECONDS
+    assert not watch.is_lost(late)
+
+
+def test_a_file_server_is_asked_for_a_sign_at_most_twice_a_beat(tmp_path: Path) -> None:
+    clock, asked = Clock(), list[float]()
+
+    class Counted(DiskFiles):
+        def read(self, path: Path) -> bytes | None:
+            asked.append(clock.now)
+            return super().read(path)
+
+    watch = Watch(tmp_path, Counted(), clock)
+    for _ in range(100):
+        watch.silence("other-00001")
+        clock.now += BEAT_SECONDS / 10
+    assert asked == [BEAT_SECONDS / 2 * number for number in range(20)]
 
 
 def test_a_file_server_that_is_away_for_a_while_ends_no_sign_of_life(

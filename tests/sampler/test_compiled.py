@@ -15,6 +15,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from latte_eval.sampler import compiled
 from latte_eval.sampler.compiled import PAYS_FROM, compiling_pays, step_flops
 from latte_eval.sampler.latte.config import latte_config
+from latte_eval.sampler.model import run_block
 from latte_eval.sampler.settings import SamplerSettings
 
 DEEP = dataclasses.replace(SMALL, depth=6)
@@ -90,6 +91,25 @@ def test_where_compiling_fails_it_is_said_and_clips_are_made(monkeypatch):
     assert said == ["torch.compile failed, so blocks run as they are, at lower speed: "
                     "RuntimeError: Cannot find a working triton installation."]  # fmt: skip
     assert fast.about == {}
+
+
+def test_where_compiling_fails_at_another_size_clips_are_made_too(monkeypatch):
+    known, others_fail, said = set(), [], []
+
+    def picky(block, x, condition, frames):
+        kind = block.route, tuple(x.shape)
+        if others_fail and kind not in known:
+            raise RuntimeError("no room for another kernel")
+        known.add(kind)
+        return run_block(block, x, condition, frames)
+
+    monkeypatch.setattr(compiled.torch, "compile", lambda function, dynamic: picky)
+    fast = source(compiled=True, say=said.append)
+    list(fast.states([0]))
+    others_fail.append(True)
+    assert len(list(fast.states(range(4)))) == len(list(source().states(range(4))))
+    assert said == ["torch.compile failed, so blocks run as they are, at lower speed: "
+                    "RuntimeError: no room for another kernel"]  # fmt: skip
 
 
 def test_too_little_memory_is_no_failure_of_the_compiler(monkeypatch):

@@ -216,6 +216,7 @@ KINDS: list[tuple[str, list[Callable[[Material, Path], str]]]] = [
     ("run/previews/*/*.safetensors", [keeps_value, reads_the_same(strips)]),
     ("run/results.jsonl", [HISTORIES, GATES]),
     ("run/gate.jsonl", [reads_the_same(verdicts)]),
+    ("run/examined/*.json", [keeps_value]),
     ("run/checkpoints.jsonl", [keeps_value]),
     ("accepted.jsonl", [GATES]),
     ("accepted.features/*.safetensors", [GATES]),
