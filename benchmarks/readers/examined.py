@@ -118,8 +118,9 @@ class Known:
 
     def listing(self, place: Place) -> Listing:
         """The videos of a place; of arrays in this process, these."""
-        held = isinstance(place, HeldVideos)
-        return Listing(place.entries()) if held else find_entries(place, place.folders(), self.look)
+        if isinstance(place, HeldVideos):
+            return Listing(place.entries())
+        return find_entries(place, place.folders(), self.look)
 
     def with_content(self, place: Place, entries: Sequence[Entry]) -> list[Entry]:
         """As `content.with_content`; files that the first process has looked at are not opened."""
