@@ -47,10 +47,11 @@ def of_protocol(name: str, protocol: Protocol) -> str:
         return name
     rows = {each: DETECTORS[each] for each in DETECTORS}
     alike = [each for each, other in rows.items() if is_twin(other, row) and choices_of(other) == wanted]
-    if not alike:
-        told = ", ".join(f"{field}={value}" for field, value in wanted.items())
-        raise UsageError(f"--detector {name} computes in {row.dtype}, and there is no such network with {told}")
-    return f"{alike[0]}{equals}{file}"
+    for each in alike:
+        if rows[each].dtype == row.dtype:
+            return f"{each}{equals}{file}"
+    told = ", ".join(f"{field}={value}" for field, value in wanted.items())
+    raise UsageError(f"--detector {name} computes in {row.dtype}; with {told} there is --detector {' or '.join(alike)}")
 
 
 def choices_of(row: DetectorRow) -> dict[str, str]:
@@ -59,7 +60,7 @@ def choices_of(row: DetectorRow) -> dict[str, str]:
 
 
 def is_twin(one: DetectorRow, other: DetectorRow) -> bool:
-    return (one.family, one.seeded, one.dtype) == (other.family, other.seeded, other.dtype)
+    return (one.family, one.seeded) == (other.family, other.seeded)
 
 
 def open_own(name: str, device: str) -> Detector:
