@@ -22,6 +22,8 @@ def value_lines(result: Result) -> list[str]:
         lines = demo_lines(result)
     if "paired" in result.details:
         lines += paired_lines(result.details["paired"])
+    if "diversity" in result.details:
+        lines.append(diversity_line(result))
     for parts in ("splits", "subsets"):
         if parts in result.details and "std" in result.details:
             lines[0] += f"   ± {number_to_text(result.details['std'])} over {result.details[parts]} {parts}"
@@ -53,6 +55,13 @@ def paired_lines(table: Sequence[dict[str, Any]]) -> list[str]:
     best = [f"   best {number_to_text(row['best'])}{interval_text(row['best_interval'])}" if "best" in row else ""
             for row in table]  # fmt: skip
     return ["".join(parts) for parts in zip(heads, values, best, strict=True)]
+
+
+def diversity_line(result: Result) -> str:
+    """How different the samples of a clip are."""
+    found, samples = result.details["diversity"], result.details["samples"]
+    said = f"between {samples} samples of a clip; {found['more_diverse']} is more diverse"
+    return f"diversity {number_to_text(found['value'])}{interval_text(found['interval'])}   {said}"
 
 
 def corrected_line(corrected: dict[str, Any]) -> str:

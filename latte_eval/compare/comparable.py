@@ -71,6 +71,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("detector", "sha256"): ("decides", "other weights"),
     ("detector", "comparable"): ("decides", "published numbers were measured with the published weights"),
     ("detector", "pinned"): ("free", "the hash itself decides; this says whether one is published"),
+    ("detector", "samples"): ("free", "a mean over more samples of every clip has less scatter, not another value"),
     ("detector", "*"): ("free", "the native network answers only where it agrees with the archive"),
     **{("checkpoint", field): ("decides", PROTOCOL_REASONS[field]) for field in ("frames", "size")},
     ("checkpoint", "*"): ("free", SUBJECT),

@@ -41,7 +41,7 @@ class OpenedSource:
     def sampler_record(self) -> dict[str, Any] | None:
         return self.settings
 
-    def pairing(self) -> None:
+    def pairing(self, samples: int) -> None:
         """Nothing is given of its clips."""
         return None
 

@@ -26,7 +26,6 @@ class Side:
         generator: what was typed for a generator; its own name may differ.
         honours: fields of the protocol that shape its clips.
         pairing: what pairs its clips with those that they were given a part of.
-        more_samples: the same clips made again with other noise.
     """
 
     source: ClipSource
@@ -37,7 +36,6 @@ class Side:
     generator: str | None = None
     honours: frozenset[str] = frozenset()
     pairing: Pairing | None = None
-    more_samples: tuple[ClipSource, ...] = ()
 
     @property
     def expected(self) -> int:
