@@ -50,6 +50,7 @@ PROTOCOL_REASONS = {
     "skip_frames": "frames that were given to a model are alike on both sides: counting them lowers the number",
     "rounding": "single grey levels are lost where bytes are cut off",
     "decoder": "decoders give other frames after a seek, and other pixels of some formats",
+    "counted": "frames that were given to a model are alike on both sides: counting them lowers the number",
     "i3d_eps": "every layer of the I3D answers a little differently",
 }
 DECODER = "versions of the video decoder differ in pixels of some files, most with ten bits"

@@ -52,7 +52,7 @@ FIELDS: dict[str, Check] = {
 
 IDENTITY: dict[str, Check] = {"name": is_text, "fingerprint": is_text}
 ARRAY = Schema({"shape": list_of(or_none(is_count)), "sha256": is_text})
-SOURCE = Schema(IDENTITY, {"rejected": is_count, "array": ARRAY.holds})
+SOURCE = Schema(IDENTITY, {"rejected": is_count, "array": ARRAY.holds, "counted_frames": list_of(is_count)})
 OPTIONAL_TEXT = or_none(is_text)
 
 # Field -> what the record in it must hold, where it is not null.

@@ -116,20 +116,32 @@ def check_measurable(request: Request, metric: str, detector: Detector, protocol
     """Raise `NotEnoughClips` or `ClipError` if these clips are too few or too short for the metric."""
     per_frame = detector.name.partition("=")[0] in DETECTORS and detector_row(detector.name).per_frame
     least = metric_row(request, metric, protocol).least_rows
-    rows = fake.expected * (protocol.counted_frames if per_frame else 1)
+    counted = fake.counted_frames(protocol)
+    rows = fake.expected * (counted if per_frame else 1)
     if rows < least:
         unit = "frames" if per_frame else "clips"
         raise NotEnoughClips(
             f"{metric} takes at least {least} {unit}, the fake side has {rows}: give more, or leave {metric} out"
         )
-    counted, skipped = protocol.counted_frames, protocol.frames - protocol.counted_frames
     longest = max(counted, detector.min_frames)
     nearest = min(longest, detector.max_frames or longest)
     if nearest != counted:
         raise ClipError(
             f"{detector.name} takes clips of {frames_to_text(detector.min_frames, detector.max_frames)} frames, the "
-            f"protocol compares {counted}: give --param frames={nearest + skipped}, or leave {metric} out"
+            f"protocol compares {counted}{frames_advice(protocol, fake, nearest)}, or leave {metric} out"
         )
+
+
+def frames_advice(protocol: Protocol, fake: Side, wanted: int) -> str:
+    """What to type so that so many frames of a clip are compared; a model makes clips of one length."""
+    spare = protocol.frames - wanted
+    if protocol.counted == "generated":
+        given = f"give --given 0:{spare}" if spare > 0 else "leave out --param counted=generated"
+        return f" of {protocol.frames}, those that are generated: {given}"
+    skipped = protocol.skip_frames
+    if skipped and fake.checkpoint and spare >= 0:
+        return f" of {protocol.frames}: give --param skip_frames={spare}"
+    return f": give --param frames={wanted + skipped}"
 
 
 def open_detectors(request: Request, names: Mapping[str, str], pairing: Pairing | None = None) -> dict[str, Detector]:

@@ -53,7 +53,7 @@ class RepeatedSource(StoredSource):
     @property
     def once(self) -> StoredSource:
         """The first samples alone."""
-        return StoredSource(self.source, self.steps, self.skipped)
+        return StoredSource(self.source, self.steps, self.skipped, self.kept)
 
     @property
     def clips_that_fit(self) -> int | None:

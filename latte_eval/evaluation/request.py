@@ -157,8 +157,10 @@ class Request:
             )
         if self.needs_real and self.real is None and self.benchmark_row is None:
             raise UsageError("give --real FOLDER or --benchmark NAME: a distance needs a real side")
-        if paired and self.resolved_protocol().skip_frames:
-            raise UsageError(f"skip_frames leaves out frames that {paired[0]} looks at; measure it in a run of its own")
+        protocol = self.resolved_protocol()
+        if paired and (protocol.skip_frames or protocol.counted != "all"):
+            field = "skip_frames" if protocol.skip_frames else "counted"
+            raise UsageError(f"{field} leaves out frames that {paired[0]} looks at; measure it in a run of its own")
         self.check_detectors()
 
     def check_detectors(self) -> None:

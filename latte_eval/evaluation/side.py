@@ -12,6 +12,7 @@ from latte_eval.evaluation.stats import StatsSource
 
 if TYPE_CHECKING:
     from latte_eval.benchmarks.benchmark import Benchmark
+    from latte_eval.core.protocol import Protocol
     from latte_eval.evaluation.paired import Pairing
 
 
@@ -41,6 +42,11 @@ class Side:
     def expected(self) -> int:
         """Clips that will be read, as far as is known before they are."""
         return min(len(self.source), self.wanted or self.at_most or len(self.source))
+
+    def counted_frames(self, protocol: Protocol) -> int:
+        """Frames of a clip that are measured."""
+        kept: tuple[int, ...] | None = getattr(self.source, "kept", None)
+        return protocol.counted_frames if kept is None else len(kept)
 
     def checked(self) -> Side:
         """This side, if it can give what is wanted. Raises `NotEnoughClips`."""

@@ -74,6 +74,7 @@ def measured(p: Protocol) -> str:
     resized += FRAME_RULES[p.frame_rule]
     resized += "; batch-norms of the I3D have an eps of 1e-5, as in the port of VideoGPT" if p.i3d_eps == "1e-5" else ""
     resized += f"; the first {p.skip_frames} frames of a clip are left out on both sides" if p.skip_frames else ""
+    resized += "; frames that were given to the model are left out on both sides" if p.counted == "generated" else ""
     divisor = "N - 1" if p.ddof else "N"
     return f"Real videos too short for a clip are left out; covariances are divided by {divisor}{resized}."
 

@@ -58,7 +58,7 @@ class Noise:
 
 def repeated(samples: int = 3, steps: tuple[str, ...] = ("jpeg75",)) -> RepeatedSource:
     others = tuple(StoredSource(Noise(seed), steps) for seed in range(1, samples))
-    return RepeatedSource(Noise(0), steps, 0, others)
+    return RepeatedSource(Noise(0), steps, others=others)
 
 
 def seen(clips: Clips) -> dict[str, torch.Tensor]:
