@@ -7,6 +7,7 @@ from typing import Any
 
 from latte_eval.core.numbers import interval_to_text, number_to_text
 from latte_eval.core.result import Result
+from latte_eval.sampler.pipeline_options import options_in_words
 
 
 def results_to_text(results: Sequence[Result]) -> str:
@@ -100,8 +101,9 @@ def sampler_text(sampler: dict[str, Any]) -> str:
     """`ddim, 50 steps, guidance 1.0, clipped x0, fp32, codec identity`"""
     clipped = ", clipped x0" if sampler["clip_x0"] else ""
     task = f", task {sampler['task']}" if "task" in sampler else ""
+    told = "".join(f", {each}" for each in options_in_words(sampler))
     return (f"{sampler['method']}, {sampler['steps']} steps, guidance {sampler['guidance_scale']:g}{clipped}, "
-            f"{sampler['dtype']}, codec {sampler['codec']}{task}")  # fmt: skip
+            f"{sampler['dtype']}, codec {sampler['codec']}{task}{told}")  # fmt: skip
 
 
 def rejected_text(source: dict[str, Any]) -> str:

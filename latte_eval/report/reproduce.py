@@ -14,6 +14,7 @@ from latte_eval.core.result import Result
 from latte_eval.evaluation.opened_model import MODEL_CHOICES
 from latte_eval.evaluation.request import Request
 from latte_eval.metrics.metric import SPLITS
+from latte_eval.sampler.pipeline_options import PIPELINE_OPTIONS, option_name
 from latte_eval.sampler.pipelines import FIRST_FRAME
 from latte_eval.sampler.samplers import SAMPLERS
 from latte_eval.sampler.tasks import BY_MASK
@@ -190,7 +191,9 @@ def pipeline_words(sampler: dict[str, Any]) -> list[str]:
     """For a pipeline of diffusers; a scheduler that no sampler names is the pipeline's own and is not typed."""
     names = {row.scheduler: name for name, row in zip(SAMPLERS, SAMPLERS.rows(), strict=True)}
     known = {**sampler, "method": names.get(str(sampler.get("method")))}
-    return [*(["--prompts", PROMPTS] if "prompts_sha256" in sampler else []), *setting_words(known)]
+    told = [(option_name(name), value) for name in PIPELINE_OPTIONS if (value := sampler.get(name)) is not None]
+    return [*(["--prompts", PROMPTS] if "prompts_sha256" in sampler else []), *setting_words(known),
+            *(word for name, value in told for word in (name, plain_number(value)))]  # fmt: skip
 
 
 def task_words(sampler: dict[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
+from latte_eval.sampler.pipeline_options import options_in_words
 
 STORAGE = {
     "h264-crf5": "encoded as H.264 (crf 5, 4:2:0, 8 frames a second) and decoded",
@@ -134,6 +135,7 @@ def sampler_in_words(sampler: dict[str, Any] | None) -> str | None:
         f"codec {sampler['codec']}" if sampler.get("codec") else "",
         f"seed {sampler['seed']}" if sampler.get("seed") is not None else "",
         f"given {sampler.get('given') or sampler['task']}" if sampler.get("task") else "",
+        *options_in_words(sampler),
     ]
     return ", ".join(part for part in parts if part)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -19,11 +20,14 @@ from PIL import Image
 from tiny_pipelines import save_image_to_video, save_text_to_video
 
 from latte_eval.benchmarks.shapes.sources import ShapesSource
+from latte_eval.cli.text import sampler_text
 from latte_eval.core.errors import NotEnoughClips, SamplerError, UsageError
 from latte_eval.core.progress import Reporter
+from latte_eval.core.result import Result
 from latte_eval.core.seeding import clip_generator
 from latte_eval.evaluation.pipeline import compute_stats
 from latte_eval.evaluation.request import Request
+from latte_eval.report.reproduce import reproduce_command
 from latte_eval.sampler.given_clips import GivenClips
 from latte_eval.sampler.image_to_video import ImageSource, open_image_to_video, takes_images
 from latte_eval.sampler.pipelines import PipelineSettings, pipeline_class
@@ -79,6 +83,40 @@ def test_what_a_result_says_of_it(files):
     assert (by_itself.frames, by_itself.size, by_itself.guidance_scale) == (FRAMES, 576, 3.0)
 
 
+TOLD = {"fps": 12, "motion_bucket_id": 30, "noise_aug_strength": 0.1, "min_guidance_scale": 1.5, "decode_chunk_size": 4}
+
+
+def test_it_is_told_what_a_person_says(files):
+    """As a person would say it in the call; each option makes other clips and another fingerprint, and is recorded."""
+    from diffusers import StableVideoDiffusionPipeline
+
+    source = opened(files, dataclasses.replace(TINY, told=TOLD))
+    plain = StableVideoDiffusionPipeline.from_pretrained(files / "svd")
+    frame = ShapesSource(4).clips([1]).pixels[0, 0].permute(1, 2, 0).numpy()
+    frames = plain(Image.fromarray(frame), height=16, width=16, num_inference_steps=2, generator=clip_generator(0, 1),
+                   output_type="np", **TOLD).frames  # fmt: skip
+    expected = torch.from_numpy(np.rint(np.asarray(frames)[0] * 255).astype(np.uint8)).permute(0, 3, 1, 2)
+    assert torch.equal(source.clips([1]).pixels[0], expected)
+    assert {name: source.sampler_record()[name] for name in TOLD} == TOLD
+    usual = opened(files)
+    for name, value in TOLD.items():
+        other = opened(files, dataclasses.replace(TINY, told={name: value}))
+        assert other.fingerprint != usual.fingerprint and other.sampler_record()[name] == value
+        assert not torch.equal(other.clips([1]).pixels, usual.clips([1]).pixels), name
+    assert dataclasses.asdict(usual.settings)["told"] == {}
+
+
+@pytest.mark.parametrize(("told", "message"), [
+    ({"fps": 0}, "--fps 0 must be a whole number from 1 on"),
+    ({"motion_bucket_id": -1}, "--motion-bucket-id -1 must be a whole number from 0 on"),
+    ({"noise_aug_strength": float("nan")}, "--noise-aug-strength nan must be a number from 0 on"),
+    ({"decode_chunk_size": 0}, "--decode-chunk-size 0 must be a whole number from 1 on"),
+])  # fmt: skip
+def test_what_it_cannot_be_told(files, told, message):
+    with pytest.raises(SamplerError, match=message):
+        open_image_to_video(str(files / "svd"), dataclasses.replace(TINY, told=told))
+
+
 def test_which_pipelines_take_images(files):
     assert takes_images(pipeline_class(str(files / "svd"))) and not takes_images(pipeline_class(str(files / "t2v")))
     assert (
@@ -123,6 +161,11 @@ def test_image_to_video_from_the_command_line(files):
     result = json.loads(done.stdout)
     assert result["protocol_fields"]["frames"] == FRAMES and (result["fake"], result["real"]) == (2, 2)
     assert result["sampler"]["task"] == "first frame" and result["sampler"]["conditions"]
+    told = latte_eval(*arguments(files, str(files / "svd"), "--real", files / "real", "--fps", "12"))
+    other = json.loads(told.stdout)
+    assert (result["sampler"]["fps"], other["sampler"]["fps"]) == (7, 12) and other["value"] != result["value"]
+    assert "--fps 12 --motion-bucket-id 127" in reproduce_command([Result.from_json(told.stdout)])
+    assert "fps 12, motion bucket 127, noise augmentation 0.02, " in sampler_text(other["sampler"])
     alone = arguments(files, str(files / "svd"), "--real", files / "real", "--batch-size", "1")
     again = latte_eval(*[*alone, "--out", str(files / "other")])
     assert json.loads(again.stdout)["value"] == result["value"]
@@ -152,6 +195,16 @@ def test_what_cannot_be_is_one_clear_line(files):
     assert "takes no prompts; leave --prompts out" in refused(*real, "--prompts", files / "prompts.txt")
     assert "--sampler ddim goes with" in refused(*real, "--sampler", "ddim")
     assert "need a VDT checkpoint" in refused(*real, "--task", "predict")
+    assert "--fps 0 must be a whole number from 1 on" in refused(*real, "--fps", "0")
+    for words in (("--ckpt", "demo"), ("--fake", files / "real", *real)):
+        done = latte_eval("fvd", *words, "--motion-bucket-id", "3")
+        assert done.returncode == 2 and "--motion-bucket-id 3 goes with --ckpt of an image-to-video" in done.stderr
+    typed = arguments(
+        files, str(files / "t2v"), *real, "--prompts", files / "prompts.txt", "--param", f"frames={FRAMES}"
+    )
+    done = latte_eval(*typed, "--noise-aug-strength", "0.1")
+    said = "TextToVideoSDPipeline takes no noise_aug_strength: leave --noise-aug-strength 0.1 out"
+    assert done.returncode != 0 and said in done.stderr
     stats = files / "stats.safetensors"
     compute_stats(
         Request(real=files / "real", params=("size=16", f"frames={FRAMES}"), detectors=("seeded",), out=files / "run"),
