@@ -100,10 +100,16 @@ def subject_words(result: Result) -> list[str]:
         if result.checkpoint.get("weights") == "model":
             given["weights"] = "model"
         typed = [(f"--{name.replace('_', '-')}", str(value)) for name, value in given.items() if value is not None]
-        return ["--ckpt", str(result.checkpoint["name"]), *(word for pair in typed for word in pair)]
+        return ["--ckpt", pinned_name(result.checkpoint), *(word for pair in typed for word in pair)]
     if "generator" in result.fake_source:
         return ["--generator", str(result.fake_source["generator"])]
     return ["--fake", place_words(result, "fake_source")]
+
+
+def pinned_name(checkpoint: dict[str, Any]) -> str:
+    """A checkpoint as it is typed; of a repository of the hub the commit that was taken, whatever is there by now."""
+    name, revision = str(checkpoint["name"]), checkpoint.get("revision")
+    return f"{name.partition('@')[0]}@{revision}" if revision and name.startswith("hf://") else name
 
 
 def place_words(result: Result, side: str) -> str:

@@ -23,6 +23,7 @@ from latte_eval.sampler.pipelines import (
     PipelineSettings,
     PipelineSource,
     folder_digest,
+    hub_commit,
     load_pipeline,
     named_parameters,
     pipeline_folder,
@@ -67,7 +68,9 @@ def open_image_to_video(
         )
     folder = pipeline_folder(ckpt)
     pipeline = load_pipeline(folder, settings.dtype).to(device)
-    return ImageSource(pipeline, settings, ckpt, folder_digest(folder), on_step)
+    source = ImageSource(pipeline, settings, ckpt, folder_digest(folder), on_step)
+    source.revision = hub_commit(folder)
+    return source
 
 
 class ImageSource(PipelineSource):

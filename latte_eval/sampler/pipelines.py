@@ -133,6 +133,11 @@ def check_no_code(folder: Path) -> None:
         )
 
 
+def hub_commit(folder: Path) -> str | None:
+    """The commit of a repository that a folder of the hub's cache holds; None for another folder."""
+    return folder.name if folder.parent.name == "snapshots" and re.fullmatch("[0-9a-f]{40}", folder.name) else None
+
+
 def folder_digest(folder: Path) -> str:
     """sha256 (hex) of the names and contents of a pipeline's files; for large files, what stands for the content."""
     parts = [f"{file.relative_to(folder)} {content_mark(file)}" for file in sorted(folder.rglob("*")) if file.is_file()]
@@ -155,7 +160,12 @@ class PipelineSource:
         count: clips 0..count-1 exist.
         identity: sha256 (hex) of the pipeline's files.
         on_step: called with (steps done, steps in all) of a clip.
+
+    Attributes:
+        revision: the commit of the hub's repository that these files came from; None for other folders.
     """
+
+    revision: str | None = None
 
     def __init__(
         self, pipeline: Any, count: int, settings: PipelineSettings, name: str, identity: str, on_step: OnStep | None
@@ -210,8 +220,9 @@ class PipelineSource:
 
     def checkpoint_record(self) -> dict[str, Any]:
         """What a result says about the pipeline."""
+        revision = {"revision": self.revision} if self.revision else {}
         return {"name": self.name, "sha256": self.identity, "weights": type(self.pipeline).__name__,
-                "iteration": None, "frames": self.frames, "size": self.size}  # fmt: skip
+                "iteration": None, "frames": self.frames, "size": self.size, **revision}  # fmt: skip
 
     def sampler_record(self) -> dict[str, Any]:
         """What a result says about how clips were made."""

@@ -8,12 +8,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from command_line import latte_eval
+from command_line import Done, latte_eval
 from hub import Site, serve
 from media_makers import moving_frames, write_frames
 from PIL import Image
@@ -32,6 +34,7 @@ from latte_eval.sampler.given_clips import GivenClips
 from latte_eval.sampler.image_to_video import ImageSource, open_image_to_video, takes_images
 from latte_eval.sampler.pipelines import PipelineSettings, pipeline_class
 
+TESTS = Path(__file__).parents[1]
 FRAMES, PROMPTS = 9, ["a dog runs", "a cat sleeps", "a dog sleeps", "a cat runs"]
 TINY = PipelineSettings(steps=2, size=16)
 
@@ -215,42 +218,97 @@ def test_what_cannot_be_is_one_clear_line(files):
     assert done.returncode != 0 and "give its prompts with --prompts FILE" in done.stderr
 
 
+COMMIT = "c" * 40
+
+
+def put_repository(site: Site, repo: str, folder: Path) -> None:
+    """All files of a folder as a repository of the hub, and what the hub says of it."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    about = {"id": repo, "sha": COMMIT, "siblings": [{"rfilename": name} for name in names]}
+    tree = [{"type": "file", "path": name, "size": path.stat().st_size, "oid": "0" * 40}
+            for name, path in zip(names, paths, strict=True)]  # fmt: skip
+    for revision in ("", "/revision/main", f"/revision/{COMMIT}"):
+        site.files[f"/api/models/{repo}{revision}"] = json.dumps(about).encode()
+    site.files[f"/api/models/{repo}/tree/{COMMIT}"] = json.dumps(tree).encode()
+    for name, path in zip(names, paths, strict=True):
+        for revision in ("main", COMMIT):
+            site.files[f"/{repo}/resolve/{revision}/{name}"] = path.read_bytes()
+
+
 @pytest.fixture
 def hub(files: Path) -> Iterator[Site]:
-    """A hub on the loopback with the repository owner/svd."""
+    """A hub on the loopback with the repositories owner/svd and owner/t2v."""
     with serve() as site:
-        paths = [path for path in sorted((files / "svd").rglob("*")) if path.is_file()]
-        names = [path.relative_to(files / "svd").as_posix() for path in paths]
-        about = {"id": "owner/svd", "sha": "c" * 40, "siblings": [{"rfilename": name} for name in names]}
-        tree = [{"type": "file", "path": name, "size": path.stat().st_size, "oid": "0" * 40}
-                for name, path in zip(names, paths, strict=True)]  # fmt: skip
-        for revision in ("", "/revision/main", f"/revision/{'c' * 40}"):
-            site.files[f"/api/models/owner/svd{revision}"] = json.dumps(about).encode()
-        site.files[f"/api/models/owner/svd/tree/{'c' * 40}"] = json.dumps(tree).encode()
-        for name, path in zip(names, paths, strict=True):
-            for revision in ("main", "c" * 40):
-                site.files[f"/owner/svd/resolve/{revision}/{name}"] = path.read_bytes()
+        for name in ("svd", "t2v"):
+            put_repository(site, f"owner/{name}", files / name)
         yield site
 
 
-def test_image_to_video_from_a_hub(files, hub, tmp_path):
-    """In a process of its own: the hub's client reads its address once, when it is imported."""
+TYPED = """
+import json, os, sys
+from pathlib import Path
+from command_line import latte_eval
+done = []
+for words in json.loads(sys.argv[1]):
+    said, there = latte_eval(*words), Path(os.environ["HF_HOME"]).rglob("*.*")
+    done.append([said.returncode, said.stdout, said.stderr, sorted({path.name for path in there if path.is_file()})])
+print(json.dumps(done))
+"""
+
+
+@dataclass(frozen=True)
+class DoneOnHub(Done):
+    """A command that went to a hub, and the names of the files that its cache holds then."""
+
+    fetched: list[str]
+
+
+def on_hub(hub: Site, cache: Path, *typed: list[str]) -> list[DoneOnHub]:
+    """Command lines in one process of their own: the hub's client reads its address once, when it is imported."""
     kept = {name: value for name, value in os.environ.items() if name.lower() not in ("http_proxy", "hf_token")}
-    env = {
-        **kept,
-        "HF_ENDPOINT": hub.address,
-        "HF_HOME": str(tmp_path),
-        "HF_HUB_OFFLINE": "0",
-        "LATTE_EVAL_OFFLINE": "0",
-    }
-    words = arguments(files, "hf://owner/svd", "--real", files / "real")
-    run = subprocess.run([sys.executable, "-m", "latte_eval", *words], env=env, capture_output=True, text=True)
+    own = {"HF_ENDPOINT": hub.address, "HF_HOME": str(cache), "HF_HUB_OFFLINE": "0", "LATTE_EVAL_OFFLINE": "0",
+           "PYTHONPATH": os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))}  # fmt: skip
+    command = [sys.executable, "-c", TYPED, json.dumps(typed)]
+    run = subprocess.run(command, env={**kept, **own}, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-2000:]
-    found = json.loads(run.stdout)
-    local = latte_eval(*arguments(files, str(files / "svd"), "--real", files / "real"))
-    assert found["value"] == json.loads(local.stdout)["value"] and found["checkpoint"]["name"] == "hf://owner/svd"
-    without = arguments(files, "hf://owner/svd")
-    run = subprocess.run(
-        [sys.executable, "-m", "latte_eval", "is", *without[1:]], env=env, capture_output=True, text=True
+    return [DoneOnHub(*each) for each in json.loads(run.stdout)]
+
+
+def local_result(files: Path, name: str, *more: str | Path) -> dict[str, Any]:
+    """The result of a pipeline in a folder."""
+    return json.loads(latte_eval(*arguments(files, str(files / name), "--real", files / "real", *more)).stdout)
+
+
+def check_of_hub(found: dict[str, Any], local: dict[str, Any], repo: str) -> None:
+    """What a pipeline of the hub gives is what its files give; the result says which files those were."""
+    checkpoint = found["checkpoint"]
+    assert found["value"] == local["value"] and checkpoint["name"] == f"hf://{repo}"
+    # Of large files the digest holds what the cache calls their content, so it is not that of a folder.
+    assert (
+        len(checkpoint["sha256"]) == 64 and checkpoint["revision"] == COMMIT and "revision" not in local["checkpoint"]
     )
-    assert run.returncode != 0 and "give --real FOLDER: fake clip i goes on from" in run.stderr
+    assert f"--ckpt hf://{repo}@{COMMIT} " in reproduce_command([Result.from_record(found, "hub")])
+
+
+def test_image_to_video_from_a_hub(files, hub, tmp_path):
+    typed = arguments(files, "hf://owner/svd", "--real", files / "real"), arguments(files, "hf://owner/svd")
+    done, without = on_hub(hub, tmp_path, typed[0], ["is", *typed[1][1:]])
+    assert done.returncode == 0, done.stderr
+    check_of_hub(json.loads(done.stdout), local_result(files, "svd"), "owner/svd")
+    assert without.returncode != 0 and "give --real FOLDER: fake clip i goes on from" in without.stderr
+
+
+def test_text_to_video_from_a_hub(files, hub, tmp_path):
+    """Without prompts it is refused before weights are fetched."""
+    real, prompts = ["--real", files / "real", "--param", f"frames={FRAMES}"], ["--prompts", files / "prompts.txt"]
+    typed = [arguments(files, "hf://owner/t2v", *real, *more) for more in ((), prompts)]
+    without, done = on_hub(hub, tmp_path, *typed)
+    said = "hf://owner/t2v is a text-to-video pipeline; give its prompts with --prompts FILE, one a line"
+    assert without.returncode != 0 and said in without.stderr and not without.stdout
+    assert "model_index.json" in without.fetched and not any(".safetensors" in name for name in without.fetched)
+    assert done.returncode == 0 and any(".safetensors" in name for name in done.fetched), done.stderr
+    found, local = json.loads(done.stdout), local_result(files, "t2v", *real[2:], *prompts)
+    check_of_hub(found, local, "owner/t2v")
+    assert found["sampler"]["prompts_sha256"] == local["sampler"]["prompts_sha256"]
+    assert found["checkpoint"]["weights"] == "TextToVideoSDPipeline"
