@@ -93,6 +93,9 @@ def shared_lines(results: Sequence[Result]) -> list[str]:
         lines.append(f"real      {real.real:,} clips of {real.real_source['name']}{rejected_text(real.real_source)}")
     if first.sampler:
         lines.append(f"sampler   {sampler_text(first.sampler)}")
+    if kept := first.fake_source.get("counted_frames"):
+        frames = first.protocol_fields["frames"]
+        lines.append(f"counted   {len(kept)} of {frames} frames of a clip: those that are generated")
     lines.append(f"protocol  {first.protocol}")
     return [*lines, f"seconds   {first.seconds:.0f}"]
 

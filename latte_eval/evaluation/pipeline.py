@@ -136,7 +136,7 @@ def frames_advice(protocol: Protocol, fake: Side, wanted: int) -> str:
     """What to type so that so many frames of a clip are compared; a model makes clips of one length."""
     spare = protocol.frames - wanted
     if protocol.counted == "generated":
-        given = f"give --given 0:{spare}" if spare > 0 else "leave out --param counted=generated"
+        given = f"give no more than --given 0:{spare}" if spare > 0 else "leave out --param counted=generated"
         return f" of {protocol.frames}, those that are generated: {given}"
     skipped = protocol.skip_frames
     if skipped and fake.checkpoint and spare >= 0:

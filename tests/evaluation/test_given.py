@@ -13,6 +13,7 @@ from media_makers import moving_frames, write_frames
 from quick_detectors import quick_detectors
 from small_vdt import small_vdt
 
+from latte_eval.cli.text import results_to_text
 from latte_eval.compare.comparable import differences
 from latte_eval.core.errors import ClipError, ProtocolError, SamplerError, UsageError
 from latte_eval.core.progress import Reporter
@@ -83,6 +84,8 @@ def test_a_distance_of_generated_frames_alone(files: Path, quick: None) -> None:
     assert some.returncode == 0, some.stderr
     assert "counted   9 of the 12 frames of a clip, on both sides" in some.stderr and "counted" not in whole.stderr
     results = [Result.from_json(done.stdout) for done in (whole, some)]
+    assert "counted   9 of 12 frames of a clip: those that are generated" in results_to_text(results[1:])
+    assert "counted" not in results_to_text(results[:1])
     assert results[1].value > results[0].value and results[1].protocol_fields["counted"] == "generated"
     assert results[1].fake_source["counted_frames"] == results[1].real_source["counted_frames"] == kept({0, 1, 2})
     telling = [each.label for each in differences(*results) if each.weight == "decides"]
@@ -99,7 +102,7 @@ def test_a_distance_of_generated_frames_alone(files: Path, quick: None) -> None:
     ("options", "error", "message"),
     [
         ({"task": "predict"}, ClipError, "i3d-seeded takes clips of at least 9 frames, the protocol compares 6 of 12, "
-         "those that are generated: give --given 0:3, or leave fvd out"),
+         "those that are generated: give no more than --given 0:3, or leave fvd out"),
         ({"task": "one-frame"}, SamplerError, "--task one-frame gives other frames of every clip, .* name them by"),
         ({"task": "completion"}, SamplerError, "--task completion gives other frames of every clip"),
         ({"task": "arbitrary"}, SamplerError, "--task arbitrary gives other frames of every clip"),
