@@ -47,6 +47,9 @@ COLUMNS = tuple((shown, scope) for shown in ("model", *ANCHORS) for scope in SCO
 # Name of the detector, and of its family.
 PAIRED = "paired"
 
+# Pairs of samples of a clip that are compared: all of 10 samples.
+MOST_PAIRS = 45
+
 # Parts of the jackknife, and the source videos that an interval needs at least.
 PARTS, LEAST_GROUPS = 32, 4
 
@@ -144,6 +147,32 @@ def clip_values(measure: FrameMeasure, fake: Tensor, real: Tensor, generated: Te
     return torch.stack([mean_over_frames(measure(fake, real, where)) for where in (generated, None)], dim=1)
 
 
+def between_samples(metric: str) -> str:
+    """The output of a detector that holds a metric of pairs of samples."""
+    return f"{metric} between samples"
+
+
+def sample_pairs(samples: int) -> list[tuple[int, int]]:
+    """Which of K samples are compared with each other: all pairs of up to 10, of more a balanced part of them.
+
+    Samples lie on a ring, and each is compared with the next one, with the next but one, and so on, as long as there
+    are at most `MOST_PAIRS` pairs, or one for every sample. So every sample is in as many pairs as the others.
+    """
+    pairs = list[tuple[int, int]]()
+    for away in range(1, samples // 2 + 1):
+        ring = sorted({(min(one, (one + away) % samples), max(one, (one + away) % samples)) for one in range(samples)})
+        if pairs and len(pairs) + len(ring) > MOST_PAIRS:
+            break
+        pairs += ring
+    return pairs
+
+
+def samples_apart(measure: FrameMeasure, made: Sequence[Tensor], generated: Tensor) -> Tensor:
+    """A metric of pairs of samples of each clip over its generated positions. # K of [N, T, 3, H, W] -> [N, P]"""
+    pairs = sample_pairs(len(made))
+    return torch.stack([mean_over_frames(measure(made[one], made[other], generated)) for one, other in pairs], dim=1)
+
+
 def mask_to_positions(mask: Tensor, factor: int) -> Tensor:  # [N, T, h, w] -> [N, T, h * factor, w * factor] bool
     """Pixels whose latents are generated: every latent stands for a square of pixels."""
     return mask.bool().repeat_interleave(factor, 2).repeat_interleave(factor, 3)
@@ -219,10 +248,11 @@ def samples_to_score(
 
 
 def values_to_measurement(metric: str, fake: Features, interval: bool, higher_is_better: bool = True) -> Measurement:
-    """The mean over generated positions, with whole frames, the best of K samples and the anchors in the details.
+    """The mean over generated positions; in the details whole frames, anchors, the best of K samples, their diversity.
 
     Args:
-        fake: with an output of the metric's name, [N, 6, K] or, of one sample, [N, 6]; columns as `COLUMNS`.
+        fake: with an output of the metric's name, [N, 6, K] or, of one sample, [N, 6]; columns as `COLUMNS`. Of several
+            samples also [N, P], by the name of `between_samples`.
     """
     from latte_eval.metrics.metric import Measurement
 
@@ -231,6 +261,8 @@ def values_to_measurement(metric: str, fake: Features, interval: bool, higher_is
     scores = [samples_to_score(values[:, i], fake.groups, higher_is_better) for i in range(len(COLUMNS))]
     table = [score_to_row(*column, score, interval) for column, score in zip(COLUMNS, scores, strict=True)]
     details = {"variant": VARIANTS[metric], "samples": values.shape[2], "paired": table}
+    if (apart := fake.outputs.get(between_samples(metric))) is not None:
+        details["diversity"] = apart_to_row(apart, fake.groups, interval, higher_is_better)
     return Measurement(scores[0].mean, table[0]["interval"], details=details)
 
 
@@ -240,6 +272,18 @@ def score_to_row(shown: str, positions: str, score: PairedScore, interval: bool)
     row = {"shown": shown, "positions": positions, "value": score.mean, "interval": mean}
     several = shown not in ANCHORS and score.samples > 1
     return row | ({"best": score.best, "best_interval": best} if several else {})
+
+
+def apart_to_row(apart: np.ndarray, groups: Sequence[str], interval: bool, alike_is_higher: bool) -> dict[str, Any]:
+    """How different the samples of a clip are: the mean over pairs and clips, in JSON types. # [N, P]
+
+    The interval is over clips, as that of the metric itself.
+    """
+    score = samples_to_score(apart, groups)
+    bounds = list(score.mean_interval) if score.mean_interval and interval else None
+    more = "lower" if alike_is_higher else "higher"
+    return {"value": score.mean, "interval": bounds, "pairs": score.samples, "positions": SCOPES[0],
+            "more_diverse": more}  # fmt: skip
 
 
 def open_paired(device: str, *, trust: bool, offline: bool | None) -> Detector:

@@ -53,7 +53,7 @@ def test_every_command_works(command: str, workplace: Path, monkeypatch: pytest.
 
 def test_the_pages_know_every_protocol_and_choice() -> None:
     assert re.findall(r"^\| `([\w-]+)` \| .*(?:network|port) \|$", PROTOCOLS_PAGE, re.MULTILINE) == list(PROTOCOLS)
-    for field in ("windows", "crop", "resample", "rounding", "fake_offset", "i3d_eps", "decoder"):
+    for field in ("windows", "crop", "resample", "rounding", "fake_offset", "i3d_eps", "decoder", "counted"):
         (row,) = re.findall(rf"^\| `{field}` \| (.*?) \|", PROTOCOLS_PAGE, re.MULTILINE)
         assert row == ", ".join(f"`{value}`" for value in CHOICES[field])
     assert "skip_frames" in vars(Protocol())

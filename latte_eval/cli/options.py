@@ -95,6 +95,19 @@ task_options = stack(
                  "most likely latents, or drawn ones, as published."),
 )  # fmt: skip
 
+pipeline_options = stack(
+    click.option("--fps", type=int, metavar="N", help="Frames a second that an image-to-video pipeline is told.  "
+                 "[default: the pipeline's own; 7 in Stable Video Diffusion]"),
+    click.option("--motion-bucket-id", type=int, metavar="N", help="How much motion, likewise.  [default: the "
+                 "pipeline's own; 127]"),
+    click.option("--noise-aug-strength", type=float, metavar="X", help="Noise on the image, likewise.  [default: the "
+                 "pipeline's own; 0.02]"),
+    click.option("--min-guidance-scale", type=float, metavar="X", help="Guidance of the first frame; --guidance-scale "
+                 "is that of the last.  [default: the pipeline's own; 1, and 3 for the last]"),
+    click.option("--decode-chunk-size", type=int, metavar="N", help="Frames that a pipeline decodes at once: fewer "
+                 "take less memory.  [default: all of a clip]"),
+)  # fmt: skip
+
 lost_option = click.option(
     "--on-lost", type=click.Choice(ON_LOST), default=ON_LOST[0], show_default=True,
     help="Where one of several processes is lost: the others take over its clips, or end.",
@@ -182,6 +195,7 @@ evaluation_options = stack(
     real_options,
     protocol_options,
     sampler_options,
+    pipeline_options,
     task_options,
     run_options,
     workers_option,
@@ -196,6 +210,7 @@ GROUPS: dict[str, Decorator[Any]] = {
     "the real side": real_options,
     "protocol": protocol_options,
     "sampler": sampler_options,
+    "what a pipeline is told": pipeline_options,
     "what is given of every clip": task_options,
     "running": stack(run_options, workers_option, share_option),
     "output": output_options,

@@ -7,6 +7,7 @@ from typing import Any
 
 from latte_eval.core.numbers import interval_to_text, number_to_text
 from latte_eval.core.result import Result
+from latte_eval.sampler.pipeline_options import options_in_words
 
 
 def results_to_text(results: Sequence[Result]) -> str:
@@ -22,6 +23,8 @@ def value_lines(result: Result) -> list[str]:
         lines = demo_lines(result)
     if "paired" in result.details:
         lines += paired_lines(result.details["paired"])
+    if "diversity" in result.details:
+        lines.append(diversity_line(result))
     for parts in ("splits", "subsets"):
         if parts in result.details and "std" in result.details:
             lines[0] += f"   ± {number_to_text(result.details['std'])} over {result.details[parts]} {parts}"
@@ -55,6 +58,13 @@ def paired_lines(table: Sequence[dict[str, Any]]) -> list[str]:
     return ["".join(parts) for parts in zip(heads, values, best, strict=True)]
 
 
+def diversity_line(result: Result) -> str:
+    """How different the samples of a clip are."""
+    found, samples = result.details["diversity"], result.details["samples"]
+    said = f"between {samples} samples of a clip; {found['more_diverse']} is more diverse"
+    return f"diversity {number_to_text(found['value'])}{interval_text(found['interval'])}   {said}"
+
+
 def corrected_line(corrected: dict[str, Any]) -> str:
     """The value without bias, or why there is none."""
     if "unidentified" in corrected:
@@ -83,6 +93,9 @@ def shared_lines(results: Sequence[Result]) -> list[str]:
         lines.append(f"real      {real.real:,} clips of {real.real_source['name']}{rejected_text(real.real_source)}")
     if first.sampler:
         lines.append(f"sampler   {sampler_text(first.sampler)}")
+    if kept := first.fake_source.get("counted_frames"):
+        frames = first.protocol_fields["frames"]
+        lines.append(f"counted   {len(kept)} of {frames} frames of a clip: those that are generated")
     lines.append(f"protocol  {first.protocol}")
     return [*lines, f"seconds   {first.seconds:.0f}"]
 
@@ -91,8 +104,9 @@ def sampler_text(sampler: dict[str, Any]) -> str:
     """`ddim, 50 steps, guidance 1.0, clipped x0, fp32, codec identity`"""
     clipped = ", clipped x0" if sampler["clip_x0"] else ""
     task = f", task {sampler['task']}" if "task" in sampler else ""
+    told = "".join(f", {each}" for each in options_in_words(sampler))
     return (f"{sampler['method']}, {sampler['steps']} steps, guidance {sampler['guidance_scale']:g}{clipped}, "
-            f"{sampler['dtype']}, codec {sampler['codec']}{task}")  # fmt: skip
+            f"{sampler['dtype']}, codec {sampler['codec']}{task}{told}")  # fmt: skip
 
 
 def rejected_text(source: dict[str, Any]) -> str:

@@ -52,6 +52,7 @@ PROTOCOL_REASONS = {
     "skip_frames": "frames that were given to a model are alike on both sides: counting them lowers the number",
     "rounding": "single grey levels are lost where bytes are cut off",
     "decoder": "decoders give other frames after a seek, and other pixels of some formats",
+    "counted": "frames that were given to a model are alike on both sides: counting them lowers the number",
     "i3d_eps": "every layer of the I3D answers a little differently",
 }
 DECODER = "versions of the video decoder differ in pixels of some files, most with ten bits"
@@ -73,6 +74,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("detector", "sha256"): ("decides", "other weights"),
     ("detector", "comparable"): ("decides", "published numbers were measured with the published weights"),
     ("detector", "pinned"): ("free", "the hash itself decides; this says whether one is published"),
+    ("detector", "samples"): ("free", "a mean over more samples of every clip has less scatter, not another value"),
     ("detector", "*"): ("free", "the native network answers only where it agrees with the archive"),
     **{("checkpoint", field): ("decides", PROTOCOL_REASONS[field]) for field in ("frames", "size")},
     ("checkpoint", "*"): ("free", SUBJECT),

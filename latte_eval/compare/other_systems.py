@@ -6,7 +6,8 @@ protocol with it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from latte_eval.baselines.systems import SystemNumbers, published_systems, systems_measuring
 from latte_eval.baselines.table import Cell, Heading, Table, published_to_table
@@ -68,8 +69,15 @@ def measured_row(result: Result) -> dict[str, Cell]:
 
 
 def task_of(result: Result) -> str:
-    """What of the clips was given: `predict`, frames, a mask by its hash, a first frame, a prompt, or nothing."""
-    sampler = result.sampler or {}
+    """What of the clips was given: `predict`, frames, a mask by its hash, a first frame, a prompt, or nothing.
+
+    With what is measured, where that is not all frames.
+    """
+    counted = ", generated frames alone" if result.protocol_fields.get("counted") == "generated" else ""
+    return given_of(result.sampler or {}) + counted
+
+
+def given_of(sampler: Mapping[str, Any]) -> str:
     if sampler.get("given"):
         return f"frames {sampler['given']} given"
     if sampler.get("task") == "by mask":

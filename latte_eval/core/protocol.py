@@ -28,12 +28,13 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "fid_resize": ("tf1", "clean"),
     "frame_rule": ("all", "first", "mean"),
     "i3d_eps": ("1e-3", "1e-5"),
+    "counted": ("all", "generated"),
 }
 # Fields that came after version 0.1, with the choice that it had made: at this value a field is left out of the hash,
 # so that protocols which it knew keep their ids.
 LATER: dict[str, str | int] = {
     "covariance": "n", "fid_resize": "tf1", "frame_rule": "all", "fake_offset": "zero", "rounding": "nearest",
-    "decoder": "pyav", "i3d_eps": "1e-3", "skip_frames": 0,
+    "decoder": "pyav", "i3d_eps": "1e-3", "skip_frames": 0, "counted": "all",
 }  # fmt: skip
 # Fields that say how clips are measured, and change none of them.
 MEASURE_FIELDS = ("covariance", "fid_resize", "frame_rule", "i3d_eps")
@@ -88,6 +89,8 @@ class Protocol:
             did, or `clean` as clean-fid does (PIL's bicubic filter on float channels).
         frame_rule: which rows a detector of frames gives a distance: `all` frames, the `first` of a clip, or the
             `mean` over a clip.
+        counted: which frames of a clip are measured, on both sides: `all`, or those that are `generated` where a model
+            was given frames: any that were given whole are left out, wherever they are in the clip.
         i3d_eps: of the batch-norms of the I3D: `1e-3` as in the published network, or `1e-5` as in the port of
             VideoGPT, which TATS, DIGAN, PVDM and cd-fvd use.
 
@@ -119,6 +122,7 @@ class Protocol:
     rounding: str = "nearest"
     decoder: str = "pyav"
     i3d_eps: str = "1e-3"
+    counted: str = "all"
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -133,10 +137,13 @@ class Protocol:
         if not 0 <= self.skip_frames < self.frames:
             raise ProtocolError(f"skip_frames is {self.skip_frames}; it must be from 0 to {self.frames - 1}, less than "
                                 "the frames of a clip")  # fmt: skip
+        if self.skip_frames and self.counted != "all":
+            said = f"counted={self.counted} and skip_frames={self.skip_frames}"
+            raise ProtocolError(f"{said} both leave frames out: keep one of them")
 
     @property
     def counted_frames(self) -> int:
-        """Frames of a clip that are measured."""
+        """Frames of a clip that are measured, as far as it is known without the model: fewer, if some are given."""
         return self.frames - self.skip_frames
 
     @property

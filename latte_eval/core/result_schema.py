@@ -39,6 +39,8 @@ def is_corrected(value: Any) -> bool:
 YARDSTICK = Schema({"row": is_text, "fvd": is_number}, {"interval": or_none(is_pair)})
 PAIRED = Schema({"shown": is_text, "positions": is_text, "value": is_number}, {"interval": or_none(is_pair),
                  "best": is_number, "best_interval": or_none(is_pair)})  # fmt: skip
+APART = Schema({"value": is_number, "pairs": is_count, "positions": is_text, "more_diverse": is_text},
+               {"interval": or_none(is_pair)})  # fmt: skip
 FLOOR = Schema({"value": is_number, "rows": list_of(is_count)})
 
 # Field -> what it must be where it is not null.
@@ -50,7 +52,7 @@ FIELDS: dict[str, Check] = {
 
 IDENTITY: dict[str, Check] = {"name": is_text, "fingerprint": is_text}
 ARRAY = Schema({"shape": list_of(or_none(is_count)), "sha256": is_text})
-SOURCE = Schema(IDENTITY, {"rejected": is_count, "array": ARRAY.holds})
+SOURCE = Schema(IDENTITY, {"rejected": is_count, "array": ARRAY.holds, "counted_frames": list_of(is_count)})
 OPTIONAL_TEXT = or_none(is_text)
 
 # Field -> what the record in it must hold, where it is not null.
@@ -61,7 +63,9 @@ PARTS: dict[str, Schema] = {
         {"name": is_text},
         {"run": OPTIONAL_TEXT, "iteration": or_none(is_number), "sha256": OPTIONAL_TEXT, "assumed": list_of(is_text)},
     ),
-    "detector": Schema({"name": is_text, "sha256": is_text, "comparable": is_anything, "used": is_text}),
+    "detector": Schema(
+        {"name": is_text, "sha256": is_text, "comparable": is_anything, "used": is_text}, {"samples": is_count}
+    ),
     "sampler": Schema(
         {},
         {
@@ -81,6 +85,7 @@ PARTS: dict[str, Schema] = {
             "subsets": is_count,
             "table": list_of(YARDSTICK.holds),
             "paired": list_of(PAIRED.holds),
+            "diversity": APART.holds,
             "without_part": list_of(is_number),
         },
     ),

@@ -18,6 +18,8 @@ def evaluation_to_text(evaluation: Evaluation) -> str:
     if real:
         lines.append(f"real      {real.expected:,} clips of {real.source.name}")
     lines.append(f"fake      {fake.expected:,} clips of {fake.source.name}{weights_text(fake)}")
+    if (counted := fake.counted_frames(evaluation.protocol)) < evaluation.protocol.frames:
+        lines.append(f"counted   {counted} of the {evaluation.protocol.frames} frames of a clip, on both sides")
     for detector in unique_detectors(evaluation.detectors.values()):
         lines.append(f"detector  {detector.name}" + (f": {detector.note}" if detector.note else ""))
     detectors, batch = unique_detectors(evaluation.detectors.values()), evaluation.request.clips_at_once(fake.source)

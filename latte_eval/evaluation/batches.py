@@ -22,7 +22,7 @@ from latte_eval.files.lossy import apply_storage
 
 # Fields that say which frames of which videos are taken: done by whoever makes the batches.
 CHOSEN_BEFORE = ("real_stride", "fake_stride", "real_split", "real_selection", "real_clips", "fake_clips", "windows",
-                 "real_offset", "fake_offset", "decoder", "labels")  # fmt: skip
+                 "real_offset", "fake_offset", "decoder", "labels", "counted")  # fmt: skip
 FIELDS = tuple(field.name for field in dataclasses.fields(Protocol))
 
 

@@ -30,15 +30,16 @@ def cost_lines(source: ClipSource, detectors: Sequence[Detector], run: RunFolder
     sampled = sampled_source(source)
     if sampled is None:
         return []
-    return sampling_lines(sampled, count - stored_clips(source, detectors, run, count), count, batch)
+    missing = count - stored_clips(source, detectors, run, count)
+    return sampling_lines(sampled, missing, count, batch, getattr(source, "samples", 1))
 
 
-def sampling_lines(source: SampledSource, missing: int, count: int, batch: int) -> list[str]:
-    """What it costs to sample those of `count` clips that are missing."""
+def sampling_lines(source: SampledSource, missing: int, count: int, batch: int, samples: int = 1) -> list[str]:
+    """What it costs to sample those of `count` clips that are missing, each so many times."""
     if not missing:
         return [f"cost      none: all {count:,} clips are stored already"]
     there = f"; {count - missing:,} of {count:,} clips are stored already" if missing < count else ""
-    work, operations = work_text(source, missing)
+    work, operations = work_text(source, missing, samples)
     lines = [f"cost      {work}{there}", f"          {place_text(source, min(batch, missing), operations)}"]
     return [*lines, *time_lines(source, operations)]
 
@@ -67,7 +68,7 @@ def stored_clips(source: ClipSource, detectors: Sequence[Detector], run: RunFold
     return count - len({index for start, stop in gaps for index in range(start, stop)})
 
 
-def work_text(source: SampledSource, clips: int) -> tuple[str, float]:
+def work_text(source: SampledSource, clips: int, samples: int) -> tuple[str, float]:
     """`2,048 clips x 250 steps x 3.79 TFLOP = 1.94e+18 operations`, and that number."""
     from latte_eval.sampler.families import FAMILIES
     from latte_eval.sampler.outlay import forward_passes
@@ -77,8 +78,8 @@ def work_text(source: SampledSource, clips: int) -> tuple[str, float]:
     each = FAMILIES[config.family].forward_operations(config)
     guided = ", guided" if source.settings.guidance_scale != 1 else ""
     times = f"{steps} steps" if passes == steps else f"{passes} forward passes ({steps} steps{guided})"
-    operations = float(clips * passes * each)
-    return f"{clips:,} clips x {times} x {large_to_text(each)}FLOP = {operations:.3g} operations", operations
+    operations, repeated = float(clips * samples * passes * each), f" x {samples} samples" if samples > 1 else ""
+    return f"{clips:,} clips{repeated} x {times} x {large_to_text(each)}FLOP = {operations:.3g} operations", operations
 
 
 def place_text(source: SampledSource, batch: int, operations: float) -> str:

@@ -41,6 +41,7 @@ def refusal(field: str, asked: Any, usual: Any) -> str:
 ADVICE = {
     "decoder": ": it counts for video files",
     "rounding": ": it counts where torch resizes (resample=torch-bilinear or torch-antialias)",
+    "counted": ": it counts where a VDT is given whole frames, by --task, --given or --mask",
     "i3d_eps": ": it counts for distances of I3D features",
     "fake_offset": ": it counts with one clip of each generated video",
     "real_split": ": splits are known where --benchmark names the dataset and its folder has them",

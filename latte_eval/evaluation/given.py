@@ -10,6 +10,7 @@ from latte_eval.evaluation.stats import StatsSource
 from latte_eval.evaluation.stored import StoredSource
 
 if TYPE_CHECKING:
+    from latte_eval.core.protocol import Protocol
     from latte_eval.evaluation.opened_model import OpenedModel
     from latte_eval.evaluation.request import Request
     from latte_eval.evaluation.side import Side
@@ -42,3 +43,23 @@ def with_conditions(opened: OpenedModel, real: Side | None) -> OpenedModel:
     source = dataclasses.replace(real.source, skipped=0) if isinstance(real.source, StoredSource) else real.source
     conditions = Conditions(source, opened.task.masks(opened.model.config, opened.settings.seed))
     return dataclasses.replace(opened, conditions=conditions)
+
+
+def counted_sides(opened: OpenedModel, protocol: Protocol, real: Side | None, fake: Side) -> tuple[Side | None, Side]:
+    """Both sides, without the frames that are given whole where the protocol counts generated ones alone.
+
+    Raises `SamplerError` where these are not the same frames of every clip.
+    """
+    if protocol.counted == "all" or opened.conditions is None:
+        return real, fake
+    assert real is not None  # parts are given of its clips
+    kept = opened.conditions.masks.generated_frames()
+    return only_frames(real, kept), only_frames(fake, kept)
+
+
+def only_frames(side: Side, kept: tuple[int, ...]) -> Side:
+    """The side with these frames of every clip."""
+    assert isinstance(side.source, StoredSource)  # `with_conditions` refuses statistics
+    return dataclasses.replace(
+        side, source=dataclasses.replace(side.source, kept=kept), honours=side.honours | {"counted"}
+    )

@@ -41,7 +41,7 @@ class OpenedSource:
     def sampler_record(self) -> dict[str, Any] | None:
         return self.settings
 
-    def pairing(self) -> None:
+    def pairing(self, samples: int) -> None:
         """Nothing is given of its clips."""
         return None
 
@@ -108,6 +108,7 @@ def open_pipeline(request: Request, protocol: Protocol, reporter: Reporter) -> O
     settings = PipelineSettings(
         **{name: getattr(protocol, name) for name in fixed}, steps=request.steps, sampler=request.sampler,
         guidance_scale=request.guidance_scale, dtype=request.pipeline_dtype, seed=request.seed,
+        told=request.told_pipeline,
     )  # fmt: skip
     if takes_images(pipeline_class(request.ckpt)):
         return open_images(request, settings, reporter)

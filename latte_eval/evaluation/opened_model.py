@@ -94,11 +94,11 @@ class OpenedModel:
         settings = dataclasses.replace(self.settings, label_mode="dataset", label_frequencies=frequencies)
         return dataclasses.replace(self, settings=settings)
 
-    def pairing(self) -> Pairing | None:
-        """What pairs its clips with those that they are given a part of; None where nothing is given."""
+    def pairing(self, samples: int) -> Pairing | None:
+        """What pairs K samples of its clips with those that they are given a part of; None where nothing is given."""
         from latte_eval.evaluation.paired import Pairing
 
-        return Pairing(self.conditions, self.codec) if self.conditions else None
+        return Pairing(self.conditions, self.codec, samples) if self.conditions else None
 
     def more_samples(self, samples: int) -> list[OpenedModel]:
         """Beyond the first, K samples of every clip: the same parts are given, with the noise of seed + 1, + 2, ..."""

@@ -1,4 +1,7 @@
-"""Detectors of paired metrics: each fake clip beside the real clip that it was given a part of, and two anchors."""
+"""Detectors of paired metrics: each fake clip beside the real clip that it was given a part of, and two anchors.
+
+Of several samples of a clip, each beside the real clip, and in pairs beside each other.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from latte_eval.core.clips import Clips
-from latte_eval.core.errors import FeatureError
-from latte_eval.core.features import Features
+from latte_eval.evaluation.repeated import RepeatedClips
 from latte_eval.metrics.detectors import Detector, open_detector
 from latte_eval.metrics.paired import (
     ANCHORS,
@@ -23,9 +24,11 @@ from latte_eval.metrics.paired import (
     PAIRED,
     VARIANTS,
     FrameMeasure,
+    between_samples,
     clip_values,
     copy_nearest_given,
     mask_to_positions,
+    samples_apart,
 )
 
 if TYPE_CHECKING:
@@ -41,12 +44,18 @@ OWN_VARIANTS = {name: VARIANTS[name] for name in FRAME_MEASURES}
 class PairedDetector(Detector):
     """What each clip is worth beside its own truth. # [N, 3, T, H, W] uint8 -> [N, 6] by metric
 
-    Columns are those of `latte_eval.metrics.paired.COLUMNS`.
+    Columns are those of `latte_eval.metrics.paired.COLUMNS`. K samples of a clip (`RepeatedClips`) give [N, 6, K], and
+    what they are worth beside each other: [N, P], by the name that `between_samples` gives.
     """
 
     conditions: Conditions | None = None
     codec: Codec | None = None
     measures: Mapping[str, FrameMeasure] = field(default_factory=dict)
+    samples: int = 1
+
+    def record(self) -> dict[str, Any]:
+        """With the number of samples, where it is not one: features of other numbers are others."""
+        return super().record() | ({"samples": self.samples} if self.samples > 1 else {})
 
     def on_clips(self, clips: Clips) -> dict[str, Tensor]:
         from latte_eval.sampler.masked_source import codec_round_trip
@@ -54,18 +63,31 @@ class PairedDetector(Detector):
         assert self.conditions is not None and self.codec is not None  # `Pairing.open`
         truth = self.conditions.pixels(clips.indices)
         generated = mask_to_positions(self.conditions.mask(clips.indices), self.codec.factor)
-        shown = [clips.pixels, copy_nearest_given(truth, generated), codec_round_trip(self.codec, truth)]
-        assert len(shown) == 1 + len(ANCHORS)
-        return {name: torch.cat([clip_values(measure, each, truth, generated) for each in shown], dim=1).float()
-                for name, measure in self.measures.items()}  # fmt: skip
+        made = [clips.pixels, *(clips.others if isinstance(clips, RepeatedClips) else ())]
+        anchors = [copy_nearest_given(truth, generated), codec_round_trip(self.codec, truth)]
+        assert (len(made), len(anchors)) == (self.samples, len(ANCHORS))
+        found = {name: columns(measure, made, anchors, truth, generated) for name, measure in self.measures.items()}
+        apart = {between_samples(name): samples_apart(measure, made, generated) for name, measure in
+                 self.measures.items() if self.samples > 1}  # fmt: skip
+        return {name: values.float() for name, values in (found | apart).items()}
+
+
+def columns(
+    measure: FrameMeasure, made: Sequence[Tensor], anchors: Sequence[Tensor], truth: Tensor, generated: Tensor
+) -> Tensor:  # -> [N, 6], of K samples [N, 6, K]
+    """A metric of every sample, and of the anchors, which are the same beside each."""
+    fixed = [clip_values(measure, each, truth, generated) for each in anchors]
+    tables = [torch.cat([clip_values(measure, each, truth, generated), *fixed], dim=1) for each in made]
+    return torch.stack(tables, dim=2) if len(made) > 1 else tables[0]
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """What pairs a fake clip with its own truth: the conditions that it was made under."""
+    """What pairs a fake clip with its own truth: the conditions that it was made under, `samples` times."""
 
     conditions: Conditions
     codec: Codec
+    samples: int = 1
 
     def open(self, name: str, device: str, trust: bool = False) -> PairedDetector:
         """The detector of this name, of the table's paired ones, over these clips.
@@ -88,21 +110,10 @@ class Pairing:
     def over(self, detector: Detector, measures: Mapping[str, FrameMeasure]) -> PairedDetector:
         """A detector with these measures, and what is said of another one."""
         told = {each.name: getattr(detector, each.name) for each in dataclasses.fields(Detector)}
-        return PairedDetector(**told, conditions=self.conditions, codec=self.codec, measures=measures)
+        own = {"conditions": self.conditions, "codec": self.codec, "measures": measures, "samples": self.samples}
+        return PairedDetector(**told, **own)
 
 
 def nothing(clips: Tensor) -> dict[str, Tensor]:
     """Clips by themselves say nothing: they are asked for with their indices."""
     raise NotImplementedError("a paired detector takes `Clips`, which have indices")
-
-
-def samples_beside(first: Features, more: Sequence[Features]) -> Features:
-    """Values of all samples of every clip. # outputs [N, 6] each -> [N, 6, K]
-
-    Raises `FeatureError` where samples are of other clips.
-    """
-    if any(each.indices != first.indices for each in more):
-        raise FeatureError("the samples of the clips are not of the same clips")
-    outputs = {name: np.stack([values, *(each.outputs[name] for each in more)], axis=2)
-               for name, values in first.outputs.items()}  # fmt: skip
-    return dataclasses.replace(first, outputs=outputs)

@@ -19,13 +19,14 @@ from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
 from latte_eval.evaluation.announce import evaluation_to_text, same_place_notes, side_notes
 from latte_eval.evaluation.ask import read_inputs, to_request
-from latte_eval.evaluation.cost_lines import clips_stepped
+from latte_eval.evaluation.cost_lines import clips_stepped, stored_clips
 from latte_eval.evaluation.extract import extract
 from latte_eval.evaluation.fields import check_fields
 from latte_eval.evaluation.measuring import measure_all, metric_row
 from latte_eval.evaluation.outlook import check_whole, outlook, outlook_to_text
-from latte_eval.evaluation.paired import PairedDetector, Pairing, samples_beside
+from latte_eval.evaluation.paired import PairedDetector, Pairing
 from latte_eval.evaluation.prepared import Evaluation, side_detectors, unique_detectors, what_is_measured
+from latte_eval.evaluation.repeated import RepeatedSource
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.side import Side
 from latte_eval.evaluation.sides import open_real, open_sides
@@ -115,20 +116,32 @@ def check_measurable(request: Request, metric: str, detector: Detector, protocol
     """Raise `NotEnoughClips` or `ClipError` if these clips are too few or too short for the metric."""
     per_frame = detector.name.partition("=")[0] in DETECTORS and detector_row(detector.name).per_frame
     least = metric_row(request, metric, protocol).least_rows
-    rows = fake.expected * (protocol.counted_frames if per_frame else 1)
+    counted = fake.counted_frames(protocol)
+    rows = fake.expected * (counted if per_frame else 1)
     if rows < least:
         unit = "frames" if per_frame else "clips"
         raise NotEnoughClips(
             f"{metric} takes at least {least} {unit}, the fake side has {rows}: give more, or leave {metric} out"
         )
-    counted, skipped = protocol.counted_frames, protocol.frames - protocol.counted_frames
     longest = max(counted, detector.min_frames)
     nearest = min(longest, detector.max_frames or longest)
     if nearest != counted:
         raise ClipError(
             f"{detector.name} takes clips of {frames_to_text(detector.min_frames, detector.max_frames)} frames, the "
-            f"protocol compares {counted}: give --param frames={nearest + skipped}, or leave {metric} out"
+            f"protocol compares {counted}{frames_advice(protocol, fake, nearest)}, or leave {metric} out"
         )
+
+
+def frames_advice(protocol: Protocol, fake: Side, wanted: int) -> str:
+    """What to type so that so many frames of a clip are compared; a model makes clips of one length."""
+    spare = protocol.frames - wanted
+    if protocol.counted == "generated":
+        given = f"give no more than --given 0:{spare}" if spare > 0 else "leave out --param counted=generated"
+        return f" of {protocol.frames}, those that are generated: {given}"
+    skipped = protocol.skip_frames
+    if skipped and fake.checkpoint and spare >= 0:
+        return f" of {protocol.frames}: give --param skip_frames={spare}"
+    return f": give --param frames={wanted + skipped}"
 
 
 def open_detectors(request: Request, names: Mapping[str, str], pairing: Pairing | None = None) -> dict[str, Detector]:
@@ -170,13 +183,22 @@ def side_features(evaluation: Evaluation, side: Side, reporter: Reporter) -> dic
         return {}
     if isinstance(side.source, StatsSource):
         return {detector.name: stored_features(side.source, detector, evaluation.run) for detector in detectors}
-    features = read_side(side, detectors, evaluation.run, evaluation.request, reporter)
+    return {name: features for some in passes(evaluation, side, detectors)
+            for name, features in read_side(*some, evaluation.run, evaluation.request, reporter).items()}  # fmt: skip
+
+
+def passes(evaluation: Evaluation, side: Side, detectors: Sequence[Detector]) -> list[tuple[Side, Sequence[Detector]]]:
+    """One pass over the clips for all detectors; where all that is known of several samples is stored, two.
+
+    Then detectors that look at the first sample alone do not make the others again.
+    """
     paired = [detector for detector in detectors if isinstance(detector, PairedDetector)]
-    each = [dataclasses.replace(side, source=source) for source in side.more_samples if paired]
-    more = [read_side(other, paired, evaluation.run, evaluation.request, reporter) for other in each]
-    if not features:
-        return {}
-    return features | {d.name: samples_beside(features[d.name], [one[d.name] for one in more]) for d in paired}
+    rest = [detector for detector in detectors if detector not in paired]
+    if not isinstance(side.source, RepeatedSource) or not rest:
+        return [(side, detectors)]
+    if stored_clips(side.source, paired, evaluation.run, side.expected) < side.expected:
+        return [(side, detectors)]
+    return [(dataclasses.replace(side, source=side.source.once), rest), (side, paired)]
 
 
 def stored_features(source: StatsSource, detector: Detector, run: RunFolder) -> Features:

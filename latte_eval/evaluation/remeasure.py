@@ -132,6 +132,9 @@ def open_bench(
     if not METRICS[result.metric].frechet:
         known = ", ".join(row.name for row in METRICS.rows() if row.frechet)
         raise UsageError(f"--measure re-computes {known}, not {result.metric}")
+    if Protocol.from_dict(result.protocol_fields).counted != "all":
+        raise UsageError("--measure reads clips by themselves and does not know which frames a model was given; it "
+                         "re-computes values of counted=all")  # fmt: skip
     measured = with_real_of(result, request)
     name = request.named_detector(result.metric) if request.detectors else result.detector["name"]
     name = of_protocol(name, Protocol.from_dict(result.protocol_fields))

@@ -20,6 +20,7 @@ from latte_eval.metrics.detectors.base import detector_of_family
 from latte_eval.metrics.detectors.own import choices_of, detector_row, of_protocol
 from latte_eval.metrics.rows import METRICS, each_metric
 from latte_eval.sampler.dtypes import AUTO, usual_dtype
+from latte_eval.sampler.pipeline_options import PIPELINE_OPTIONS, option_name
 
 if TYPE_CHECKING:
     from latte_eval.benchmarks.readers.places import Place
@@ -60,6 +61,8 @@ class Request:
         resize_pos_embed: side of the latents that the positions of a VDT are brought to.
         task, given, mask, mask_rule, cond, given_pixels, given_latents: what of every clip is given, as in
             `TaskSettings`.
+        fps, motion_bucket_id, noise_aug_strength, min_guidance_scale, decode_chunk_size: what a pipeline of diffusers
+            is told, as in `PIPELINE_OPTIONS`; None leaves it to the pipeline.
         samples: how often every clip is made, for the mean and the best of a paired metric.
         dtype: `fp32`, `bf16` or `fp16`, of the sampler; `auto` follows the benchmark, else the device.
         compiled: whether `torch.compile` is used; None is on a GPU where it pays.
@@ -110,6 +113,11 @@ class Request:
     cond: str = "mask"
     given_pixels: str = "round-trip"
     given_latents: str = "mode"
+    fps: int | None = None
+    motion_bucket_id: int | None = None
+    noise_aug_strength: float | None = None
+    min_guidance_scale: float | None = None
+    decode_chunk_size: int | None = None
     samples: int = 1
     detectors: tuple[str, ...] = ()
     trust: bool = False
@@ -143,6 +151,7 @@ class Request:
         if len(given) != 1:
             many = ", not both" if len(given) == 2 else ""
             raise UsageError(f"give one of --ckpt CHECKPOINT, --fake FOLDER and --generator MODULE:NAME{many}")
+        self.check_told_pipeline()
         if self.gives_parts and self.ckpt is None:
             raise UsageError("--task, --given and --mask go with --ckpt of a VDT: clips of others are there already")
         paired = [metric for metric in self.metrics if METRICS[metric].paired]
@@ -157,9 +166,24 @@ class Request:
             )
         if self.needs_real and self.real is None and self.benchmark_row is None:
             raise UsageError("give --real FOLDER or --benchmark NAME: a distance needs a real side")
-        if paired and self.resolved_protocol().skip_frames:
-            raise UsageError(f"skip_frames leaves out frames that {paired[0]} looks at; measure it in a run of its own")
+        protocol = self.resolved_protocol()
+        if paired and (protocol.skip_frames or protocol.counted != "all"):
+            field = "skip_frames" if protocol.skip_frames else "counted"
+            raise UsageError(f"{field} leaves out frames that {paired[0]} looks at; measure it in a run of its own")
         self.check_detectors()
+
+    def check_told_pipeline(self) -> None:
+        """Raise `UsageError` for what a pipeline is told where there is none."""
+        if not (told := self.told_pipeline):
+            return
+        from latte_eval.sampler.pipelines import is_pipeline
+
+        if not is_pipeline(self.ckpt or ""):
+            name, value = next(iter(told.items()))
+            raise UsageError(
+                f"{option_name(name)} {value} goes with --ckpt of an image-to-video pipeline, a folder with "
+                f"model_index.json or hf://OWNER/NAME; {self.ckpt or 'this'} is none: leave it out"
+            )
 
     def check_detectors(self) -> None:
         """Raise `UsageError` for a detector that was named, and is not the one of its family that the protocol wants.
@@ -171,6 +195,11 @@ class Request:
             for field, value in ({} if name == SEEDED else choices_of(detector_row(name))).items():
                 if value != LATER[field] and value != getattr(asked, field):
                     raise UsageError(f"--detector {name} goes with --param {field}={value}")
+
+    @property
+    def told_pipeline(self) -> dict[str, float]:
+        """What a pipeline is told beside what every sampler is, as far as somebody said it."""
+        return {name: value for name in PIPELINE_OPTIONS if (value := getattr(self, name)) is not None}
 
     @property
     def needs_real(self) -> bool:

@@ -79,8 +79,6 @@ def compute_share(request: Request, share: Share, reporter: Reporter) -> tuple[R
         raise UsageError("--shard goes without torchrun: start each job by itself, as docs/clusters.md shows")
     if request.out is None:
         raise UsageError("--shard needs --out RUN: a folder or an address that all jobs reach, such as s3://bucket/run")
-    if request.samples > 1:
-        raise UsageError(f"--samples {request.samples} goes without --shard: a share has each clip once")
     evaluation = prepare(request, reporter)
     plan = settle(evaluation.run, make_plan(evaluation, share.of))
     for name, side in (("real", evaluation.real), ("fake", evaluation.fake)):

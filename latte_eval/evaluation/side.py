@@ -12,6 +12,7 @@ from latte_eval.evaluation.stats import StatsSource
 
 if TYPE_CHECKING:
     from latte_eval.benchmarks.benchmark import Benchmark
+    from latte_eval.core.protocol import Protocol
     from latte_eval.evaluation.paired import Pairing
 
 
@@ -26,7 +27,6 @@ class Side:
         generator: what was typed for a generator; its own name may differ.
         honours: fields of the protocol that shape its clips.
         pairing: what pairs its clips with those that they were given a part of.
-        more_samples: the same clips made again with other noise.
     """
 
     source: ClipSource
@@ -37,12 +37,16 @@ class Side:
     generator: str | None = None
     honours: frozenset[str] = frozenset()
     pairing: Pairing | None = None
-    more_samples: tuple[ClipSource, ...] = ()
 
     @property
     def expected(self) -> int:
         """Clips that will be read, as far as is known before they are."""
         return min(len(self.source), self.wanted or self.at_most or len(self.source))
+
+    def counted_frames(self, protocol: Protocol) -> int:
+        """Frames of a clip that are measured."""
+        kept: tuple[int, ...] | None = getattr(self.source, "kept", None)
+        return protocol.counted_frames if kept is None else len(kept)
 
     def checked(self) -> Side:
         """This side, if it can give what is wanted. Raises `NotEnoughClips`."""

@@ -15,10 +15,11 @@ from latte_eval.core.errors import UsageError
 from latte_eval.core.progress import Reporter
 from latte_eval.core.protocol import MEASURE_FIELDS, PUBLISHED_CLIPS, Protocol
 from latte_eval.evaluation.fields import check_fields, check_not_enlarged, check_shape
-from latte_eval.evaluation.given import with_conditions
+from latte_eval.evaluation.given import counted_sides, with_conditions
 from latte_eval.evaluation.inputs import Made
 from latte_eval.evaluation.opened import OpenedImages, OpenedSource, is_given, open_pipeline, open_plugin
 from latte_eval.evaluation.opened_model import OpenedModel, open_model
+from latte_eval.evaluation.repeated import RepeatedSource
 from latte_eval.evaluation.request import Request
 from latte_eval.evaluation.side import Side, counted, honoured_by
 from latte_eval.evaluation.stats import StatsSource, is_stats_file, refuse_foreign_statistics
@@ -58,6 +59,8 @@ def open_sides(request: Request, reporter: Reporter, team: Team | None = None) -
     count = protocol.fake_clips or min(PUBLISHED_CLIPS, real.expected if real else PUBLISHED_CLIPS)
     opened = told_of_real(opened, protocol, real)
     fake = made_side(opened, protocol, count, request, reporter)
+    if isinstance(opened, OpenedModel):
+        real, fake = counted_sides(opened, protocol, real, fake)
     check_given(request, fit_protocol(request, request.usual_protocol(), opened, checked=False), protocol, real, fake)
     return protocol, real, fake
 
@@ -92,10 +95,11 @@ def made_side(
     sized = {"size"} if request.usual_protocol().size else set()
     honours = opened.honours | {"fake_clips", "fake_storage", "skip_frames", *sized}
     typed = request.generator.spec if isinstance(request.generator, Made) else request.generator
-    side = Side(source, min(count, len(source)), None, *records, typed, honours, opened.pairing())
-    others = (each.source(count, request.device, reporter) for each in opened.more_samples(request.samples))
-    more = tuple(StoredSource(each, protocol.fake_storage, protocol.skip_frames) for each in others)
-    return dataclasses.replace(side, more_samples=more).checked()
+    if others := [each.source(count, request.device, reporter) for each in opened.more_samples(request.samples)]:
+        stored = tuple(dataclasses.replace(source, source=each) for each in others)
+        source = RepeatedSource(source.source, source.steps, source.skipped, others=stored)
+    pairing = opened.pairing(request.samples)
+    return Side(source, min(count, len(source)), None, *records, typed, honours, pairing).checked()
 
 
 def open_maker(request: Request, protocol: Protocol, reporter: Reporter) -> OpenedModel | OpenedSource:

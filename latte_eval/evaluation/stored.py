@@ -23,13 +23,14 @@ class StoredSource:
     """A clip source whose clips pass through the lossy steps of its side, except those that their files have passed.
 
     Both sides use it; without steps, clips stay as they are. Then `skipped` frames are left out at the start of each
-    clip. A source whose own fingerprint includes the steps says so
+    clip, or only the frames `kept`. A source whose own fingerprint includes the steps says so
     by an attribute `named_storage`. Folders do: that way, features that earlier versions stored are still found.
     """
 
     source: ClipSource
     steps: tuple[str, ...]
     skipped: int = 0
+    kept: tuple[int, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -38,10 +39,11 @@ class StoredSource:
     @property
     def fingerprint(self) -> str:
         named = self.steps == getattr(self.source, "named_storage", ())
-        if named and not self.skipped:
+        if named and not self.shortened:
             return self.source.fingerprint
         parts = ["stored", STEP_VERSION, self.source.fingerprint, list(self.steps)]
         parts += [self.skipped] if self.skipped else []
+        parts += [{"kept": self.kept}] if self.kept is not None else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     @property
@@ -56,7 +58,8 @@ class StoredSource:
     @property
     def about(self) -> dict[str, Any]:
         """What a result says about the source beside its name and fingerprint."""
-        return dict(getattr(self.source, "about", {}))
+        counted = {} if self.kept is None else {"counted_frames": list(self.kept)}
+        return {**getattr(self.source, "about", {}), **counted}
 
     @property
     def notes(self) -> list[str]:
@@ -82,18 +85,26 @@ class StoredSource:
         return len(self.source)
 
     def clips(self, indices: Sequence[int]) -> Clips:
-        return self.without_start(apply_storage(self.source.clips(indices), self.steps))
+        return self.counted(apply_storage(self.source.clips(indices), self.steps))
 
-    def without_start(self, clips: Clips) -> Clips:
+    @property
+    def shortened(self) -> bool:
+        """Whether some frames of its clips do not count."""
+        return bool(self.skipped) or self.kept is not None
+
+    def counted(self, clips: Clips) -> Clips:
         """The clips less the frames that do not count."""
-        return dataclasses.replace(clips, pixels=clips.pixels[:, self.skipped :]) if self.skipped else clips
+        if not self.shortened:
+            return clips
+        pixels = clips.pixels[:, self.skipped :] if self.kept is None else clips.pixels[:, list(self.kept)]
+        return dataclasses.replace(clips, pixels=pixels)
 
     def clip_stages(self) -> tuple[Stage, ...]:
         """Those of the source, then storage."""
-        return (*stages_of(self.source), *([Stage(self.store_batch)] if self.steps or self.skipped else []))
+        return (*stages_of(self.source), *([Stage(self.store_batch)] if self.steps or self.shortened else []))
 
     def store_batch(self, indices: Sequence[int], batch: Batch, workers: Executor | None) -> Batch:
-        return dataclasses.replace(batch, clips=self.without_start(apply_storage(batch.clips, self.steps, workers)))
+        return dataclasses.replace(batch, clips=self.counted(apply_storage(batch.clips, self.steps, workers)))
 
     def groups(self, indices: Sequence[int]) -> list[str]:
         return self.source.groups(indices)

@@ -65,7 +65,9 @@ def content_key(*parts: object) -> str:
 
 def feature_key(fingerprint: str, detector: Mapping[str, Any]) -> str:
     """The folder of a source's features by a detector, from what a result records of both."""
-    return content_key(fingerprint, detector["name"], detector["sha256"], detector["used"], FEATURES_VERSION)
+    # Of one sample a clip the record does not say how many: features that were stored before keep their folder.
+    repeated = [{"samples": detector["samples"]}] if "samples" in detector else []
+    return content_key(fingerprint, detector["name"], detector["sha256"], detector["used"], FEATURES_VERSION, *repeated)
 
 
 def claims_key(fingerprint: str) -> str:

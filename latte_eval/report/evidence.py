@@ -71,7 +71,10 @@ class Evidence:
 
     @property
     def frames(self) -> int:
-        return Protocol.from_dict(self.evaluated.first.protocol_fields).frames
+        """Frames of a clip that were measured, which are those of its picture."""
+        first = self.evaluated.first
+        kept = first.fake_source.get("counted_frames")
+        return len(kept) if kept else Protocol.from_dict(first.protocol_fields).counted_frames
 
     def pictures(self, side: str, rows: Sequence[int]) -> list[Picture | None]:
         """Pictures of these rows of the leading features."""

@@ -14,6 +14,7 @@ from latte_eval.core.result import Result
 from latte_eval.evaluation.opened_model import MODEL_CHOICES
 from latte_eval.evaluation.request import Request
 from latte_eval.metrics.metric import SPLITS
+from latte_eval.sampler.pipeline_options import PIPELINE_OPTIONS, option_name
 from latte_eval.sampler.pipelines import FIRST_FRAME
 from latte_eval.sampler.samplers import SAMPLERS
 from latte_eval.sampler.tasks import BY_MASK
@@ -99,10 +100,16 @@ def subject_words(result: Result) -> list[str]:
         if result.checkpoint.get("weights") == "model":
             given["weights"] = "model"
         typed = [(f"--{name.replace('_', '-')}", str(value)) for name, value in given.items() if value is not None]
-        return ["--ckpt", str(result.checkpoint["name"]), *(word for pair in typed for word in pair)]
+        return ["--ckpt", pinned_name(result.checkpoint), *(word for pair in typed for word in pair)]
     if "generator" in result.fake_source:
         return ["--generator", str(result.fake_source["generator"])]
     return ["--fake", place_words(result, "fake_source")]
+
+
+def pinned_name(checkpoint: dict[str, Any]) -> str:
+    """A checkpoint as it is typed; of a repository of the hub the commit that was taken, whatever is there by now."""
+    name, revision = str(checkpoint["name"]), checkpoint.get("revision")
+    return f"{name.partition('@')[0]}@{revision}" if revision and name.startswith("hf://") else name
 
 
 def place_words(result: Result, side: str) -> str:
@@ -190,7 +197,9 @@ def pipeline_words(sampler: dict[str, Any]) -> list[str]:
     """For a pipeline of diffusers; a scheduler that no sampler names is the pipeline's own and is not typed."""
     names = {row.scheduler: name for name, row in zip(SAMPLERS, SAMPLERS.rows(), strict=True)}
     known = {**sampler, "method": names.get(str(sampler.get("method")))}
-    return [*(["--prompts", PROMPTS] if "prompts_sha256" in sampler else []), *setting_words(known)]
+    told = [(option_name(name), value) for name in PIPELINE_OPTIONS if (value := sampler.get(name)) is not None]
+    return [*(["--prompts", PROMPTS] if "prompts_sha256" in sampler else []), *setting_words(known),
+            *(word for name, value in told for word in (name, plain_number(value)))]  # fmt: skip
 
 
 def task_words(sampler: dict[str, Any]) -> list[str]:

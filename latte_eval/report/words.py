@@ -6,6 +6,7 @@ from typing import Any
 
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
+from latte_eval.sampler.pipeline_options import options_in_words
 
 STORAGE = {
     "h264-crf5": "encoded as H.264 (crf 5, 4:2:0, 8 frames a second) and decoded",
@@ -74,6 +75,7 @@ def measured(p: Protocol) -> str:
     resized += FRAME_RULES[p.frame_rule]
     resized += "; batch-norms of the I3D have an eps of 1e-5, as in the port of VideoGPT" if p.i3d_eps == "1e-5" else ""
     resized += f"; the first {p.skip_frames} frames of a clip are left out on both sides" if p.skip_frames else ""
+    resized += "; frames that were given to the model are left out on both sides" if p.counted == "generated" else ""
     divisor = "N - 1" if p.ddof else "N"
     return f"Real videos too short for a clip are left out; covariances are divided by {divisor}{resized}."
 
@@ -133,6 +135,7 @@ def sampler_in_words(sampler: dict[str, Any] | None) -> str | None:
         f"codec {sampler['codec']}" if sampler.get("codec") else "",
         f"seed {sampler['seed']}" if sampler.get("seed") is not None else "",
         f"given {sampler.get('given') or sampler['task']}" if sampler.get("task") else "",
+        *options_in_words(sampler),
     ]
     return ", ".join(part for part in parts if part)
 

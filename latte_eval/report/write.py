@@ -27,6 +27,7 @@ from latte_eval.report.page import Figure, Page, Section, page_to_html, to_page_
 from latte_eval.report.pictures import Album
 from latte_eval.report.runs import Evaluated, Found, read_runs
 from latte_eval.report.sections import again_section, baseline_section, cost_section, protocol_section
+from latte_eval.report.truth import truth_section
 from latte_eval.report.verdicts import verdict_view
 from latte_eval.report.words import protocol_in_brief, sides_in_words
 
@@ -139,7 +140,8 @@ def evaluation_page(named: Named, found: Found, accepted: Sequence[Entry], album
     evidence = gather(evaluated, album)
     keys = {entry.key for entry in entries_of(evaluated)}
     entries = [entry for entry in found.entries if entry.key in keys]
-    sections: list[Section | None] = [baseline_section(evaluated), protocol_section(evaluated)]
+    sections: list[Section | None] = [baseline_section(evaluated), truth_section(evaluated)]
+    sections.append(protocol_section(evaluated))
     sections += evidence_sections(evidence, advance)
     sections += over_time_sections(entries, accepted) if len(entries) > len(keys) else []
     features = [side for pair in evidence.sides.values() for side in pair if side is not None]

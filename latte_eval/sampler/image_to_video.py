@@ -16,20 +16,21 @@ from PIL import Image
 
 from latte_eval.core.errors import SamplerError, UsageError
 from latte_eval.sampler.given_clips import GivenClips
+from latte_eval.sampler.pipeline_options import PIPELINE_OPTIONS
 from latte_eval.sampler.pipelines import (
     FIRST_FRAME,
     OnStep,
     PipelineSettings,
     PipelineSource,
     folder_digest,
+    hub_commit,
     load_pipeline,
     named_parameters,
     pipeline_folder,
 )
 
 # What such a pipeline is told beside the image, where its call knows it, and what a result says of it.
-MOTION = ("fps", "motion_bucket_id", "noise_aug_strength", "min_guidance_scale", "max_guidance_scale",
-          "decode_chunk_size")  # fmt: skip
+MOTION = (*PIPELINE_OPTIONS, "max_guidance_scale")
 
 
 def takes_images(name: Any) -> bool:
@@ -67,7 +68,9 @@ def open_image_to_video(
         )
     folder = pipeline_folder(ckpt)
     pipeline = load_pipeline(folder, settings.dtype).to(device)
-    return ImageSource(pipeline, settings, ckpt, folder_digest(folder), on_step)
+    source = ImageSource(pipeline, settings, ckpt, folder_digest(folder), on_step)
+    source.revision = hub_commit(folder)
+    return source
 
 
 class ImageSource(PipelineSource):
@@ -92,7 +95,8 @@ class ImageSource(PipelineSource):
         self.conditions = clips
         known = named_parameters(pipeline)
         own = {"max_guidance_scale": settings.guidance_scale, "decode_chunk_size": self.frames}
-        self.arguments |= {key: value for key, value in own.items() if key in known and value is not None}
+        self.arguments |= {key: value for key, value in own.items()
+                           if key in known and key not in settings.told and value is not None}  # fmt: skip
 
     def given(self, clips: GivenClips, count: int) -> ImageSource:
         """The same pipeline with so many of these clips. Raises `NotEnoughClips`."""

@@ -9,7 +9,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from latte_eval.core.errors import (
 )
 from latte_eval.core.schemas import parse_json
 from latte_eval.core.seeding import clip_generator
+from latte_eval.sampler.pipeline_options import check_told
 from latte_eval.sampler.samplers import SAMPLERS
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -44,7 +45,11 @@ OnStep = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class PipelineSettings:
-    """How a pipeline is called; None leaves a value to the pipeline."""
+    """How a pipeline is called; None leaves a value to the pipeline.
+
+    Attributes:
+        told: what it is told besides, by the names of `PIPELINE_OPTIONS`.
+    """
 
     frames: int | None = None
     size: int | None = None
@@ -53,6 +58,7 @@ class PipelineSettings:
     sampler: str | None = None
     dtype: str = "fp32"
     seed: int = 0
+    told: dict[str, float] = field(default_factory=dict)
 
 
 def is_pipeline(ckpt: str) -> bool:
@@ -127,6 +133,11 @@ def check_no_code(folder: Path) -> None:
         )
 
 
+def hub_commit(folder: Path) -> str | None:
+    """The commit of a repository that a folder of the hub's cache holds; None for another folder."""
+    return folder.name if folder.parent.name == "snapshots" and re.fullmatch("[0-9a-f]{40}", folder.name) else None
+
+
 def folder_digest(folder: Path) -> str:
     """sha256 (hex) of the names and contents of a pipeline's files; for large files, what stands for the content."""
     parts = [f"{file.relative_to(folder)} {content_mark(file)}" for file in sorted(folder.rglob("*")) if file.is_file()]
@@ -149,7 +160,12 @@ class PipelineSource:
         count: clips 0..count-1 exist.
         identity: sha256 (hex) of the pipeline's files.
         on_step: called with (steps done, steps in all) of a clip.
+
+    Attributes:
+        revision: the commit of the hub's repository that these files came from; None for other folders.
     """
+
+    revision: str | None = None
 
     def __init__(
         self, pipeline: Any, count: int, settings: PipelineSettings, name: str, identity: str, on_step: OnStep | None
@@ -158,7 +174,8 @@ class PipelineSource:
         self.name, self.identity, self.on_step = name, identity, on_step
         if settings.sampler is not None:
             set_scheduler(pipeline, settings.sampler)
-        self.arguments = call_arguments(pipeline, settings)
+        check_told(settings.told, named_parameters(pipeline), type(pipeline).__name__)
+        self.arguments = call_arguments(pipeline, settings) | settings.told
         if on_step is not None and "callback_on_step_end" in named_parameters(pipeline):
             self.arguments["callback_on_step_end"] = self.report_step
 
@@ -189,7 +206,9 @@ class PipelineSource:
     def fingerprint(self) -> str:
         scheduler = dict(self.pipeline.scheduler.config)
         plain = {key: value for key, value in self.arguments.items() if key != "callback_on_step_end"}
-        parts = [self.identity, self.origins, asdict(self.settings), plain, scheduler]
+        # What it is told is among the arguments: settings have the form that earlier versions stored features under.
+        settings = {key: value for key, value in asdict(self.settings).items() if key != "told"}
+        parts = [self.identity, self.origins, settings, plain, scheduler]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
     @property
@@ -201,8 +220,9 @@ class PipelineSource:
 
     def checkpoint_record(self) -> dict[str, Any]:
         """What a result says about the pipeline."""
+        revision = {"revision": self.revision} if self.revision else {}
         return {"name": self.name, "sha256": self.identity, "weights": type(self.pipeline).__name__,
-                "iteration": None, "frames": self.frames, "size": self.size}  # fmt: skip
+                "iteration": None, "frames": self.frames, "size": self.size, **revision}  # fmt: skip
 
     def sampler_record(self) -> dict[str, Any]:
         """What a result says about how clips were made."""
@@ -210,7 +230,8 @@ class PipelineSource:
         codec = getattr(self.pipeline, "vae", None)
         return {"method": type(self.pipeline.scheduler).__name__, "steps": steps, "guidance_scale": self.guidance_scale,
                 "clip_x0": False, "dtype": self.settings.dtype, "seed": self.settings.seed,
-                "codec": type(codec).__name__, "codec_sha256": None, "codec_dtype": dtype_name(codec)}  # fmt: skip
+                "codec": type(codec).__name__, "codec_sha256": None, "codec_dtype": dtype_name(codec),
+                **self.settings.told}  # fmt: skip
 
     @property
     def guidance_scale(self) -> Any:

@@ -16,7 +16,7 @@ from torch import Tensor
 from latte_eval.core.choices import check_choice
 from latte_eval.core.errors import SamplerError, UsageError, first_line
 from latte_eval.sampler.model import ModelConfig
-from latte_eval.sampler.vdt.masks import MASK_RULES, TASKS, frames_to_mask, task_to_mask
+from latte_eval.sampler.vdt.masks import DRAWN, MASK_RULES, TASKS, frames_to_mask, task_to_mask
 
 UNCONDITIONAL = TASKS[0]
 # The task of clips whose mask a person gave.
@@ -122,6 +122,24 @@ class Masks:
             known = np.isin(np.arange(self.frames), given_frames(s.given, self.frames))
             return frames_to_mask(known, self.side)
         return None if s.mask is None else read_mask(s.mask, self.frames, self.side)
+
+    def generated_frames(self) -> tuple[int, ...]:
+        """The frames that are generated, or of which a part is, where they are the same in all clips, but not all.
+
+        Raises `SamplerError` where every clip has others, or no frame is given whole.
+        """
+        task = self.settings.task or UNCONDITIONAL
+        if self.fixed is None and task in DRAWN:
+            raise SamplerError(
+                f"--task {task} gives other frames of every clip, and --param counted=generated leaves the same ones "
+                "out of all: name them by --given"
+            )
+        found = tuple(self.mask(0).flatten(1).any(1).nonzero().flatten().tolist())
+        if len(found) == self.frames:
+            raise SamplerError(
+                f"a part of each of the {self.frames} frames is generated: leave out --param counted=generated"
+            )
+        return found
 
     def check_clips(self, count: int) -> None:
         """Raise `SamplerError` if there is nothing to generate in one of the clips 0..count-1."""

@@ -20,6 +20,7 @@ from latte_eval.sampler.pipelines import (
     PipelineSettings,
     PipelineSource,
     folder_digest,
+    hub_commit,
     load_pipeline,
     pipeline_folder,
 )
@@ -78,7 +79,9 @@ def open_text_to_video(
         )
     folder = pipeline_folder(ckpt)
     pipeline = load_pipeline(folder, settings.dtype).to(device)
-    return PromptSource(pipeline, prompts[:clips], settings, ckpt, folder_digest(folder), on_step)
+    source = PromptSource(pipeline, prompts[:clips], settings, ckpt, folder_digest(folder), on_step)
+    source.revision = hub_commit(folder)
+    return source
 
 
 class PromptSource(PipelineSource):

@@ -129,6 +129,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         ("fid", "--fake", 'my "clips"', "--real", "r\u00e9al", "--param", "fid_resize=clean", "--decoder", "decord"),
         ("evaluate", "--metrics", "fvd,prdc", "--generator", "odd_noise:Noise", "--clips", "4", "--no-clip-x0"),
         ("is", "--ckpt", "x.pt", "--eta", "0.1", "--guidance-interval", "0.3,5", "--samples", "2", "--compile"),
+        ("fvd", "--ckpt", "svd", "--fps", "6", "--motion-bucket-id", "64", "--noise-aug-strength", "0.1"),
         ("sample", "--ckpt", "demo", "--seeds", "0-3", "--out", "samples"),
         ("stats", "--real", "videos", "--out", "s.safetensors", "--protocol", "tats"),
         ("curve", "a.pt", "b.pt", "--benchmark", "shapes", "--plot", "here/curve"),

@@ -51,7 +51,8 @@ def test_every_field_of_a_protocol_decides(name: str) -> None:
     value = {int: 7, str: {"real_split": "all", "real_selection": "sorted", "windows": "all", "real_offset": "zero",
                            "crop": "none", "resample": "bilinear", "labels": "balanced", "covariance": "n-1",
                            "fid_resize": "clean", "frame_rule": "first", "fake_offset": "seeded",
-                           "rounding": "floor", "decoder": "decord", "i3d_eps": "1e-5"}.get(name, "shapes"),
+                           "rounding": "floor", "decoder": "decord", "i3d_eps": "1e-5",
+                           "counted": "generated"}.get(name, "shapes"),
              list: ["jpeg75", "jpeg75"]}[type(before[name])]  # fmt: skip
     (found,) = differences(make_result(), make_result(changes={name: value}))
     assert (found.label, found.weight, found.reason) == (name, "decides", PROTOCOL_REASONS[name])

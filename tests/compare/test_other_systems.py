@@ -70,6 +70,8 @@ def test_measured_rows_have_their_task_and_protocol():
     frames = replaced(vdt, sampler={**sampler, "task": "by mask", "given": "0:8"})
     mask = replaced(vdt, sampler={**sampler, "task": "by mask", "mask_sha256": "ab" * 32})
     assert (task_of(frames), task_of(mask)) == ("frames 0:8 given", "mask abababababab")
+    alone = replaced(frames, protocol_fields={**frames.protocol_fields, "counted": "generated"})
+    assert task_of(alone) == "frames 0:8 given, generated frames alone"
 
 
 def test_the_command_in_every_format():

@@ -19,7 +19,7 @@ def test_every_field_changes_the_hash_and_the_id() -> None:
         "real_offset": "zero", "crop": "none", "resample": "bilinear", "real_storage": ("jpeg75",),
         "fake_storage": ("h264-crf5",), "labels": "balanced", "covariance": "n-1", "fid_resize": "clean",
         "frame_rule": "mean", "fake_offset": "seeded", "skip_frames": 1, "rounding": "floor", "decoder": "decord",
-        "i3d_eps": "1e-5",
+        "i3d_eps": "1e-5", "counted": "generated",
     }  # fmt: skip
     assert set(changes) == {field.name for field in dataclasses.fields(Protocol)}
     others = [base.replace(**{name: value}) for name, value in changes.items()]

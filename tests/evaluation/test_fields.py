@@ -34,6 +34,7 @@ VALUES = {
     "fake_storage": "h264-crf5",
     "labels": "balanced", "covariance": "n-1", "fid_resize": "clean", "frame_rule": "mean",
     "fake_offset": "seeded", "skip_frames": "2", "rounding": "floor-shifted", "decoder": "decord", "i3d_eps": "1e-5",
+    "counted": "generated",
 }  # fmt: skip
 # Shapes have usual values of their own.
 SHAPES_VALUES = VALUES | {"real_split": "train", "real_offset": "seeded", "crop": "crop-resize"}

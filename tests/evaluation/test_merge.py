@@ -14,9 +14,7 @@ from share_makers import alike, evaluate, merge, only_result, results_of, save_t
 
 from latte_eval.core.digests import with_digest
 from latte_eval.core.errors import UsageError
-from latte_eval.core.progress import Reporter
-from latte_eval.evaluation.request import Request
-from latte_eval.evaluation.shares import Share, compute_share, share_of
+from latte_eval.evaluation.shares import Share, share_of
 from latte_eval.files.run_folder import FEATURES, SHARD_CLIPS
 
 
@@ -227,9 +225,3 @@ def test_a_share_needs_a_run_folder_and_no_torchrun(toy: Path, tmp_path: Path, m
     assert done.returncode == 2 and "--shard needs --out" in done.stderr
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert "without torchrun" in evaluate(toy, tmp_path, "--shard", "1/3", status=2).stderr
-
-
-def test_a_share_has_each_clip_once(tmp_path: Path) -> None:
-    request = Request(metrics=("psnr",), ckpt="vdt.pt", samples=3, out=tmp_path)
-    with pytest.raises(UsageError, match="--samples 3 goes without --shard"):
-        compute_share(request, Share(1, 2), Reporter())

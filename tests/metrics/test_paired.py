@@ -17,6 +17,8 @@ from latte_eval.metrics.paired import (
     frame_ssim,
     mask_to_positions,
     mean_over_frames,
+    sample_pairs,
+    samples_apart,
     samples_to_score,
     ssim_map,
 )
@@ -181,3 +183,25 @@ def test_values_that_are_none(values):
         samples_to_score(values, ["a"] * len(values))
     with pytest.raises(FeatureError, match="2 feature rows but 1 group names"):
         samples_to_score(np.zeros((2, 1)), ["a"])
+
+
+@pytest.mark.parametrize(
+    ("samples", "pairs"), [(2, 1), (3, 3), (4, 6), (9, 36), (10, 45), (11, 44), (20, 40), (100, 100)]
+)
+def test_which_samples_are_compared_with_each_other(samples, pairs):
+    """All pairs of up to ten; of more, every sample in as many pairs as the others."""
+    found = sample_pairs(samples)
+    assert len(found) == len(set(found)) == pairs and all(0 <= low < high < samples for low, high in found)
+    assert len(set(np.bincount(np.array(found).ravel(), minlength=samples))) == 1
+
+
+def test_samples_are_compared_where_they_are_generated():
+    one, other = random_clips(2, 4, 3, 16, 16), random_clips(2, 4, 3, 16, 16, seed=1)
+    generated = torch.zeros(2, 4, 16, 16, dtype=torch.bool)
+    generated[:, 2:] = True
+    found = samples_apart(frame_psnr, [one, other, one], generated)
+    expected = frame_psnr(one[:, 2:], other[:, 2:]).mean(1)
+    assert found.shape == (2, 3) and torch.equal(found[:, 0], expected) and torch.equal(found[:, 2], expected)
+    assert found[:, 1].tolist() == [MOST_PSNR] * 2, "equal samples"
+    one[:, :2] = 0
+    assert torch.equal(samples_apart(frame_psnr, [one, other], generated)[:, 0], expected), "what is given counts not"

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from command_line import latte_eval
+from command_line import Done, latte_eval
 from hub import Site, serve
 from media_makers import moving_frames, write_frames
 from PIL import Image
 from tiny_pipelines import save_image_to_video, save_text_to_video
 
 from latte_eval.benchmarks.shapes.sources import ShapesSource
+from latte_eval.cli.text import sampler_text
 from latte_eval.core.errors import NotEnoughClips, SamplerError, UsageError
 from latte_eval.core.progress import Reporter
+from latte_eval.core.result import Result
 from latte_eval.core.seeding import clip_generator
 from latte_eval.evaluation.pipeline import compute_stats
 from latte_eval.evaluation.request import Request
+from latte_eval.report.reproduce import reproduce_command
 from latte_eval.sampler.given_clips import GivenClips
 from latte_eval.sampler.image_to_video import ImageSource, open_image_to_video, takes_images
 from latte_eval.sampler.pipelines import PipelineSettings, pipeline_class
 
+TESTS = Path(__file__).parents[1]
 FRAMES, PROMPTS = 9, ["a dog runs", "a cat sleeps", "a dog sleeps", "a cat runs"]
 TINY = PipelineSettings(steps=2, size=16)
 
@@ -79,6 +86,40 @@ def test_what_a_result_says_of_it(files):
     assert (by_itself.frames, by_itself.size, by_itself.guidance_scale) == (FRAMES, 576, 3.0)
 
 
+TOLD = {"fps": 12, "motion_bucket_id": 30, "noise_aug_strength": 0.1, "min_guidance_scale": 1.5, "decode_chunk_size": 4}
+
+
+def test_it_is_told_what_a_person_says(files):
+    """As a person would say it in the call; each option makes other clips and another fingerprint, and is recorded."""
+    from diffusers import StableVideoDiffusionPipeline
+
+    source = opened(files, dataclasses.replace(TINY, told=TOLD))
+    plain = StableVideoDiffusionPipeline.from_pretrained(files / "svd")
+    frame = ShapesSource(4).clips([1]).pixels[0, 0].permute(1, 2, 0).numpy()
+    frames = plain(Image.fromarray(frame), height=16, width=16, num_inference_steps=2, generator=clip_generator(0, 1),
+                   output_type="np", **TOLD).frames  # fmt: skip
+    expected = torch.from_numpy(np.rint(np.asarray(frames)[0] * 255).astype(np.uint8)).permute(0, 3, 1, 2)
+    assert torch.equal(source.clips([1]).pixels[0], expected)
+    assert {name: source.sampler_record()[name] for name in TOLD} == TOLD
+    usual = opened(files)
+    for name, value in TOLD.items():
+        other = opened(files, dataclasses.replace(TINY, told={name: value}))
+        assert other.fingerprint != usual.fingerprint and other.sampler_record()[name] == value
+        assert not torch.equal(other.clips([1]).pixels, usual.clips([1]).pixels), name
+    assert dataclasses.asdict(usual.settings)["told"] == {}
+
+
+@pytest.mark.parametrize(("told", "message"), [
+    ({"fps": 0}, "--fps 0 must be a whole number from 1 on"),
+    ({"motion_bucket_id": -1}, "--motion-bucket-id -1 must be a whole number from 0 on"),
+    ({"noise_aug_strength": float("nan")}, "--noise-aug-strength nan must be a number from 0 on"),
+    ({"decode_chunk_size": 0}, "--decode-chunk-size 0 must be a whole number from 1 on"),
+])  # fmt: skip
+def test_what_it_cannot_be_told(files, told, message):
+    with pytest.raises(SamplerError, match=message):
+        open_image_to_video(str(files / "svd"), dataclasses.replace(TINY, told=told))
+
+
 def test_which_pipelines_take_images(files):
     assert takes_images(pipeline_class(str(files / "svd"))) and not takes_images(pipeline_class(str(files / "t2v")))
     assert (
@@ -123,6 +164,11 @@ def test_image_to_video_from_the_command_line(files):
     result = json.loads(done.stdout)
     assert result["protocol_fields"]["frames"] == FRAMES and (result["fake"], result["real"]) == (2, 2)
     assert result["sampler"]["task"] == "first frame" and result["sampler"]["conditions"]
+    told = latte_eval(*arguments(files, str(files / "svd"), "--real", files / "real", "--fps", "12"))
+    other = json.loads(told.stdout)
+    assert (result["sampler"]["fps"], other["sampler"]["fps"]) == (7, 12) and other["value"] != result["value"]
+    assert "--fps 12 --motion-bucket-id 127" in reproduce_command([Result.from_json(told.stdout)])
+    assert "fps 12, motion bucket 127, noise augmentation 0.02, " in sampler_text(other["sampler"])
     alone = arguments(files, str(files / "svd"), "--real", files / "real", "--batch-size", "1")
     again = latte_eval(*[*alone, "--out", str(files / "other")])
     assert json.loads(again.stdout)["value"] == result["value"]
@@ -152,6 +198,16 @@ def test_what_cannot_be_is_one_clear_line(files):
     assert "takes no prompts; leave --prompts out" in refused(*real, "--prompts", files / "prompts.txt")
     assert "--sampler ddim goes with" in refused(*real, "--sampler", "ddim")
     assert "need a VDT checkpoint" in refused(*real, "--task", "predict")
+    assert "--fps 0 must be a whole number from 1 on" in refused(*real, "--fps", "0")
+    for words in (("--ckpt", "demo"), ("--fake", files / "real", *real)):
+        done = latte_eval("fvd", *words, "--motion-bucket-id", "3")
+        assert done.returncode == 2 and "--motion-bucket-id 3 goes with --ckpt of an image-to-video" in done.stderr
+    typed = arguments(
+        files, str(files / "t2v"), *real, "--prompts", files / "prompts.txt", "--param", f"frames={FRAMES}"
+    )
+    done = latte_eval(*typed, "--noise-aug-strength", "0.1")
+    said = "TextToVideoSDPipeline takes no noise_aug_strength: leave --noise-aug-strength 0.1 out"
+    assert done.returncode != 0 and said in done.stderr
     stats = files / "stats.safetensors"
     compute_stats(
         Request(real=files / "real", params=("size=16", f"frames={FRAMES}"), detectors=("seeded",), out=files / "run"),
@@ -162,42 +218,97 @@ def test_what_cannot_be_is_one_clear_line(files):
     assert done.returncode != 0 and "give its prompts with --prompts FILE" in done.stderr
 
 
+COMMIT = "c" * 40
+
+
+def put_repository(site: Site, repo: str, folder: Path) -> None:
+    """All files of a folder as a repository of the hub, and what the hub says of it."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    about = {"id": repo, "sha": COMMIT, "siblings": [{"rfilename": name} for name in names]}
+    tree = [{"type": "file", "path": name, "size": path.stat().st_size, "oid": "0" * 40}
+            for name, path in zip(names, paths, strict=True)]  # fmt: skip
+    for revision in ("", "/revision/main", f"/revision/{COMMIT}"):
+        site.files[f"/api/models/{repo}{revision}"] = json.dumps(about).encode()
+    site.files[f"/api/models/{repo}/tree/{COMMIT}"] = json.dumps(tree).encode()
+    for name, path in zip(names, paths, strict=True):
+        for revision in ("main", COMMIT):
+            site.files[f"/{repo}/resolve/{revision}/{name}"] = path.read_bytes()
+
+
 @pytest.fixture
 def hub(files: Path) -> Iterator[Site]:
-    """A hub on the loopback with the repository owner/svd."""
+    """A hub on the loopback with the repositories owner/svd and owner/t2v."""
     with serve() as site:
-        paths = [path for path in sorted((files / "svd").rglob("*")) if path.is_file()]
-        names = [path.relative_to(files / "svd").as_posix() for path in paths]
-        about = {"id": "owner/svd", "sha": "c" * 40, "siblings": [{"rfilename": name} for name in names]}
-        tree = [{"type": "file", "path": name, "size": path.stat().st_size, "oid": "0" * 40}
-                for name, path in zip(names, paths, strict=True)]  # fmt: skip
-        for revision in ("", "/revision/main", f"/revision/{'c' * 40}"):
-            site.files[f"/api/models/owner/svd{revision}"] = json.dumps(about).encode()
-        site.files[f"/api/models/owner/svd/tree/{'c' * 40}"] = json.dumps(tree).encode()
-        for name, path in zip(names, paths, strict=True):
-            for revision in ("main", "c" * 40):
-                site.files[f"/owner/svd/resolve/{revision}/{name}"] = path.read_bytes()
+        for name in ("svd", "t2v"):
+            put_repository(site, f"owner/{name}", files / name)
         yield site
 
 
-def test_image_to_video_from_a_hub(files, hub, tmp_path):
-    """In a process of its own: the hub's client reads its address once, when it is imported."""
+TYPED = """
+import json, os, sys
+from pathlib import Path
+from command_line import latte_eval
+done = []
+for words in json.loads(sys.argv[1]):
+    said, there = latte_eval(*words), Path(os.environ["HF_HOME"]).rglob("*.*")
+    done.append([said.returncode, said.stdout, said.stderr, sorted({path.name for path in there if path.is_file()})])
+print(json.dumps(done))
+"""
+
+
+@dataclass(frozen=True)
+class DoneOnHub(Done):
+    """A command that went to a hub, and the names of the files that its cache holds then."""
+
+    fetched: list[str]
+
+
+def on_hub(hub: Site, cache: Path, *typed: list[str]) -> list[DoneOnHub]:
+    """Command lines in one process of their own: the hub's client reads its address once, when it is imported."""
     kept = {name: value for name, value in os.environ.items() if name.lower() not in ("http_proxy", "hf_token")}
-    env = {
-        **kept,
-        "HF_ENDPOINT": hub.address,
-        "HF_HOME": str(tmp_path),
-        "HF_HUB_OFFLINE": "0",
-        "LATTE_EVAL_OFFLINE": "0",
-    }
-    words = arguments(files, "hf://owner/svd", "--real", files / "real")
-    run = subprocess.run([sys.executable, "-m", "latte_eval", *words], env=env, capture_output=True, text=True)
+    own = {"HF_ENDPOINT": hub.address, "HF_HOME": str(cache), "HF_HUB_OFFLINE": "0", "LATTE_EVAL_OFFLINE": "0",
+           "PYTHONPATH": os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))}  # fmt: skip
+    command = [sys.executable, "-c", TYPED, json.dumps(typed)]
+    run = subprocess.run(command, env={**kept, **own}, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-2000:]
-    found = json.loads(run.stdout)
-    local = latte_eval(*arguments(files, str(files / "svd"), "--real", files / "real"))
-    assert found["value"] == json.loads(local.stdout)["value"] and found["checkpoint"]["name"] == "hf://owner/svd"
-    without = arguments(files, "hf://owner/svd")
-    run = subprocess.run(
-        [sys.executable, "-m", "latte_eval", "is", *without[1:]], env=env, capture_output=True, text=True
+    return [DoneOnHub(*each) for each in json.loads(run.stdout)]
+
+
+def local_result(files: Path, name: str, *more: str | Path) -> dict[str, Any]:
+    """The result of a pipeline in a folder."""
+    return json.loads(latte_eval(*arguments(files, str(files / name), "--real", files / "real", *more)).stdout)
+
+
+def check_of_hub(found: dict[str, Any], local: dict[str, Any], repo: str) -> None:
+    """What a pipeline of the hub gives is what its files give; the result says which files those were."""
+    checkpoint = found["checkpoint"]
+    assert found["value"] == local["value"] and checkpoint["name"] == f"hf://{repo}"
+    # Of large files the digest holds what the cache calls their content, so it is not that of a folder.
+    assert (
+        len(checkpoint["sha256"]) == 64 and checkpoint["revision"] == COMMIT and "revision" not in local["checkpoint"]
     )
-    assert run.returncode != 0 and "give --real FOLDER: fake clip i goes on from" in run.stderr
+    assert f"--ckpt hf://{repo}@{COMMIT} " in reproduce_command([Result.from_record(found, "hub")])
+
+
+def test_image_to_video_from_a_hub(files, hub, tmp_path):
+    typed = arguments(files, "hf://owner/svd", "--real", files / "real"), arguments(files, "hf://owner/svd")
+    done, without = on_hub(hub, tmp_path, typed[0], ["is", *typed[1][1:]])
+    assert done.returncode == 0, done.stderr
+    check_of_hub(json.loads(done.stdout), local_result(files, "svd"), "owner/svd")
+    assert without.returncode != 0 and "give --real FOLDER: fake clip i goes on from" in without.stderr
+
+
+def test_text_to_video_from_a_hub(files, hub, tmp_path):
+    """Without prompts it is refused before weights are fetched."""
+    real, prompts = ["--real", files / "real", "--param", f"frames={FRAMES}"], ["--prompts", files / "prompts.txt"]
+    typed = [arguments(files, "hf://owner/t2v", *real, *more) for more in ((), prompts)]
+    without, done = on_hub(hub, tmp_path, *typed)
+    said = "hf://owner/t2v is a text-to-video pipeline; give its prompts with --prompts FILE, one a line"
+    assert without.returncode != 0 and said in without.stderr and not without.stdout
+    assert "model_index.json" in without.fetched and not any(".safetensors" in name for name in without.fetched)
+    assert done.returncode == 0 and any(".safetensors" in name for name in done.fetched), done.stderr
+    found, local = json.loads(done.stdout), local_result(files, "t2v", *real[2:], *prompts)
+    check_of_hub(found, local, "owner/t2v")
+    assert found["sampler"]["prompts_sha256"] == local["sampler"]["prompts_sha256"]
+    assert found["checkpoint"]["weights"] == "TextToVideoSDPipeline"

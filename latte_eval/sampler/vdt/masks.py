@@ -70,6 +70,8 @@ WHOLE_FRAMES: dict[str, FramesGiven] = {
 }
 COMPLETION = "completion"
 TASKS = (*WHOLE_FRAMES, COMPLETION)
+# Tasks that draw what is given, for every clip.
+DRAWN = ("one-frame", "arbitrary", COMPLETION)
 
 
 def task_to_mask(task: str, seed: int, clip: int, frames: int, side: int, rule: str = "corrected") -> Tensor:
