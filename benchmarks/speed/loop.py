@@ -40,7 +40,7 @@ def measure(material: Material, turns: int) -> Measured:
             theirs.update(images_of(fake[batch : batch + BATCH]), real=False)
         return float(theirs.compute())
 
-    return take_turns(epoch_of_ours, epoch_of_theirs, turns, relative, warm=1)
+    return take_turns(epoch_of_ours, epoch_of_theirs, turns, relative, warm=0)
 
 
 def clips_of(material: Material, side: str) -> Tensor:  # -> [8, 16, 128, 128, 3] uint8
