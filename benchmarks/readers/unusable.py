@@ -33,6 +33,9 @@ def nothing_usable(source: FolderSource) -> LatteEvalError:
             f"{frames * stride} are needed ({frames} at stride {stride})"
         )
     first = next(each for each in source.rejected if not each.reason.startswith("too short"))
+    if videos == 1:
+        place = f"{path}: " if first.path not in (path.name, str(path)) else ""
+        return ClipError(f"{place}{first.path}: {first.reason}")
     too_short = f" ({len(short):,} are too short)" if short else ""
     return ClipError(f"none of the {videos:,} videos in {path} can be used{too_short}; {first.path}: {first.reason}")
 

@@ -64,6 +64,10 @@ TABLE: dict[str, Comparison] = {
     "fid-interval": Comparison(
         f"{FID}, with its interval", "latte-eval without the interval", "end_to_end:fid_interval", None, 1e-9
     ),
+    "fid-torchmetrics": Comparison(
+        "FID inside a training loop, 8 + 8 clips of 16 frames of 128x128", "torchmetrics with torch-fidelity",
+        "loop:measure", None, 1e-5, (("torchmetrics", "torchmetrics"), ("torch-fidelity", "torch_fidelity")),
+    ),
     "fvd-cd-fvd": Comparison(
         "FVD of 32 + 32 mp4 files of 16 frames of 256x256, process from start to end", "cd-fvd, I3D",
         "end_to_end:fvd_cd_fvd", 2, 1e-2, (("cd-fvd", "cdfvd"), ("torchcodec", "torchcodec"), ("einops", "einops")),

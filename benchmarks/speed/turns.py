@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from latte_eval.benchmarks.speed.cold import joined
 from latte_eval.benchmarks.speed.measured import Measured, Timed
 
 Answer = TypeVar("Answer")
@@ -24,19 +25,13 @@ def take_turns(
         apart: relative difference of what they answer.
         warm: calls of each before the turns; TorchScript optimises itself on its second call.
     """
-    answers, seconds = None, []
-    for turn in range(warm + turns):
-        pair = [timed(work) for work in (ours, theirs)]
-        answers = [answer for _, answer in pair]
-        if turn >= warm:
-            seconds.append([second for second, _ in pair])
-    assert answers is not None
-    fast, slow = (Timed(list(side)) for side in zip(*seconds, strict=True))
-    return Measured(fast, slow, apart(*answers))
+    pairs = [[timed(work) for work in (ours, theirs)] for _ in range(warm + turns)]
+    fast, slow = (joined([seconds for seconds, _ in side]) for side in zip(*pairs[warm:], strict=True))
+    return Measured(fast, slow, apart(*(answer for _, answer in pairs[-1])))
 
 
-def timed(work: Callable[[], Answer]) -> tuple[float, Answer]:
-    """Seconds and answer of one call."""
-    started = time.perf_counter()
+def timed(work: Callable[[], Answer]) -> tuple[Timed, Answer]:
+    """Seconds, of the clock and of all cores, and answer of one call."""
+    started, busy = time.perf_counter(), time.process_time()
     answer = work()
-    return time.perf_counter() - started, answer
+    return Timed([time.perf_counter() - started], cpu_seconds=(time.process_time() - busy,)), answer

@@ -71,7 +71,7 @@ def read_config(name: str, ctx: click.Context) -> dict[str, Any]:
     try:
         keys = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{name} is not TOML: {error}") from error
+        raise UsageError(f'{name} is not TOML: {error}. Text stands in quotes: real = "videos"') from error
     known, values = dict(named_parameters(ctx.command)), dict[str, Any]()
     for key, value in keys.items():
         where = f"{name}, line {line_of(key, text)}"

@@ -16,7 +16,7 @@ from latte_eval.core.errors import UsageError
 @click.argument("runs", type=RUN_LINES, nargs=-1, required=True, metavar="RUN|JSONL|URL...")
 @click.option("--tensorboard", type=FOLDER, metavar="DIR", help="Event files in this folder.")
 @click.option("--wandb", is_flag=True, help="Weights & Biases; WANDB_MODE=offline writes into a folder.")
-@click.option("--mlflow", is_flag=True, help="MLflow, to the store that MLFLOW_TRACKING_URI names.")
+@click.option("--mlflow", is_flag=True, help="MLflow, to the store that MLFLOW_TRACKING_URI names, or ./mlruns.")
 @click.option("--project", default="latte-eval", show_default=True, metavar="NAME", help="Project of Weights & Biases, "
               "experiment of MLflow.")  # fmt: skip
 def log(runs: tuple[Path, ...], tensorboard: Path | None, wandb: bool, mlflow: bool, project: str) -> None:

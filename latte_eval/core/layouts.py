@@ -42,7 +42,7 @@ def shape_to_layout(shape: Sequence[int], layout: str | None = None, advice: str
         return fitting[0]
     if not fitting:
         wanted = [SHAPES[layout]] if layout else SHAPES.values()
-        raise ClipError(f"shape {tuple(shape)} may be none of {', '.join(wanted)}: clips are RGB, with an axis of 3")
+        raise ClipError(f"shape {tuple(shape)} is none of {', '.join(wanted)}: clips are RGB, with an axis of 3")
     meanings = " or ".join(f"{SHAPES[name]} ({shape_to_text(five, name)})" for name in fitting)
     raise ClipError(f"shape {tuple(shape)} may be {meanings}; {advice.format(*fitting)}")
 

@@ -12,6 +12,7 @@ from latte_eval.core.choices import check_name
 from latte_eval.core.devices import resolved_device
 from latte_eval.core.errors import UsageError
 from latte_eval.core.progress import Reporter
+from latte_eval.core.protocol import Protocol
 from latte_eval.evaluation.fields import value_to_text
 from latte_eval.evaluation.inputs import Made, Reading, Unread, to_input
 from latte_eval.evaluation.request import Request
@@ -19,6 +20,10 @@ from latte_eval.metrics.detectors import open_detector
 
 # Keywords that say how arrays are read, and are no fields of a `Request`.
 READING = tuple(field.name for field in dataclasses.fields(Reading))
+
+# Options of the command line whose fields are called otherwise.
+ALSO = {"compile": "compiled", "detector": "detectors", "param": "params"}
+PROTOCOL_FIELDS = tuple(field.name for field in dataclasses.fields(Protocol))
 
 PATHS, PLACES, LISTS = ("prompts", "mask"), ("ckpt", "vae", "out"), ("metrics", "detectors")
 
@@ -28,10 +33,8 @@ def to_request(request: Request | None, options: Mapping[str, Any]) -> Request:
 
     Raises `UsageError` for both at once, for an unknown keyword, and whatever `Request` raises.
     """
-    fields = [field.name for field in dataclasses.fields(Request)]
-    for name in options:
-        check_name("keyword", name, [*fields, *READING])
-    given = {name: value for name, value in options.items() if value is not None}
+    check_keywords(options)
+    given = {ALSO.get(name, name): value for name, value in options.items() if value is not None}
     if request is not None:
         if given:
             raise UsageError(f"give a Request or keywords, not both: {', '.join(given)}")
@@ -39,6 +42,17 @@ def to_request(request: Request | None, options: Mapping[str, Any]) -> Request:
     reading = Reading(**{name: given.pop(name) for name in READING if name in given})
     device = given.pop("device", None)
     return Request(**{**given, **converted(given, reading)}, device=resolved_device(device and str(device)))
+
+
+def check_keywords(options: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for a keyword that does not exist, is given under two names, or is a field of the protocol."""
+    fields = [field.name for field in dataclasses.fields(Request)]
+    for name in options:
+        if ALSO.get(name) in options:
+            raise UsageError(f"{name} and {ALSO[name]} are the same: give one")
+        if name in PROTOCOL_FIELDS and name not in fields:
+            raise UsageError(f"{name} is a field of the protocol: params={{{name!r}: {options[name]!r}}}")
+        check_name("keyword", ALSO.get(name, name), [*fields, *READING])
 
 
 def converted(given: Mapping[str, Any], reading: Reading) -> dict[str, Any]:

@@ -52,10 +52,8 @@ def batch_to_clips(batch: Any, side: str, protocol: Protocol, reading: Reading) 
     videos = array_to_videos(batch, reading, f"{side} clips")
     frames = videos.shape[1]
     if frames != protocol.frames:
-        raise ClipError(
-            f"the {side} clips have {frames} frames, the protocol compares {protocol.frames}: frames={frames} changes "
-            "the protocol"
-        )
+        advice = "single images are x[:, None]" if protocol.frames == 1 else f"frames={frames} changes the protocol"
+        raise ClipError(f"the {side} clips have {frames} frames, the protocol compares {protocol.frames}: {advice}")
     pixels = stack_clips([from_frames(prepared(video, of_side(protocol, side))) for video in videos])
     clips = Clips(pixels, tuple(range(len(pixels))))
     stored = apply_storage(clips, getattr(protocol, f"{side}_storage"))

@@ -11,8 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latte_eval.core.errors import UsageError
-
 EXTRA = "pip install 'latte-eval[torchmetrics]'"
 
 # A tensor, which is reduced over processes by a function, or a list of tables of rows, which are joined.
@@ -29,7 +27,7 @@ class LoneMetric(torch.nn.Module):
 
     def __init__(self, process_group: Any = None, sync_on_compute: bool = True, **options: Any):
         if options:
-            raise UsageError(f"{next(iter(options))} is no option here; those of torchmetrics take {EXTRA}")
+            raise ValueError(f"{next(iter(options))} is no option here; those of torchmetrics take {EXTRA}")
         super().__init__()
         self.process_group, self.sync_on_compute = process_group, sync_on_compute
         self._defaults: dict[str, State] = {}

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latte_eval.core.choices import did_you_mean
 from latte_eval.core.errors import FeatureError, UsageError
 from latte_eval.core.features import Features, feature_rows, framed
 from latte_eval.core.protocol import Protocol
@@ -37,6 +38,7 @@ except ImportError:
 # digits than singular covariances, and an interval. 41,943 clips of I3D; 8,192 frames of Inception.
 KEPT_BYTES = 2**26
 SIDES = ("real", "fake")
+OWN = ("device", "protocol", "detector", "normalize", "layout", "trust")
 
 # Networks that metrics use now: several metrics share one.
 OPENED: WeakValueDictionary[tuple[str, str, bool], Detector] = WeakValueDictionary()
@@ -82,7 +84,11 @@ class ClipMetric(Metric):
         **options: Any,
     ):  # fmt: skip
         fields = {name: options.pop(name) for name in list(options) if name in FIELDS}
-        super().__init__(**options)
+        try:
+            super().__init__(**options)
+        except ValueError as error:
+            hint = did_you_mean(next(iter(options), ""), (*FIELDS, *OWN))
+            raise UsageError(f"{error}. {hint}".rstrip()) from error
         self.protocol = batch_protocol(protocol, fields)
         self.reading, self.trust = Reading(normalize, layout), trust
         self.row = METRICS[self.metric].under(self.protocol)
@@ -105,10 +111,10 @@ class ClipMetric(Metric):
         self.__dict__["opened"] = detector  # holds it as long as this metric is there
         return detector
 
-    def update(self, *, real: Any = None, fake: Any = None) -> None:
-        """Add clips of one side or of both."""
+    def update(self, *unnamed: Any, real: Any = None, fake: Any = None) -> None:
+        """Add clips of one side or of both. Raises `UsageError` where the side of a batch is not said."""
         given = {side: batch for side, batch in (("real", real), ("fake", fake)) if batch is not None}
-        if not given:
+        if unnamed or not given:
             raise UsageError("update takes clips: update(real=clips), update(fake=clips) or both")
         if wrong := set(given) - set(self.sides):
             raise UsageError(f"{type(self).__name__} has no {wrong.pop()} side: give update(fake=clips)")
@@ -163,6 +169,27 @@ class ClipMetric(Metric):
         self.reset()
         for name, state in kept.items():
             setattr(self, name, state)
+
+    def merge_state(self, incoming_state: Any) -> None:
+        """Add what another metric of the same kind has seen, or its `metric_state`.
+
+        Raises `UsageError` for a metric of another protocol or detector: a number of both would mean nothing.
+        """
+        if isinstance(incoming_state, ClipMetric):
+            for mine, other in ((self.protocol.id, incoming_state.protocol.id),
+                                (self.detector_name, incoming_state.detector_name)):  # fmt: skip
+                if mine != other:
+                    raise UsageError(f"metrics were made under {mine} and {other}: make both alike")
+        super().merge_state(incoming_state)
+        self._computed = None  # torchmetrics would give the value of before
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        super()._load_from_state_dict(*args)
+        self._computed = None
+
+    def extra_repr(self) -> str:
+        """What stands between the parentheses when a metric is printed."""
+        return f"{self.protocol.id}, {self.detector_name}"
 
     def sync(self, *args: Any, **options: Any) -> None:
         """As torchmetrics has it; a process without clips takes part with tables of no rows."""

@@ -37,7 +37,7 @@ Args:
     benchmark, protocol: names; `params` changes fields of the protocol: {{"size": 64}}.
     clips: this many of each side.
     device: such as "cuda"; a GPU where there is one.
-    detectors: names that replace the usual detector; "seeded" for a trial without weights.
+    detector: replaces the usual one, as `--detector` does; "seeded" for a trial without weights.
     out: run folder; what it holds is not computed again. Arrays are known again by a digest of their values.
     normalize: arrays are floats in 0..1, and (x * 255).round() is meant.
     layout: "NTHWC", "NTCHW" or "NCTHW", where a shape fits several.

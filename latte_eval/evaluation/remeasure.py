@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,12 +56,19 @@ class Effect:
 
     @property
     def mean(self) -> float | None:
-        return statistics.fmean(self.changes) if self.changes else None
+        """Over the seeds; 0 where rounding alone is left of larger changes."""
+        if not self.changes:
+            return None
+        mean = statistics.fmean(self.changes)
+        return 0.0 if abs(mean) < 1e-9 * max(map(abs, self.changes)) else mean
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation over the seeds."""
-        return statistics.stdev(self.changes) if len(self.changes) > 1 else None
+        """Standard deviation over the seeds; 0 where they differ by rounding alone."""
+        if len(self.changes) < 2:
+            return None
+        alike = all(math.isclose(each, self.changes[0], rel_tol=1e-9) for each in self.changes)
+        return 0.0 if alike else statistics.stdev(self.changes)
 
 
 @dataclass(frozen=True)
@@ -189,7 +197,9 @@ def measure_effects(bench: Bench, first: Result, second: Result, seeds: Sequence
     bench.reporter.say(f"as the first: {len(seeds)} draws")
     base = {seed: bench.distance(before, seed) for seed in seeds}
     middle = statistics.fmean(base.values())
-    noise = Effect("another seed of subset and offset", ("", ""), tuple(value - middle for value in base.values()))
+    noise = Effect(
+        "another seed of subset and offset", ("", ""), tuple(difference(value, middle) for value in base.values())
+    )
     effects = [
         dataclasses.replace(try_effect(bench, each.name, texts(each), each.apply(before), base), field=each.field)
         for each in choices
@@ -211,10 +221,15 @@ def try_effect(bench: Bench, name: str, values: tuple[str, str], protocol: Proto
     """The change that a protocol makes under every seed, or why it cannot be measured on these clips."""
     bench.reporter.say(f"{name}{f': {values[0]} -> {values[1]}' if values[0] else ''}")
     try:
-        changes = [bench.distance(protocol, seed) - value for seed, value in base.items()]
+        changes = [difference(bench.distance(protocol, seed), value) for seed, value in base.items()]
     except (NotEnoughClips, ClipError) as error:
         return Effect(name, values, problem=str(error))
     return Effect(name, values, tuple(changes))
+
+
+def difference(found: float, value: float) -> float:
+    """0 where two numbers differ by rounding alone."""
+    return 0.0 if math.isclose(found, value, rel_tol=1e-12) else found - value
 
 
 def effects_table(effects: Sequence[Effect], first: Result, second: Result) -> Table:

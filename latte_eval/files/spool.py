@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
+import weakref
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -31,7 +32,8 @@ class Spool:
 
     def __init__(self, advice: str = "make room there, or set TMPDIR to another disk"):
         self.advice, self.size, self.looked = advice, 0, 0
-        self.file: Any = tempfile.TemporaryFile()  # noqa: SIM115 open as long as its arrays are
+        self.file: Any = tempfile.TemporaryFile()  # noqa: SIM115 arrays that are mapped outlive it
+        weakref.finalize(self, self.file.close)
 
     def add(self, array: np.ndarray) -> None:
         """Write an array of uint8 or of another type. Raises `MachineFault` where the disk is too small."""

@@ -7,6 +7,7 @@ import os
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,14 @@ def imported(module: str, extra: str) -> Any:
 
 
 @contextmanager
-def told_as_store_error(name: str, *kinds: type[BaseException]) -> Iterator[None]:
-    """What a service raises as a `StoreError` of one line."""
+def told_as_store_error(name: str, *kinds: type[BaseException], advice: str = "") -> Iterator[None]:
+    """What a service raises as a `StoreError` of one line, with what to type instead."""
     failures: tuple[type[BaseException], ...] = (OSError, *kinds)
     try:
         yield
     except failures as error:
-        raise StoreError(f"{name}: {first_line(error)}; what was logged before is kept") from error
+        said = "; ".join(filter(None, (first_line(error).rstrip("."), advice, "what was logged before is kept")))
+        raise StoreError(f"{name}: {said}") from error
 
 
 def log_tensorboard(many: Sequence[Series], folder: Path) -> Counts:
@@ -96,7 +98,7 @@ def log_wandb(many: Sequence[Series], project: str) -> Counts:
     """
     wandb = imported("wandb", "wandb")
     written = there = 0
-    with told_as_store_error("wandb", wandb.Error):
+    with told_as_store_error("wandb", wandb.Error, advice="without a server: WANDB_MODE=offline"):
         for series in many:
             run = wandb.init(
                 project=project, id=f"latte-{series.key}", name=series.name, config=series.config, resume="allow",
@@ -124,8 +126,9 @@ def point_id(point: Point) -> str:
 def log_mlflow(many: Sequence[Series], project: str) -> Counts:
     """A run a series, found again by its tag: a value that it has at a step is not written again.
 
-    The store is the one that MLFLOW_TRACKING_URI names.
+    The store is the one that MLFLOW_TRACKING_URI names; see `name_mlflow_store`.
     """
+    name_mlflow_store()
     mlflow = imported("mlflow", "mlflow")
     written = there = 0
     with told_as_store_error("mlflow", mlflow.exceptions.MlflowException):
@@ -144,6 +147,25 @@ def log_mlflow(many: Sequence[Series], project: str) -> Counts:
                     written += 1
             client.set_terminated(run.info.run_id)
     return written, there
+
+
+def name_mlflow_store() -> None:
+    """The folder ./mlruns where nobody names a store and the usual one, a database, takes more than the extra installs.
+
+    MLflow 3 opens a folder only for who says so: who names one does.
+    """
+    if not has_distribution("mlflow"):
+        os.environ.setdefault("MLFLOW_TRACKING_URI", "file:./mlruns")
+    if os.environ.get("MLFLOW_TRACKING_URI", "").startswith("file:"):
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+
+
+def has_distribution(name: str) -> bool:
+    """Whether a package of this name is installed; mlflow-skinny brings the same module as mlflow."""
+    try:
+        return bool(metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def mlflow_run(client: Any, experiment: str, series: Series) -> Any:

@@ -105,6 +105,7 @@ def test_paths_count_from_the_folder_of_the_file(config: Path, tmp_path: Path, m
         ("[fvd]\nsteps = 5", "line 1: [fvd] is a table; options stand by themselves, such as steps = 50"),
         ("guidance-scale = 7\ncfg-scale = 6", "line 2: cfg-scale stands there twice, under two of its names"),
         ("steps 5", "is not TOML: Expected '=' after a key in a key/value pair (at line 1, column 7)"),
+        ("protocol = tats", "is not TOML: Invalid value (at line 1, column 12). Text stands in quotes: real ="),
         ("since = 2020-01-01", "line 1: fvd has no option 'since'."),
         ("protocol = 2020-01-01", 'line 1: protocol is "2020-01-01"; it takes a text in quotes'),
     ],

@@ -23,7 +23,7 @@ from latte_eval.core.protocol import Protocol
 from latte_eval.core.result import Result
 from latte_eval.evaluation import pipeline
 from latte_eval.evaluation import remeasure as explain_measure
-from latte_eval.evaluation.remeasure import effects_table, measure_effects, open_bench
+from latte_eval.evaluation.remeasure import Effect, difference, effects_table, measure_effects, open_bench
 from latte_eval.evaluation.request import Request
 from latte_eval.files.run_folder import RunFolder
 from latte_eval.metrics import Moments
@@ -241,6 +241,13 @@ def test_what_the_decoder_moves_is_measured(tmp_path: Path, clips: tuple[Path, P
     effects = {each.name: each for each in measure_effects(bench_of(first, tmp_path), first, second, [0])}
     assert effects["decoder"].changes == pytest.approx([second.value - first.value], abs=1e-6)
     assert abs(effects["decoder"].changes[0]) > 1e-4 and effects["decoder"].values == ("pyav", "decord")
+
+
+def test_what_is_left_by_rounding_reads_as_nothing() -> None:
+    assert difference(6.1, 6.1 * (1 + 2e-15)) == 0 and difference(6.1, 6.0) == pytest.approx(0.1)
+    alike, opposed = (Effect("x", ("", ""), each) for each in ((0.373, 0.373 + 1e-15), (-0.5, 0.5 + 1e-16)))
+    assert alike.spread == 0 and alike.mean == pytest.approx(0.373) and Effect("x", ("", ""), (0.0, 0.0)).spread == 0
+    assert opposed.mean == 0 and opposed.spread == pytest.approx(0.5**0.5)
 
 
 def test_the_spread_is_over_seeds(tmp_path: Path, clips: tuple[Path, Path]) -> None:

@@ -26,6 +26,7 @@ from latte_eval.sampler.vdt import VDTConfig
 DOCS = ROOT / "docs"
 ELSEWHERE = {
     "clusters.md": "tests/test_clusters_page.py",
+    "coming-from.md": "tests/test_coming_from_page.py",
     "config.md": "tests/test_protocol_pages.py",
     "dashboards.md": "tests/test_dashboards_page.py",
     "protocols.md": "tests/test_protocol_pages.py",

@@ -145,6 +145,41 @@ def test_merged_copied_stored_and_reset(kind: Any) -> None:
     assert give(one).compute().item() == pytest.approx(whole, **NEAR)
 
 
+@pytest.mark.parametrize("kind", [FVD, KVD, SmallFID])
+def test_a_value_of_before_does_not_stay_after_clips_of_others_came(kind: Any) -> None:
+    one, other = give(make(kind), REAL[6:], FAKE[5:]), give(make(kind), REAL[:6], FAKE[:5])
+    before = one.compute()
+    one.merge_state(other)
+    assert one.compute().item() == pytest.approx(expected(kind), **NEAR) != before
+    other.persistent(True)
+    again = give(make(kind), REAL[2:], FAKE[2:])
+    again.compute()
+    again.load_state_dict(copy.deepcopy(other.state_dict()))
+    assert again.compute() == other.compute()
+
+
+def test_metrics_of_another_protocol_or_network_are_not_merged(monkeypatch: pytest.MonkeyPatch) -> None:
+    metric = give(make(FVD))
+    before = metric.compute()
+    with pytest.raises(UsageError, match="under clean-4f-.* and clean-4f-.*: make both alike"):
+        metric.merge_state(FVD(detector="toy-i3d", frames=FRAMES, size=2 * SIDE))
+    monkeypatch.setitem(DETECTORS.entries, "toy-i3d-2", ROWS["toy-i3d"])
+    with pytest.raises(UsageError, match="toy-i3d and toy-i3d-2: make both alike"):
+        metric.merge_state(FVD(detector="toy-i3d-2", frames=FRAMES, size=SIDE))
+    assert metric.compute() == before
+
+
+def test_what_people_type_who_know_another_metric_is_answered() -> None:
+    metric = give(make(FVD))
+    with pytest.raises(UsageError, match=re.escape("update(real=clips), update(fake=clips) or both")):
+        metric.update(REAL, real=True)
+    with pytest.raises(UsageError, match="sise.*Did you mean size"):
+        make(FVD, sise=3)
+    with pytest.raises(ClipError, match=re.escape("x[:, None]")):
+        FVD(detector="toy-i3d", frames=1, size=SIDE).update(real=REAL[:, 0])
+    assert repr(metric) == f"FVD({metric.protocol.id}, toy-i3d)"
+
+
 def test_the_real_side_is_kept_for_the_next_epoch() -> None:
     for kind in (FVD, KVD, SmallFID):
         metric = give(make(kind), REAL, clips(9, 5))

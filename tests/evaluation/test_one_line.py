@@ -206,6 +206,7 @@ def test_a_shape_that_fits_twice_wants_a_layout() -> None:
     [
         ({"protcol": "clean"}, UsageError, "Unknown keyword 'protcol'. Did you mean protocol"),
         ({"normalise": True}, UsageError, "Unknown keyword 'normalise'. Did you mean normalize"),
+        ({"size": 8}, UsageError, r"size is a field of the protocol: params=\{'size': 8\}"),
         ({"layout": "THWC"}, UsageError, "layout cannot be 'THWC'. Did you mean NTHWC"),
         ({"device": "gpu"}, UsageError, "device gpu is unknown: torch has cpu"),
         ({"fake": 3}, UsageError, "fake is int; give a path, a list of paths, a uint8 array"),
@@ -222,13 +223,20 @@ def test_a_shape_that_fits_twice_wants_a_layout() -> None:
         ({"fake": iter([FAKE, FAKE / 255])}, ClipError, "fake at clip 5: float64 from 0"),
         ({"fake": FAKE[:1]}, NotEnoughClips, "gives 1 clips; a distance needs at least 2"),
         ({"fake": FAKE[:, :2]}, NotEnoughClips, "all 5 videos in array .* are too short"),
-        ({"fake": FAKE[..., :2]}, ClipError, "may be none of"),
+        ({"fake": FAKE[..., :2]}, ClipError, "is none of"),
         ({"fake": FAKE[None]}, ClipError, "has 6 dimensions; clips have 5, a single one 4"),
     ],
 )  # fmt: skip
 def test_what_is_refused(change: dict[str, Any], error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         measured(**{"fake": FAKE, "real": REAL, **change})
+
+
+def test_options_may_be_called_as_on_the_command_line() -> None:
+    request = to_request(None, {"fake": "a", "real": "b", "metrics": "fvd", "detector": "seeded", "param": "size=8"})
+    assert (request.detectors, request.params) == (("seeded",), ("size=8",))
+    with pytest.raises(UsageError, match="detector and detectors are the same: give one"):
+        to_request(None, {"fake": "a", "real": "b", "metrics": "fvd", "detector": "seeded", "detectors": ["i3d"]})
 
 
 def test_a_device_is_named_as_on_the_command_line_or_is_one_of_torch() -> None:

@@ -30,6 +30,15 @@ def test_arrays_of_different_shapes_are_read_back_mapped(tmp_path: Path, monkeyp
     assert not list(tmp_path.iterdir())
 
 
+def test_the_file_is_closed_with_the_spool_and_arrays_outlive_it() -> None:
+    made = Spool()
+    made.add(np.arange(6, dtype=np.uint8))
+    file, found = made.file, made.array((6,))
+    del made
+    gc.collect()
+    assert file.closed and found.tolist() == [0, 1, 2, 3, 4, 5]
+
+
 def test_other_types_and_nothing() -> None:
     made = Spool()
     made.add(np.arange(6, dtype=np.float32).reshape(2, 3))

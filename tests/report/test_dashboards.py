@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 from command_line import latte_eval
 from result_makers import SEEDED, make_result, write_results
 
+from latte_eval.core.errors import StoreError
 from latte_eval.core.result import Result
+from latte_eval.report import dashboards
 from latte_eval.report.series import results_to_series
 
 TB = "pip install 'latte-eval[tensorboard]'"
@@ -97,6 +100,26 @@ def test_wandb_offline_writes_a_folder(run: Path, tmp_path: Path) -> None:
     assert file.name == f"run-latte-{line.key}.wandb"
     for text in ("fvd/i3d/value", "380.123", "checkpoint_step", "protocol.real_stride", line.name, "latte_eval_logged"):
         assert text.encode() in data, text
+
+
+def test_where_mlflow_writes_that_is_told_of_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    named, folder = {"MLFLOW_TRACKING_URI": "http://there"}, {"MLFLOW_TRACKING_URI": "file:./mlruns"}
+    allowed = folder | {"MLFLOW_ALLOW_FILE_STORE": "true"}
+    kept = folder | {"MLFLOW_ALLOW_FILE_STORE": "false"}
+    for whole, before, after in ((False, {}, allowed), (True, {}, {}), (False, named, named), (True, folder, allowed),
+                                 (False, kept, kept)):  # fmt: skip
+        monkeypatch.setattr(dashboards, "has_distribution", {"mlflow": whole}.__getitem__)
+        monkeypatch.setattr(os, "environ", dict(before))
+        dashboards.name_mlflow_store()
+        assert os.environ == after
+        monkeypatch.undo()
+    assert dashboards.has_distribution("pytest") and not dashboards.has_distribution("no-such-package")
+
+
+def test_what_a_service_says_is_one_line_with_what_to_type() -> None:
+    told = dashboards.told_as_store_error("wandb", KeyError, ValueError, advice="type this")
+    with pytest.raises(StoreError, match="^wandb: No key. Log in; type this; what was logged before is kept$"), told:
+        raise ValueError("No key. Log in.\nand more")
 
 
 @pytest.mark.parametrize("extra", ["tensorboard", "wandb", "mlflow"])

@@ -77,7 +77,7 @@ def test_another_video_of_the_same_name_has_another_key(tmp_path: Path) -> None:
             np.zeros((2, 3, 3, 8, 8), np.uint8),
             r"may be \[N, T, 3, H, W\] \(2 clips of 3 fr.* or \[N, 3, T, H, W\] .*; store",
         ),
-        (np.zeros((2, 5, 8, 8, 1), np.uint8), "may be none of"),
+        (np.zeros((2, 5, 8, 8, 1), np.uint8), "is none of"),
         (np.zeros((2, 8), np.uint8), "holds 0 arrays of 4 or 5 dimensions"),
         (np.array([{"code": print}] * 4), "cannot be read as arrays alone"),
     ],
@@ -85,6 +85,15 @@ def test_another_video_of_the_same_name_has_another_key(tmp_path: Path) -> None:
 def test_what_is_refused(array: Any, said: str, tmp_path: Path) -> None:
     with pytest.raises(ClipError, match=said):
         open_source(save(tmp_path / "a.npy", array))
+
+
+def test_what_is_wrong_with_one_file_is_said_of_that_file_alone(tmp_path: Path) -> None:
+    np.savez(tmp_path / "two.npz", a=VIDEOS, b=VIDEOS)
+    with pytest.raises(ClipError, match=r"^two.npz: holds 2 arrays of 4 or 5 dimensions \(.*as in FILE:a$"):
+        open_source(tmp_path / "two.npz")
+    save(tmp_path / "folder" / "a.npy", VIDEOS / 255)
+    with pytest.raises(ClipError, match=r"^/.*/folder: a.npy: float64 from 0 to"):
+        open_source(tmp_path / "folder")
 
 
 def test_a_pickle_that_would_run_code(tmp_path: Path) -> None:

@@ -112,7 +112,8 @@ def test_times_out_of_order(tmp_path: Path) -> None:
 
 
 def test_one_frame(tmp_path: Path) -> None:
-    for name in ("H.264", "HEVC", "VP9", "AV1", "MPEG-4 in AVI", "MPEG-2", "GIF", "FFV1"):
+    # Not "HEVC": of one frame of x265, the mov writer of PyAV 19 refuses some, at random.
+    for name in ("H.264", "HEVC in Matroska", "VP9", "AV1", "MPEG-4 in AVI", "MPEG-2", "GIF", "FFV1"):
         path = ENCODINGS[name].write(tmp_path / f"{name}.{ENCODINGS[name].suffix}", 1)
         assert count_frames(path) == 1 and frame_numbers(np.stack(list(read_video(path, [0], check=10)))) == [0]
 

@@ -6,6 +6,7 @@ import importlib
 import json
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from scipy.linalg import sqrtm
 
 from latte_eval.benchmarks.speed import cold, command, end_to_end, footage, records, table
 from latte_eval.benchmarks.speed.measured import Measured, Timed, relative
+from latte_eval.benchmarks.speed.turns import take_turns
 from latte_eval.core.errors import UsageError
 from latte_eval.metrics import frechet_distance_from_features
 
@@ -132,6 +134,13 @@ def test_another_value_is_a_status(toy_table: None, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(end_to_end, "toy", toy(2.1))
     shown = invoke("--turns", 1)
     assert shown.exit_code == 1 and "MORE THAN 0.001" in shown.output
+
+
+def test_turns_within_this_process_count_processor_seconds() -> None:
+    found = take_turns(lambda: sum(range(10**5)), lambda: time.sleep(0.2) or 1, 2, relative, warm=1)  # type: ignore[func-returns-value]
+    assert [len(side.seconds) for side in (found.ours, found.theirs)] == [2, 2]
+    assert max(found.theirs.cpu_seconds) < 0.1 < min(found.theirs.seconds) and min(found.ours.cpu_seconds) > 0
+    assert found.apart == sum(range(10**5)) - 1
 
 
 def test_the_median_counts() -> None:
