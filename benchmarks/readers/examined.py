@@ -5,7 +5,7 @@
 To count the frames of a video, all of its file is read. So the first process of a run does it and leaves a record.
 
 - Another process of the same run believes the record where a video has the names, sizes and times that it had for the
-  first one: it opens no file.
+  first one: it opens no file. It looks at the content of the videos that it reads, when it reads them.
 - A later run looks at the content of each file again, as content.py says, and believes the frames that were counted. A
   video that was rejected is examined again: if the machine failed and nobody noticed, that must not last.
 """
@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 from latte_eval import __version__
 from latte_eval.benchmarks.readers.choices import file_decoder_identity, fingerprinted
-from latte_eval.benchmarks.readers.content import with_content
+from latte_eval.benchmarks.readers.content import stamped, with_content
 from latte_eval.benchmarks.readers.entries import Entry
 from latte_eval.benchmarks.readers.examining import Facts, entry_to_facts
 from latte_eval.benchmarks.readers.held import HeldVideos
@@ -33,7 +33,7 @@ from latte_eval.benchmarks.readers.listing import Listing, find_entries
 from latte_eval.benchmarks.readers.places import Folder, Place
 from latte_eval.benchmarks.readers.windows import TooShort
 from latte_eval.core.digests import DIGEST, record_digest, with_digest
-from latte_eval.core.errors import AbsentFile, ClipError, StoreError
+from latte_eval.core.errors import AbsentFile, ClipError, RanksDiffer, StoreError
 from latte_eval.core.notices import notice
 from latte_eval.core.protocol import Protocol
 from latte_eval.core.schemas import Schema, is_count, is_record, is_text, or_none, parse_json_line
@@ -50,9 +50,6 @@ RECORD_VERSION = 1
 
 # Seconds until all machines see a file that replaced another one, as on NFS.
 SEEN_SECONDS = 30.0
-
-# Of a stamp as it was listed, so many hex digits are kept.
-LISTED_DIGITS = 32
 
 VIDEO = Schema({
     "listed": is_text, "stamp": is_text, "length": or_none(is_count), "reason": is_text,
@@ -95,6 +92,7 @@ class Known:
         looks: what had to be looked at to list the place.
         now: path -> what this process says, or believes.
         other: number of videos that are not as the record says.
+        unopened: paths of videos of whose content nothing but the record is known.
     """
 
     kept: bool = False
@@ -104,6 +102,7 @@ class Known:
     looks: dict[str, Any] = field(default_factory=dict)
     now: dict[str, Seen] = field(default_factory=dict)
     other: int = 0
+    unopened: set[str] = field(default_factory=set)
 
     def look(self, at: str, ask: Callable[[], T]) -> T:
         """An answer, in JSON types, that needs an open file: asked once in a run.
@@ -124,10 +123,10 @@ class Known:
 
     def with_content(self, place: Place, entries: Sequence[Entry]) -> list[Entry]:
         """As `content.with_content`; files that the first process has looked at are not opened."""
-        there = {entry.path: entry.stamp[:LISTED_DIGITS] for entry in entries}
+        there = {entry.path: entry.stamp for entry in entries}
         same = {path for path, listed in there.items() if self.trusted and self.seen(path).listed == listed}
         looked = iter(with_content(place, [entry for entry in entries if entry.path not in same]))
-        self.other = len(there) - len(same)
+        self.other, self.unopened = len(there) - len(same), same
         found = [dataclasses.replace(entry, stamp=self.before[entry.path].stamp) if entry.path in same else next(looked)
                  for entry in entries]  # fmt: skip
         self.now = {entry.path: self.believed(entry, there[entry.path]) for entry in found}
@@ -142,6 +141,16 @@ class Known:
         if (before.listed, before.stamp) != (listed, entry.stamp) or (before.reason and not self.trusted):
             return Seen(listed, entry.stamp)
         return before
+
+    def check_content(self, place: Place, entry: Entry) -> None:
+        """Look at a video that is about to be read. Raises `RanksDiffer` where the first process saw other content."""
+        if entry.path in self.unopened:
+            if stamped(place, dataclasses.replace(entry, stamp=self.now[entry.path].listed)).stamp != entry.stamp:
+                raise RanksDiffer(
+                    f"{entry.path} has the size and time here that another process of this run found, and other "
+                    "content: give every rank the same files"
+                )
+            self.unopened.discard(entry.path)
 
     def facts(self, place: Place, entry: Entry, protocol: Protocol, side: str) -> Facts | ClipError:
         """The facts of a video, or why it cannot be used. Raises `MachineFault`."""

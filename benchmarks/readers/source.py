@@ -334,6 +334,7 @@ class FolderSource:
         def read_video(entry: Entry) -> dict[int, np.ndarray | ClipError]:
             own = videos[entry]
             windows = [self.windows[index] for index in own]
+            self.known.check_content(self.place, entry)
             clips = read_windows(self.place, windows, protocol, check=entry not in self.sound)
             if not any(isinstance(clip, ClipError) for clip in clips):
                 self.sound.add(entry)

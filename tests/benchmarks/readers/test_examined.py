@@ -19,7 +19,7 @@ from latte_eval.benchmarks.readers import FolderSource, content, examined, exami
 from latte_eval.benchmarks.readers.entries import Entry
 from latte_eval.benchmarks.readers.places import Place
 from latte_eval.core.clips import Rejected
-from latte_eval.core.errors import ClipError, MachineFault
+from latte_eval.core.errors import ClipError, MachineFault, RanksDiffer
 from latte_eval.core.notices import Notice
 from latte_eval.core.protocol import Protocol
 from latte_eval.files.team import Team
@@ -150,6 +150,17 @@ def test_a_file_that_changed_since_the_first_process_looked(videos: Path, tmp_pa
         source = open_source(videos, rank(tmp_path, 1))
     assert opened == ["stamped c.mkv", "entry_to_facts c.mkv"]
     assert told_by(source) == told_by(open_source(videos))
+
+
+def test_other_content_of_the_same_size_and_time_is_found_when_it_is_read(videos: Path, tmp_path: Path) -> None:
+    """As where machines have copies of their own, and one copy is damaged."""
+    open_source(videos, rank(tmp_path, 0))
+    write_anew(videos / "c.mkv", keep_time=True)
+    source = open_source(videos, rank(tmp_path, 1))
+    [good, changed] = [[each.entry.path for each in source.windows].index(f"{name}.mkv") for name in "ac"]
+    assert len(source.clips([good])) == 1
+    with pytest.raises(RanksDiffer, match=r"^c\.mkv has the size and time here .* give every rank the same files$"):
+        source.clips([good, changed])
 
 
 @pytest.mark.parametrize("keep_time", [False, True])
