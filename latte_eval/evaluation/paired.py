@@ -109,9 +109,10 @@ class Pairing:
 
     def over(self, detector: Detector, measures: Mapping[str, FrameMeasure]) -> PairedDetector:
         """A detector with these measures, and what is said of another one."""
-        told = {each.name: getattr(detector, each.name) for each in dataclasses.fields(Detector)}
-        own = {"conditions": self.conditions, "codec": self.codec, "measures": measures, "samples": self.samples}
-        return PairedDetector(**told, **own)
+        told: dict[str, Any] = {each.name: getattr(detector, each.name) for each in dataclasses.fields(Detector)}
+        return PairedDetector(
+            **told, conditions=self.conditions, codec=self.codec, measures=measures, samples=self.samples
+        )
 
 
 def nothing(clips: Tensor) -> dict[str, Tensor]:
