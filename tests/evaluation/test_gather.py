@@ -12,7 +12,7 @@ from result_makers import make_result
 
 from latte_eval import __version__
 from latte_eval.core.clips import Rejected
-from latte_eval.core.errors import IncompleteRun, LatteEvalError, MetricFailed
+from latte_eval.core.errors import IncompleteRun, LatteEvalError, MetricFailed, NotComparable
 from latte_eval.core.features import Features
 from latte_eval.core.progress import Reporter
 from latte_eval.evaluation import merge as merging
@@ -100,3 +100,18 @@ def test_all_that_was_left_out_is_said_once(tmp_path: Path, monkeypatch: pytest.
     plan: Any = SimpleNamespace(version=__version__, features_version=FEATURES_VERSION, sides={"fake": planned(2)})
     assert merge_plan(RunFolder(tmp_path), plan, reporter) == []
     assert said == ["left out a: too short", "left out b: damaged"]
+
+
+def test_features_of_another_version_of_a_step_are_not_merged(tmp_path: Path) -> None:
+    plan: Any = SimpleNamespace(version=__version__, features_version=FEATURES_VERSION + 1, title="fvd of x")
+    with pytest.raises(NotComparable, match="merge with theirs"):
+        merge_plan(RunFolder(tmp_path), plan, Reporter())
+
+
+def test_a_metric_without_a_real_side_wants_no_real_clips(tmp_path: Path) -> None:
+    detectors = {"fvd": {**TOY, "name": "i3d"}, "is": {**TOY, "name": "c3d"}}
+    plan: Any = SimpleNamespace(
+        metrics=["fvd", "is"], detectors=detectors, sides={"real": planned(4), "fake": planned(4)}
+    )
+    assert list(merging.side_features(RunFolder(tmp_path), plan, "real")) == ["i3d"]
+    assert list(merging.side_features(RunFolder(tmp_path), plan, "fake")) == ["i3d", "c3d"]

@@ -181,6 +181,30 @@ def test_what_did_not_arrive_is_kept_and_sent_by_the_next_run(
     assert len(open_run("memory://bucket/run").read_features("key") or ()) == 2
 
 
+def test_a_local_copy_that_is_gone_is_brought_again(memory: fsspec.AbstractFileSystem) -> None:
+    run = open_run("memory://bucket/run").make()
+    run.write_features("key", 0, 4, clips(0, 1))
+    shutil.rmtree(run.path / FEATURES)
+    assert len(run.read_features("key", 4) or ()) == 2
+
+
+def test_a_shard_that_another_machine_stored_meanwhile_is_seen(memory: fsspec.AbstractFileSystem) -> None:
+    run = open_run("memory://bucket/run").make()
+    assert run.lacking(FEATURES, "key", (0, 4)) == [(0, 4)]
+    open_run("memory://bucket/run").make().write_features("key", 0, 4, clips(0, 1))
+    run.wait_for(FEATURES, "key", (0, 4), "toy")
+    assert run.lacking(FEATURES, "key", (0, 4)) == []
+
+
+def test_a_copy_to_read_holds_nothing_that_is_gone_there(memory: fsspec.AbstractFileSystem) -> None:
+    run = open_run("memory://bucket/run").make()
+    for start in (0, 4):
+        run.write_features("key", start, start + 4, clips(start, start + 1))
+    assert len(list(pulled("memory://bucket/run").rglob("*.safetensors"))) == 2
+    memory.rm("/bucket/run/features/key/000004-000008.safetensors")
+    assert [path.name for path in pulled("memory://bucket/run").rglob("*.safetensors")] == ["000000-000004.safetensors"]
+
+
 def test_what_was_deleted_there_does_not_come_back(memory: fsspec.AbstractFileSystem, toy: Path) -> None:
     evaluate(toy, "memory://bucket/run")
     memory.rm("/bucket/run", recursive=True)
@@ -266,6 +290,26 @@ def test_what_a_store_answers_is_taken_with_care() -> None:
     assert folder.names() == ["a"]
     assert list(folder.read(["a"])) == [("a", b"1")]  # as some stores answer for one path
     folder.remove("a")  # another process was first
+
+
+def test_a_store_that_remembers_its_listings_is_asked_anew() -> None:
+    """As s3fs does: a process that waits for others would never see what they wrote."""
+    there, folder = ["bucket/run/a"], RemoteFolder("memory://bucket/run")
+
+    class Remembers:
+        listing: list[str] | None = None
+
+        def invalidate_cache(self) -> None:
+            self.listing = None
+
+        def find(self, path: str) -> list[str]:
+            self.listing = self.listing or list(there)
+            return self.listing
+
+    folder.__dict__.update(store=Remembers(), root="bucket/run")
+    assert folder.names() == ["a"]
+    there.append("bucket/run/b")
+    assert folder.names() == ["a", "b"]
 
 
 def test_addresses_of_this_machine_are_paths(tmp_path: Path) -> None:
