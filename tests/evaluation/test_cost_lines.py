@@ -100,9 +100,9 @@ def test_a_card_is_named_with_the_clips_that_are_left(source: StoredSource, monk
 
 
 def test_guidance_is_in_the_arithmetic(source: StoredSource) -> None:
-    text, operations = cost.work_text(on_card(source, guidance_scale=4.0), 2)
+    text, operations = cost.work_text(on_card(source, guidance_scale=4.0), 2, 1)
     assert text.startswith("2 clips x 100 forward passes (50 steps, guided) x 421 MFLOP = ")
-    assert operations == 2 * cost.work_text(on_card(source), 2)[1]
+    assert operations == 2 * cost.work_text(on_card(source), 2, 1)[1]
 
 
 def test_processes_work_at_the_same_time(source: StoredSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ AGAINST_STATS = (
     "--protocol", "toy", "--param", "frames=4", "--param", "fake_clips=6", "--sampler", "halving", "--steps", "3",
     "--vae", "identity", "--out", "against", "--device", "cpu", "--json", "--quiet",
 )  # fmt: skip
+AGAINST_VIDEOS = tuple({"real.safetensors": "videos", "against": "filmed"}.get(word, word) for word in AGAINST_STATS)
 # What a gate says where shards are gone: it compares two numbers then.
 TOLD = "there are no features of the new result"
 # What `history` says of a file without a whole line.
@@ -47,7 +48,7 @@ class Material:
 
 def prepare_files(folder: Path) -> Material:
     toys = prepare(folder)
-    said = {words: numbers(made(folder, *words).out) for words in (GATE, HISTORY, AGAINST_STATS)}
+    said = {words: numbers(made(folder, *words).out) for words in (GATE, HISTORY, AGAINST_STATS, AGAINST_VIDEOS)}
     os.environ["LATTE_EVAL_CACHE"] = str(folder / "cache")
     archive = folder / "cache" / C3D_ARCHIVE.filename
     archive.write_bytes(bytes(1000))
@@ -69,6 +70,8 @@ def trial(material: Material, chance: random.Random, folder: Path) -> str:
     os.environ["LATTE_EVAL_CACHE"] = str(folder / "cache")
     register_toys()
     pattern, reads = chance.choice(KINDS)
+    if pattern.startswith("filmed"):  # what is known of videos is known by where they are
+        made(folder, *AGAINST_VIDEOS)
     path = chance.choice(sorted(folder.glob(pattern)))
     how = damage(path, chance)
     try:
@@ -216,7 +219,7 @@ KINDS: list[tuple[str, list[Callable[[Material, Path], str]]]] = [
     ("run/previews/*/*.safetensors", [keeps_value, reads_the_same(strips)]),
     ("run/results.jsonl", [HISTORIES, GATES]),
     ("run/gate.jsonl", [reads_the_same(verdicts)]),
-    ("run/examined/*.json", [keeps_value]),
+    ("filmed/examined/*.json", [says_the_same(*AGAINST_VIDEOS)]),
     ("run/checkpoints.jsonl", [keeps_value]),
     ("accepted.jsonl", [GATES]),
     ("accepted.features/*.safetensors", [GATES]),
