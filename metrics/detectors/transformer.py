@@ -15,9 +15,11 @@ from latte_eval.core.errors import UsageError, WeightsError, first_line
 from latte_eval.metrics.detectors.network import seeded_normal
 
 # Parts of names that versions of transformers write in one way or the other.
-NEWER = {
+OTHER_NAMES = {
     "attention.attention.query": "attention.q_proj", "attention.attention.key": "attention.k_proj",
     "attention.attention.value": "attention.v_proj", "attention.output.dense": "attention.o_proj",
+    "attention.attention.query.bias": "attention.attention.q_bias",
+    "attention.attention.value.bias": "attention.attention.v_bias",
 }  # fmt: skip
 
 EXTRA = "pip install 'latte-eval[features]'"
@@ -65,7 +67,7 @@ def load_mapped(network: nn.Module, state: Mapping[str, Tensor], who: str) -> No
 
 def named_as(name: str, own: Mapping[str, Tensor]) -> str:
     """The name of a tensor in the version of transformers that is installed."""
-    for older, newer in NEWER.items():
+    for older, newer in OTHER_NAMES.items():
         if name not in own and (other := name.replace(older, newer)) in own:
             return other
     return name

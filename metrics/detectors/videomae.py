@@ -74,7 +74,7 @@ class VideoMAE(nn.Module):
         d = {name: torch.as_tensor(value) for name, value in d.items()}
         config = config_of(d, heads)
         network = cls(config)
-        mapped = mapped_state(d, config["num_hidden_layers"], set(network.encoder.state_dict()))
+        mapped = mapped_state(d, config["num_hidden_layers"])
         load_mapped(network.encoder, mapped, WHO)
         check_biases(network.encoder, d, config["num_hidden_layers"])
         network.norm_weight.copy_(required(d, "fc_norm.weight", WHO))
@@ -135,14 +135,14 @@ def config_of(state: Mapping[str, Tensor], heads: int) -> dict[str, int]:
             "intermediate_size": mlp.shape[0], "patch_size": patch.shape[-1]}  # fmt: skip
 
 
-def mapped_state(state: Mapping[str, Tensor], depth: int, own: set[str]) -> dict[str, Tensor]:
-    """The state dict of transformers' network, whose names are `own`. Raises `WeightsError` for tensors of no use."""
+def mapped_state(state: Mapping[str, Tensor], depth: int) -> dict[str, Tensor]:
+    """The state dict of transformers' network. Raises `WeightsError` for tensors of no use."""
     for leaf in ("weight", "bias"):
         required(state, f"fc_norm.{leaf}", WHO)
     mapped = {f"embeddings.patch_embeddings.projection.{leaf}": required(state, f"patch_embed.proj.{leaf}", WHO)
               for leaf in ("weight", "bias")}  # fmt: skip
     for block in range(depth):
-        mapped |= mapped_block(state, f"blocks.{block}", f"encoder.layer.{block}", own)
+        mapped |= mapped_block(state, f"blocks.{block}", f"encoder.layer.{block}")
     used = 2 + depth * (2 * len(BLOCK) + 3) + 2
     others = [name for name in state if not name.startswith(("patch_embed.", "blocks.", "fc_norm.", "head."))]
     if others or used != sum(not name.startswith("head.") for name in state):
@@ -151,7 +151,7 @@ def mapped_state(state: Mapping[str, Tensor], depth: int, own: set[str]) -> dict
     return mapped
 
 
-def mapped_block(state: Mapping[str, Tensor], name: str, there: str, own: set[str]) -> dict[str, Tensor]:
+def mapped_block(state: Mapping[str, Tensor], name: str, there: str) -> dict[str, Tensor]:
     """One block; queries, keys and values are one matrix in the reference."""
     mapped = {
         f"{there}.{target}.{leaf}": required(state, f"{name}.{source}.{leaf}", WHO)
@@ -162,17 +162,11 @@ def mapped_block(state: Mapping[str, Tensor], name: str, there: str, own: set[st
     attention = f"{there}.attention.attention"
     mapped |= {f"{attention}.{part}.weight": each for part, each in zip(PARTS, rows, strict=True)}
     for part in ("query", "value"):
-        mapped[bias_name(attention, part, own)] = required(state, f"{name}.attn.{part[0]}_bias", WHO)
+        mapped[f"{attention}.{part}.bias"] = required(state, f"{name}.attn.{part[0]}_bias", WHO)
     return mapped
 
 
 PARTS = ("query", "key", "value")
-
-
-def bias_name(attention: str, part: str, own: set[str]) -> str:
-    """`query.bias`, or `q_bias` as versions of transformers before 5 have it."""
-    older = f"{attention}.{part[0]}_bias"
-    return older if older in own else f"{attention}.{part}.bias"
 
 
 def check_biases(encoder: nn.Module, state: Mapping[str, Tensor], depth: int) -> None:
@@ -183,7 +177,7 @@ def check_biases(encoder: nn.Module, state: Mapping[str, Tensor], depth: int) ->
     held = encoder.state_dict()
     for block in range(depth):
         for part in ("query", "value"):
-            name = named_as(bias_name(f"encoder.layer.{block}.attention.attention", part, set(held)), held)
+            name = named_as(f"encoder.layer.{block}.attention.attention.{part}.bias", held)
             wanted = state[f"blocks.{block}.attn.{part[0]}_bias"].float()
             if not torch.equal(held[name].cpu(), wanted.cpu()):
                 raise WeightsError(f"{WHO}: this version of transformers does not keep {name} as it was loaded")

@@ -67,9 +67,9 @@ class ProjectedAttention(nn.Module):
         self.attention = attention
         self.weight, self.bias = (nn.Parameter(each.float(), requires_grad=False) for each in (weight, bias))
 
-    def forward(self, *tokens: Tensor, attention_mask: Tensor | None = None) -> tuple[Tensor, Any]:
-        found, weights = self.attention(*tokens, attention_mask=attention_mask)
-        return F.linear(found, self.weight, self.bias), weights
+    def forward(self, *tokens: Tensor, **options: Any) -> tuple[Any, ...]:
+        found, *others = self.attention(*tokens, **options)
+        return F.linear(found, self.weight, self.bias), *others
 
 
 class VJEPA(nn.Module):
