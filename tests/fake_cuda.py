@@ -55,6 +55,16 @@ def check_copy(func: Any, source: torch.device, target: torch.device, args: Any,
         raise Waits(f"{func} from {source.type} to {target.type}")
 
 
+def asks_for_a_driver() -> bool:
+    """Whether this torch looks for the driver where a fake tensor is indexed, as 2.8 does: nothing can be faked then."""
+    with FakeTensorMode():
+        try:
+            torch.empty(2, device=CUDA)[:, None]
+        except RuntimeError:
+            return True
+    return False
+
+
 def with_fake_weights(module: Any, dtype: torch.dtype = torch.float32) -> Any:
     """The module with fake tensors of this type on the GPU for its parameters and buffers; inside `FakeTensorMode`."""
     for each in module.modules():

@@ -11,7 +11,17 @@ from typing import Any
 
 import pytest
 import torch
-from fake_cuda import CUDA, MODE, MixedTypes, NoWaiting, Waits, fake_gpu, fake_latte, with_fake_weights
+from fake_cuda import (
+    CUDA,
+    MODE,
+    MixedTypes,
+    NoWaiting,
+    Waits,
+    asks_for_a_driver,
+    fake_gpu,
+    fake_latte,
+    with_fake_weights,
+)
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
@@ -28,6 +38,8 @@ from latte_eval.sampler import Checkpoint, SampledSource, SamplerSettings, VaeCo
 from latte_eval.sampler.latte.config import latte_config
 from latte_eval.sampler.memory import StepMemory
 from latte_eval.sampler.vae import SD_VAE_CONFIG, quiet_autoencoder
+
+pytestmark = pytest.mark.skipif(asks_for_a_driver(), reason="this version of torch fakes no GPU without its driver")
 
 XL, TWO_BLOCKS = latte_config("Latte-XL/2", classes=101), latte_config("Latte-XL/2", classes=101, depth=2)
 SAMPLERS = ("ddpm", "ddim", "dpmsolver++", "unipc")
