@@ -56,7 +56,7 @@ def check_copy(func: Any, source: torch.device, target: torch.device, args: Any,
 
 
 def asks_for_a_driver() -> bool:
-    """Whether this torch looks for the driver where a fake tensor is indexed, as 2.8 does: nothing can be faked then."""
+    """Whether this torch looks for the driver where a fake tensor is indexed, as 2.8 does: it fakes no GPU then."""
     with FakeTensorMode():
         try:
             torch.empty(2, device=CUDA)[:, None]
