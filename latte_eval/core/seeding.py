@@ -27,14 +27,15 @@ def numpy_generator(*identity: object) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=identity_to_seed(*identity)))
 
 
-def clip_generator(seed: int, index: int) -> torch.Generator:
+def clip_generator(seed: int, index: int, block: int = 0) -> torch.Generator:
     """The generator of clip `index`: its label, its initial noise and every step's noise come from it.
 
-    It lives on the CPU, so that a clip's noise is the same on every device.
+    It lives on the CPU, so that a clip's noise is the same on every device. Every later block of a clip that is made
+    block after block has one of its own.
     """
     import torch
 
-    return torch.Generator().manual_seed(identity_to_seed("clip", seed, index) % 2**63)
+    return torch.Generator().manual_seed(identity_to_seed("clip", seed, index, *([block] if block else [])) % 2**63)
 
 
 def words_to_normal(words: np.ndarray) -> np.ndarray:  # [N] uint64 -> [N] float32, mean 0, variance 1

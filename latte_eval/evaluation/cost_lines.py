@@ -78,7 +78,9 @@ def work_text(source: SampledSource, clips: int, samples: int) -> tuple[str, flo
     each = FAMILIES[config.family].forward_operations(config)
     guided = ", guided" if source.settings.guidance_scale != 1 else ""
     times = f"{steps} steps" if passes == steps else f"{passes} forward passes ({steps} steps{guided})"
-    operations, repeated = float(clips * samples * passes * each), f" x {samples} samples" if samples > 1 else ""
+    operations = float(clips * samples * source.blocks * passes * each)
+    repeated = f" x {samples} samples" if samples > 1 else ""
+    repeated += f" x {source.blocks} blocks" if source.blocks > 1 else ""
     return f"{clips:,} clips{repeated} x {times} x {large_to_text(each)}FLOP = {operations:.3g} operations", operations
 
 

@@ -41,7 +41,7 @@ def with_conditions(opened: OpenedModel, real: Side | None) -> OpenedModel:
         raise UsageError(f"clips are given a part of real ones, and {have}; give --real FOLDER")
     # Frames that are not counted (`skip_frames`) are given all the same.
     source = dataclasses.replace(real.source, skipped=0) if isinstance(real.source, StoredSource) else real.source
-    conditions = Conditions(source, opened.task.masks(opened.model.config, opened.settings.seed))
+    conditions = Conditions(source, opened.task.masks(opened.model.config, opened.settings.seed, opened.longer))
     return dataclasses.replace(opened, conditions=conditions)
 
 

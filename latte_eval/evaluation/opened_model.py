@@ -35,6 +35,7 @@ class OpenedModel:
         task: what of its clips is given.
         conditions: where that comes from; None where nothing is given.
         compiled: as in `Request`.
+        longer: frames of a clip, where it is predicted further than the model's clips reach.
     """
 
     checkpoint: Checkpoint
@@ -45,11 +46,12 @@ class OpenedModel:
     task: TaskSettings | None = None
     conditions: Conditions | None = None
     compiled: bool | None = None
+    longer: int | None = None
 
     @property
     def frames(self) -> int:
         """Frames of a clip."""
-        return self.model.config.frames
+        return self.longer or self.model.config.frames
 
     @property
     def frame_size(self) -> int:
@@ -114,9 +116,10 @@ class OpenedModel:
         how: dict[str, Any] = {"compiled": self.compiled, "say": reporter.say}
         if self.conditions is None:
             return SampledSource(*made, **how)
+        from latte_eval.sampler.longer_source import LongerSource
         from latte_eval.sampler.masked_source import MaskedSource
 
-        return MaskedSource(self.conditions, *made, **how)
+        return (LongerSource if self.longer else MaskedSource)(self.conditions, *made, **how)
 
 
 def open_model(request: Request, label_mode: str = "uniform", frames: int | None = None) -> OpenedModel:
@@ -130,13 +133,34 @@ def open_model(request: Request, label_mode: str = "uniform", frames: int | None
     settings = sampler_settings(request, label_mode)
     checkpoint = load_checkpoint(request.ckpt, request.weights)
     choices = {name: getattr(request, name) for name in MODEL_CHOICES}
-    model = checkpoint.build(**choices, frames=frames)
+    model, longer = build_for(request, checkpoint, choices, frames)
     if request.benchmark_row is not None:
         request.benchmark_row.check_classes(model.config.classes)
     settings.check_model(model.config)
     given = {name: value for name, value in choices.items() if value is not None}
     codec, task = choose_codec(request, model.config.channels), request_to_task(request, model.config)
-    return OpenedModel(checkpoint, model, codec, settings, given, task, compiled=request.compiled)
+    return OpenedModel(checkpoint, model, codec, settings, given, task, None, request.compiled, longer)
+
+
+def build_for(
+    request: Request, checkpoint: Checkpoint, choices: dict[str, Any], frames: int | None
+) -> tuple[VideoModel, int | None]:
+    """The model, for clips of so many frames; and that number where it predicts further than its own clips reach.
+
+    Raises `CheckpointError`, or `SamplerError` where a longer clip is not given its first frames alone.
+    """
+    from latte_eval.sampler.longer_source import blocks_of
+
+    if not (frames and request.gives_parts and checkpoint.family.name == "VDT"):
+        return checkpoint.build(**choices, frames=frames), None
+    model = checkpoint.build(**choices)
+    if frames <= model.config.frames:
+        return checkpoint.build(**choices, frames=frames), None
+    task = request_to_task(request, model.config)
+    if not task.conditional:
+        return checkpoint.build(**choices, frames=frames), None
+    blocks_of(task.masks(model.config, request.seed, frames))
+    return model, frames
 
 
 def choose_codec(request: Request, channels: int) -> Codec:

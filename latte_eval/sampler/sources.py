@@ -83,6 +83,9 @@ class SampledSource:
         if self.device.type == "cuda":
             self.tabulate()
 
+    # How often the model makes a clip of its own length for one clip.
+    blocks = 1
+
     @property
     def name(self) -> str:
         return self.checkpoint.name
@@ -149,7 +152,7 @@ class SampledSource:
             if not 0 <= index < self.count:
                 raise SamplerError(f"clip {index} is outside 0..{self.count - 1}")
         if not indices:
-            return torch.zeros(0, *self.latent_shape)
+            return torch.zeros(0, self.clip_frames, *self.latent_shape[1:])
         parts = self.parts(indices)
         try:
             sampled = [self.part_latents(part, i, len(parts)) for i, part in enumerate(parts)]
@@ -169,8 +172,8 @@ class SampledSource:
         Raises `ClipError` for pixels that are NaN or infinite.
         """
         if not indices:
-            frames, _, side, _ = self.latent_shape
-            return Clips(torch.zeros(0, frames, 3, *[side * self.codec.factor] * 2, dtype=torch.uint8), ())
+            side = self.latent_shape[2]
+            return Clips(torch.zeros(0, self.clip_frames, 3, *[side * self.codec.factor] * 2, dtype=torch.uint8), ())
         try:
             pixels = to_host(decode_in(room, self.codec, latents))
         except FramesNotFinite as error:
@@ -281,6 +284,11 @@ class SampledSource:
 
     def on_device(self, noise: Tensor) -> Tensor:
         return noise.to(self.device, non_blocking=True)
+
+    @property
+    def clip_frames(self) -> int:
+        """Frames of a clip."""
+        return self.model.config.frames
 
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:

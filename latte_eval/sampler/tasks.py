@@ -81,13 +81,13 @@ class TaskSettings:
         """Whether anything may be given."""
         return bool(self.given or self.mask) or self.task not in (None, UNCONDITIONAL)
 
-    def masks(self, config: ModelConfig, seed: int) -> Masks:
-        """The masks of the clips of a model.
+    def masks(self, config: ModelConfig, seed: int, length: int | None = None) -> Masks:
+        """The masks of the clips of a model; of longer ones, where `length` says so.
 
         Raises:
             SamplerError: frames or a file that do not fit the model's clips, or frames that it was not trained for.
         """
-        masks = Masks(self, config.frames, config.input_size, seed)
+        masks = Masks(self, config.frames, config.input_size, seed, length)
         _ = masks.fixed
         if self.conditioning == "concat":
             check_concatenation(masks)
@@ -99,16 +99,28 @@ class Masks:
     """The mask of every clip: a function of (seed, clip).
 
     Attributes:
-        frames, side: of the latents.
+        frames, side: of the latents of the model.
+        length: frames of a clip, where it is longer than the model's and goes on from its first frames.
     """
 
     settings: TaskSettings
     frames: int
     side: int
     seed: int
+    length: int | None = None
 
-    def mask(self, clip: int) -> Tensor:  # -> [T, H, W] bool, True = generate
-        """The mask of one clip."""
+    @property
+    def clip_frames(self) -> int:
+        """Frames of a clip."""
+        return self.length or self.frames
+
+    def mask(self, clip: int) -> Tensor:  # -> [length, H, W] bool, True = generate
+        """The mask of one clip; what lies behind the model's frames is generated."""
+        behind = torch.ones(self.clip_frames - self.frames, self.side, self.side, dtype=torch.bool)
+        return torch.cat([self.model_mask(clip), behind])
+
+    def model_mask(self, clip: int) -> Tensor:  # -> [T, H, W] bool
+        """The mask of as many frames as the model has."""
         if self.fixed is not None:
             return self.fixed
         task = self.settings.task or UNCONDITIONAL
@@ -135,9 +147,9 @@ class Masks:
                 "out of all: name them by --given"
             )
         found = tuple(self.mask(0).flatten(1).any(1).nonzero().flatten().tolist())
-        if len(found) == self.frames:
+        if len(found) == self.clip_frames:
             raise SamplerError(
-                f"a part of each of the {self.frames} frames is generated: leave out --param counted=generated"
+                f"a part of each of the {self.clip_frames} frames is generated: leave out --param counted=generated"
             )
         return found
 
@@ -156,7 +168,17 @@ class Masks:
         s = self.settings
         fixed = None if self.fixed is None else hashlib.sha256(self.fixed.numpy().tobytes()).hexdigest()
         return {"task": s.task or BY_MASK, "given": s.given, "mask_rule": s.rule, "mask_sha256": fixed,
-                "conditioning": s.conditioning, "given_pixels": s.given_pixels}  # fmt: skip
+                "conditioning": s.conditioning, "given_pixels": s.given_pixels,
+                **({"block_frames": self.frames} if self.length else {})}  # fmt: skip
+
+
+def first_given(masks: Masks) -> int:
+    """How many frames are given, where they are the first ones of every clip, whole, and alone; else 0."""
+    if masks.fixed is None and masks.settings.task in DRAWN:
+        return 0
+    mask = masks.model_mask(0).flatten(1)
+    count = int((~mask.any(1)).sum())
+    return count if not mask[:count].any() and mask[count:].all() else 0
 
 
 def given_frames(text: str, frames: int) -> list[int]:
