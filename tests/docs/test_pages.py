@@ -72,7 +72,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("0040000.pt", "0050000.pt"):
         (root / "checkpoints" / name).symlink_to(root / "ckpts" / "ucf101.pt")
     for i in range(4):
-        write_video(root / "DIR" / f"{i}.mp4", 16)
+        write_video(root / "DIR" / f"{i}.mp4", 32)
     vdt = VDTConfig(input_size=4, patch=2, channels=4, width=32, depth=2, heads=4, frames=16)
     torch.save({"ema": small_vdt(vdt).state_dict(), "args": {"num_heads": 4}}, root / "vdt.pt")
     for page, module in MODULES.items():
