@@ -89,7 +89,7 @@ def on_card(source: StoredSource, **settings: Any) -> Any:
     own = source.source
     assert isinstance(own, SampledSource)
     return SimpleNamespace(device=torch.device("cuda:0"), settings=dataclasses.replace(own.settings, **settings),
-                           model=own.model, memory=own.memory)  # fmt: skip
+                           model=own.model, memory=own.memory, blocks=own.blocks)  # fmt: skip
 
 
 def test_a_card_is_named_with_the_clips_that_are_left(source: StoredSource, monkeypatch: pytest.MonkeyPatch) -> None:
