@@ -151,16 +151,12 @@ def build_for(
     """
     from latte_eval.sampler.longer_source import blocks_of
 
-    if not (frames and request.gives_parts and checkpoint.family.name == "VDT"):
-        return checkpoint.build(**choices, frames=frames), None
-    model = checkpoint.build(**choices)
-    if frames <= model.config.frames:
-        return checkpoint.build(**choices, frames=frames), None
-    task = request_to_task(request, model.config)
-    if not task.conditional:
-        return checkpoint.build(**choices, frames=frames), None
-    blocks_of(task.masks(model.config, request.seed, frames))
-    return model, frames
+    if frames and request.gives_parts and checkpoint.family.name == "VDT":
+        model = checkpoint.build(**choices)
+        if frames > model.config.frames and (task := request_to_task(request, model.config)).conditional:
+            blocks_of(task.masks(model.config, request.seed, frames))
+            return model, frames
+    return checkpoint.build(**choices, frames=frames), None
 
 
 def choose_codec(request: Request, channels: int) -> Codec:

@@ -14,8 +14,7 @@ from torch import Generator, Tensor
 
 from latte_eval.core.errors import SamplerError
 from latte_eval.core.seeding import clip_generator
-from latte_eval.sampler.diffusion import Denoiser
-from latte_eval.sampler.masked import first_frames_given, masked_denoiser
+from latte_eval.sampler.masked import first_frames_given
 from latte_eval.sampler.masked_source import MaskedSource
 from latte_eval.sampler.tasks import Masks, first_given
 
@@ -29,31 +28,26 @@ class LongerSource(MaskedSource):
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
         self.masks: Masks = self.conditions.masks
-        self.first = first_given(self.masks)
-        self.blocks = blocks_of(self.masks)
-        self.block, self.known = 0, torch.empty(0)
+        self.blocks, self.first = blocks_of(self.masks), first_given(self.masks) or 0
+        self.block, self.made = 0, torch.empty(0)
 
     @property
     def clip_frames(self) -> int:
         return self.masks.clip_frames
 
-    def shown_pixels(self, pixels: Tensor) -> Tensor:  # [N, length, 3, H, W] -> [N, T, 3, H, W]
-        """What a block can be given: the first frames."""
-        return pixels[:, : self.masks.frames]
-
     def part_latents(self, indices: Sequence[int], part: int, parts: int) -> Tensor:  # -> [N, length, C, H, W] float32
         """All blocks of these clips, the given frames before them."""
-        made = self.given(indices)[0][:, : self.first]
         for block in range(self.blocks):
-            self.block, self.known = block, made[:, -self.first :]
+            self.block = block
             whole = super().part_latents(indices, part * self.blocks + block, parts * self.blocks)
-            made = torch.cat([made, whole[:, self.first :]], dim=1)
-        return made[:, : self.clip_frames]
+            self.made = torch.cat([self.made, whole[:, self.first :]], dim=1) if block else whole
+        return self.made[:, : self.clip_frames]
 
-    def conditioned(self, denoiser: Denoiser, indices: Sequence[int]) -> Denoiser:
-        """The denoiser of a block, which sees the last frames before it."""
-        self.shown = first_frames_given(self.known, self.masks.frames)
-        return masked_denoiser(denoiser, *self.shown)
+    def given(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """As of `MaskedSource`; of a later block, the last frames before it."""
+        if not self.block:
+            return super().given(indices)
+        return first_frames_given(self.made[:, -self.first :], self.masks.frames)
 
     def generator(self, index: int) -> tuple[Generator, float]:
         """As of `SampledSource`, and another one for every later block."""

@@ -88,17 +88,13 @@ class MaskedSource(SampledSource):
         """
         pixels, mask = self.conditions.pixels(indices), self.conditions.mask(indices)
         frames, _, side, _ = self.latent_shape
-        pixels, mask = self.shown_pixels(pixels), mask[:, :frames]
-        wanted = (frames, 3, side * self.codec.factor, side * self.codec.factor)
+        wanted = (self.clip_frames, 3, side * self.codec.factor, side * self.codec.factor)
         if tuple(pixels.shape[1:]) != wanted:
             raise SamplerError(f"real clips are {tuple(pixels.shape[1:])}, this checkpoint is given {wanted}")
+        pixels, mask = pixels[:, :frames], mask[:, :frames]
         latents = self.codec.encode(pixels.to(self.device), self.conditions.noise(indices, self.latent_shape)).float()
         check_condition(latents, latents, mask)
         return latents, mask.to(self.device)
-
-    def shown_pixels(self, pixels: Tensor) -> Tensor:  # [N, T, 3, H, W] uint8 -> like it
-        """The frames of real clips that the model takes: all."""
-        return pixels
 
     def conditioned(self, denoiser: Denoiser, indices: Sequence[int]) -> Denoiser:
         """The denoiser of these clips, which sees what is given of them."""

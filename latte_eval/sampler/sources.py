@@ -61,6 +61,9 @@ class SampledSource:
         SamplerError: settings that the model cannot serve.
     """
 
+    # How often the model makes a clip of its own length for one clip.
+    blocks = 1
+
     def __init__(
         self,
         checkpoint: Checkpoint,
@@ -82,9 +85,6 @@ class SampledSource:
         self.draws_ahead = self.device.type == "cuda"
         if self.device.type == "cuda":
             self.tabulate()
-
-    # How often the model makes a clip of its own length for one clip.
-    blocks = 1
 
     @property
     def name(self) -> str:

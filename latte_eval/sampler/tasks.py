@@ -169,16 +169,16 @@ class Masks:
         fixed = None if self.fixed is None else hashlib.sha256(self.fixed.numpy().tobytes()).hexdigest()
         return {"task": s.task or BY_MASK, "given": s.given, "mask_rule": s.rule, "mask_sha256": fixed,
                 "conditioning": s.conditioning, "given_pixels": s.given_pixels,
-                **({"block_frames": self.frames} if self.length else {})}  # fmt: skip
+                **({"length": self.length} if self.length else {})}  # fmt: skip
 
 
-def first_given(masks: Masks) -> int:
-    """How many frames are given, where they are the first ones of every clip, whole, and alone; else 0."""
+def first_given(masks: Masks) -> int | None:
+    """How many frames are given; None unless they are the first ones of every clip, whole, and alone."""
     if masks.fixed is None and masks.settings.task in DRAWN:
-        return 0
+        return None
     mask = masks.model_mask(0).flatten(1)
     count = int((~mask.any(1)).sum())
-    return count if not mask[:count].any() and mask[count:].all() else 0
+    return count if mask[count:].all() else None
 
 
 def given_frames(text: str, frames: int) -> list[int]:
@@ -226,9 +226,8 @@ def check_concatenation(masks: Masks) -> None:
 
     The published one saw exactly half of its frames; with fewer it returns noise (RERV/VDT, issue 9).
     """
-    known = ~masks.mask(0).flatten(1).any(1)
-    count, least = int(known.sum()), masks.frames // 2
-    if not known[:count].all() or not masks.mask(0)[count:].all():
+    count, least = first_given(masks), masks.frames // 2
+    if count is None:
         raise SamplerError("--cond concat takes the first frames of a clip alone: --task predict or --given 0:N")
     if count < least:
         raise SamplerError(

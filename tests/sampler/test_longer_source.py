@@ -51,11 +51,11 @@ class Reals:
         return [str(index) for index in indices]
 
 
-def made(longer: bool = True, seed: int = 0, **options: str) -> MaskedSource:
+def made(longer: bool = True, seed: int = 0, length: int = LENGTH, **options: str) -> MaskedSource:
     model, task = small_vdt(), TaskSettings(**(options or {"given": "0:1"}))
     settings = SamplerSettings("ddpm", 3, seed=seed)
     checkpoint = Checkpoint("small.pt", Path("small.pt"), "a" * 64, 1, model.state_dict(), "ema")
-    masks = task.masks(model.config, seed, LENGTH if longer else None)
+    masks = task.masks(model.config, seed, length if longer else None)
     kind = LongerSource if longer else MaskedSource
     return kind(Conditions(Reals(masks.clip_frames), masks), checkpoint, model, IdentityCodec(), settings, 6)
 
@@ -85,7 +85,8 @@ def test_a_clip_is_a_function_of_seed_and_index_and_begins_like_a_short_one() ->
         assert torch.equal(made(longer=False).clips([index]).pixels[0], together[index, :FRAMES])
     assert not torch.equal(made(seed=1).clips([0]).pixels[0], together[0])
     assert made().clips([]).pixels.shape == (0, LENGTH, 3, 8, 8)
-    assert len({made().fingerprint, made(longer=False).fingerprint, made(given="0:2").fingerprint}) == 3
+    others = made(longer=False), made(given="0:2"), made(length=LENGTH - 1)
+    assert len({made().fingerprint, *(other.fingerprint for other in others)}) == 4
 
 
 def test_real_pixels_may_stand_at_given_positions() -> None:
