@@ -38,6 +38,7 @@ from latte_eval.metrics.detectors.network import (
     in_fixed_batches,
     probe_clips,
     recipe_sha256,
+    rows_at_once,
 )
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def in_batches(network: Callable[[Tensor], Tensor], clips: Tensor) -> Tensor:  #
     check_clips(clips, "C3D")
     if clips.shape[2] != FRAMES:
         raise ClipError(f"C3D takes clips of exactly {FRAMES} frames; these have {clips.shape[2]}")
-    size = CPU_BATCH if clips.device.type == "cpu" else GPU_BATCH
+    size = rows_at_once(clips.device, CPU_BATCH, GPU_BATCH)
     with exact_float32():
         return in_fixed_batches(lambda batch: {"": network(batch)}, clips, size)[""]
 

@@ -35,6 +35,7 @@ from latte_eval.metrics.detectors.network import (
     in_fixed_batches,
     probe_clips,
     recipe_sha256,
+    rows_at_once,
 )
 
 EPS = 1e-3  # of the batch-norms, as in the TensorFlow network
@@ -291,7 +292,7 @@ def open_i3d_seeded(device: str = "cpu", *, trust: bool = False, offline: bool |
 
 def in_batches(forward: Forward, clips: Tensor) -> Tensor:  # [N, ...] -> [N, 400]
     """`forward` in inner batches."""
-    size = CPU_BATCH if clips.device.type == "cpu" else GPU_BATCH
+    size = rows_at_once(clips.device, CPU_BATCH, GPU_BATCH)
     return in_fixed_batches(as_features(forward), clips, size)["features"]
 
 

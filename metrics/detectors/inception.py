@@ -40,6 +40,7 @@ from latte_eval.metrics.detectors.network import (
     in_fixed_batches,
     probe_clips,
     recipe_sha256,
+    rows_at_once,
 )
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class InceptionV3(nn.Module):
 
 
 def batch_size(device: torch.device | str) -> int:
-    return CPU_BATCH if torch.device(device).type == "cpu" else GPU_BATCH
+    return rows_at_once(device, CPU_BATCH, GPU_BATCH)
 
 
 def check_images(images: Tensor) -> None:

@@ -58,6 +58,11 @@ def in_fixed_batches(network: Callable[[Tensor], Outputs], inputs: Tensor, size:
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
+def rows_at_once(device: torch.device | str, on_cpu: int, on_gpu: int) -> int:
+    """The fixed size of batches on a device."""
+    return on_cpu if torch.device(device).type == "cpu" else on_gpu
+
+
 def recipe_sha256(recipe: str, seed: int, shapes: Mapping[str, Sequence[int]]) -> str:
     """Hash of all that seeded weights depend on: the name of the recipe, the seed, the tensors' names and shapes."""
     text = json.dumps([recipe, seed, {name: list(shape) for name, shape in shapes.items()}])
