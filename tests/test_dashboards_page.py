@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from command_line import latte_eval
+from pages import code_blocks
 from repository import ROOT
 from result_makers import make_result, write_results
 from torch import Tensor
@@ -25,13 +26,9 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DETECTORS.entries, "i3d-seeded", ROWS["toy-i3d"])
 
 
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
-
-
 def test_the_loop_runs(capsys: pytest.CaptureFixture[str]) -> None:
     """Both blocks that measure."""
-    for block in blocks(TRAINING, "python")[:2]:
+    for block in code_blocks(TRAINING, "python")[:2]:
         exec(block, {})
     told = capsys.readouterr().out
     assert "tensor(" in told and "0 FVD" in told and "1 FVD" in told and "KVD" in told
@@ -39,7 +36,7 @@ def test_the_loop_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_module_of_lightning_logs_a_value() -> None:
     names: dict[str, Any] = {}
-    exec(blocks(TRAINING, "python")[2], names)
+    exec(code_blocks(TRAINING, "python")[2], names)
     import torch
 
     logged: dict[str, Tensor] = {}
@@ -48,16 +45,16 @@ def test_the_module_of_lightning_logs_a_value() -> None:
     module.log = logged.__setitem__
     module.validation_step(torch.full((2, 10, 32, 32, 3), 99, dtype=torch.uint8), 0)
     module.on_validation_epoch_end()
-    assert logged["val/fvd"] > 0 and not module.fvd.real_rows and len(blocks(TRAINING, "python")) == 3
+    assert logged["val/fvd"] > 0 and not module.fvd.real_rows and len(code_blocks(TRAINING, "python")) == 3
 
 
 def test_the_frame_and_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorboard", reason="pip install 'latte-eval[tensorboard]'")
     monkeypatch.chdir(tmp_path)
     write_results(tmp_path / "runs/ucf101/results.jsonl", make_result(), make_result(stem="clean"))
-    (block,) = blocks(DASHBOARDS, "python")
+    (block,) = code_blocks(DASHBOARDS, "python")
     exec(block, {})
-    lines = [line for block in blocks(DASHBOARDS, "sh") for line in block.splitlines()]
+    lines = [line for block in code_blocks(DASHBOARDS, "sh") for line in block.splitlines()]
     assert len(lines) == 4
     for line in lines:
         words = [word for word in shlex.split(line) if not re.match(r"[A-Z_]+=", word)]
